@@ -1,0 +1,1 @@
+"""mmbench: controlled comparison of multimodal models."""

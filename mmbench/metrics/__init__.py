@@ -1,0 +1,1 @@
+"""Metrics: statistics per sample, an aggregate over them, a signature."""
