@@ -1,0 +1,1 @@
+"""Reference recipes (YAML), their weights (safetensors) and their scores."""

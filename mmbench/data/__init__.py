@@ -1,0 +1,1 @@
+"""Data: samples, where they come from, and the batches that models are fed with."""

@@ -1,0 +1,64 @@
+"""Samples: what a model is asked, and the right answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, overload
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One example.
+
+    Attributes:
+        id: unique in its split.
+        inputs: by modality ("image": an `ImageRef`; "text": a string).
+        target: the right answer; what it is depends on the task.
+        group: what it shares with other samples, for example its image. Batches are drawn by
+            group, validation is held out by group, and intervals redraw groups.
+        category: the kind of sample that scores are broken down by; None where there is none.
+    """
+
+    id: str
+    inputs: Mapping[str, Any]
+    target: Any
+    group: str
+    category: str | None = None
+
+
+@dataclass(frozen=True)
+class SampleSet(Sequence[Sample]):
+    """The samples of a split, in the dataset's order.
+
+    Attributes:
+        samples: the samples.
+        dataset, split: where they are from.
+        fingerprint: a hash of the content of the whole split, whatever the limit.
+        limit: how many samples were asked for; None for all.
+    """
+
+    samples: Sequence[Sample]
+    dataset: str
+    split: str
+    fingerprint: str
+    limit: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self.samples)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | Sequence[Sample]:
+        return self.samples[index]
+
+    def limited(self, limit: int | None) -> SampleSet:
+        """The first `limit` samples, under the same fingerprint."""
+        if limit is None or limit >= len(self):
+            return self
+        return replace(self, samples=self.samples[:limit], limit=limit)

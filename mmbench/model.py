@@ -1,0 +1,157 @@
+"""The `TaskModel` contract, and checkpoints of one: safetensors that carry their own recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from mmbench.data.sample import Sample
+from mmbench.errors import MMBenchError
+
+Batch = dict[str, Tensor]
+
+FORMAT = 1
+
+
+class TaskModel(nn.Module, ABC):
+    """A model composed for a task.
+
+    Its child modules are its parts: parameters are counted by child.
+    """
+
+    @abstractmethod
+    def collate(self, samples: Sequence[Sample], targets: bool = True) -> Batch:
+        """Samples as tensors by name, each distinct input once. Targets only where asked for."""
+
+    @abstractmethod
+    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
+        """The training loss, a mean over the batch's samples."""
+
+    @abstractmethod
+    def answer(self, batch: Batch) -> list[Any]:
+        """An answer per sample."""
+
+
+def parameter_counts(model: nn.Module) -> dict[str, int]:
+    """Parameters by part, without double counting of shared ones; the sum is their total."""
+    counts: dict[str, int] = {}
+    seen: set[int] = set()
+    for name, parameter in model.named_parameters():
+        part = _part_of(name)
+        if id(parameter) not in seen:
+            seen.add(id(parameter))
+            counts[part] = counts.get(part, 0) + parameter.numel()
+    return counts
+
+
+def _part_of(name: str) -> str:
+    keys = name.split(".")
+    return ".".join(keys[:2]) if keys[0] == "encoders" else keys[0]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Trained weights and all that is needed to build their model.
+
+    Attributes:
+        tensors: by name, as `nn.Module.state_dict` names them.
+        recipe: the resolved recipe's settings.
+        assets: what `Task.assets` gave.
+        about: task, dataset, fingerprints, seed and versions that it was trained with.
+        path, sha256: the file that it was read from, and its content's hash.
+    """
+
+    tensors: dict[str, Tensor]
+    recipe: dict[str, Any]
+    assets: dict[str, Any]
+    about: dict[str, Any]
+    path: str = ""
+    sha256: str = ""
+
+    def to_bytes(self) -> bytes:
+        """The safetensors file's content."""
+        metadata = {
+            "format": FORMAT,
+            "recipe": self.recipe,
+            "assets": self.assets,
+            "about": self.about,
+        }
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
+        text = {k: json.dumps(v, sort_keys=True) for k, v in metadata.items()}
+        return save(tensors, {"mmbench": json.dumps(text, sort_keys=True)})
+
+    def half(self) -> Checkpoint:
+        """With floating-point tensors in float16, as weights are shipped."""
+        tensors = {k: v.half() if v.is_floating_point() else v for k, v in self.tensors.items()}
+        return Checkpoint(tensors, self.recipe, self.assets, self.about)
+
+    def restore(self, model: nn.Module) -> None:
+        """Put the weights into a model.
+
+        Raises: MMBenchError that says which tensors are missing, unknown or of another shape.
+        """
+        expected = model.state_dict()
+        problems = [f"{k} is missing" for k in expected if k not in self.tensors]
+        problems += [f"{k} is not of this model" for k in self.tensors if k not in expected]
+        problems += [
+            f"{k} is {tuple(self.tensors[k].shape)} where the model has {tuple(v.shape)}"
+            for k, v in expected.items()
+            if k in self.tensors and self.tensors[k].shape != v.shape
+        ]
+        if problems:
+            more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
+            raise MMBenchError(
+                f"{self.path} does not fit the recipe: {'; '.join(problems[:3])}{more}. "
+                "Name the recipe that it was trained with, or train anew with --train."
+            )
+        model.load_state_dict({k: v.to(expected[k].dtype) for k, v in self.tensors.items()})
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """A checkpoint from its file.
+
+    Raises: MMBenchError if it is missing, truncated, corrupt, or not one of mmbench's.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise MMBenchError(f"checkpoint {path} cannot be read: {error.strerror}") from None
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise MMBenchError(
+            f"checkpoint {path} is corrupt or truncated ({error}). Fetch it again or train anew."
+        ) from None
+    try:
+        fields = {k: json.loads(v) for k, v in json.loads(metadata["mmbench"]).items()}
+        written_by = fields.pop("format")
+        checkpoint = Checkpoint(
+            tensors, **fields, path=str(path), sha256=hashlib.sha256(content).hexdigest()
+        )
+    except (KeyError, TypeError, ValueError):
+        raise MMBenchError(
+            f"{path} is a safetensors file but not a checkpoint of mmbench: it lacks the metadata "
+            "that says how its model is built"
+        ) from None
+    if written_by != FORMAT:
+        raise MMBenchError(
+            f"{path} has checkpoint format {written_by}; this mmbench reads {FORMAT}"
+        )
+    return checkpoint
+
+
+def move(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """The batch on a device."""
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}

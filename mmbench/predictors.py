@@ -1,0 +1,28 @@
+"""Predictors that are no neural networks: the floor that a model must clear."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from mmbench.data.sample import Sample
+from mmbench.errors import MMBenchError
+
+
+class Majority:
+    """Always gives the most frequent target of the training samples."""
+
+    def __init__(self) -> None:
+        self.answer: Any = None
+
+    def fit(self, samples: Sequence[Sample]) -> None:
+        """Count the targets; among equally frequent ones the first in sorted order is taken."""
+        counts = Counter(sample.target for sample in samples)
+        if not counts:
+            raise MMBenchError("majority needs at least one training sample")
+        self.answer = min(counts, key=lambda target: (-counts[target], str(target)))
+
+    def predict(self, samples: Sequence[Sample]) -> list[Any]:
+        """The same answer for every sample."""
+        return [self.answer] * len(samples)

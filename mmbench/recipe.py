@@ -1,0 +1,165 @@
+"""Recipes: the parts of a model, their sizes, and how it is trained. YAML in, typed and hashed out.
+
+A recipe leaves out what the task can supply: `resolve` fills in the task's default encoders and
+decoder, so that one recipe runs on every task.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from mmbench import registry
+from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.yaml_file import Settings, parse_yaml, read_yaml, validate
+
+
+class Part(Settings):
+    """One member of the zoo and its options. In YAML: `gru`, or `{name: gru, layers: 2}`."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+def _read_part(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, dict) and "name" in value and "options" not in value:
+        return {"name": value["name"], "options": {k: v for k, v in value.items() if k != "name"}}
+    return value
+
+
+PartField = Annotated[Part, BeforeValidator(_read_part)]
+
+
+class Train(Settings):
+    """How a model is trained.
+
+    Attributes:
+        epochs: passes over the training samples.
+        batch: groups (an image with all its questions) a step.
+        lr: highest learning rate of AdamW.
+        weight_decay: of AdamW; biases, norms and embeddings are not decayed.
+        schedule: of the learning rate after the warm-up. `one_cycle` also warms up from lr/25 and
+            ends at lr/10,000 (Smith and Topin 2017); `cosine` ends at 0.
+        warmup: share of all steps in which the learning rate rises linearly.
+        clip: largest gradient norm.
+        label_smoothing: of the cross-entropy.
+    """
+
+    epochs: int = Field(16, ge=1)
+    batch: int = Field(64, ge=1)
+    lr: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
+    warmup: float = Field(0.1, ge=0, lt=1)
+    clip: float = Field(1.0, gt=0)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+
+
+class Recipe(Settings):
+    """What a model is made of. See `baselines/*.yaml` for examples.
+
+    Attributes:
+        summary: the idea, in a line.
+        source: where it was published.
+        fusion: how the streams are joined; null for a model of one modality.
+        width: D, the width of every stream.
+        encoders: by modality; null drops the modality; what is not named is the task's default.
+        decoder: the task's default if not named.
+        train: how it is trained.
+        predictor: instead of all these, a predictor that is no neural network (`majority`).
+    """
+
+    summary: str = ""
+    source: str = ""
+    fusion: PartField | None = None
+    width: int = Field(128, ge=1)
+    encoders: dict[str, PartField | None] = {}
+    decoder: PartField | None = None
+    train: Train = Train()  # type: ignore[call-arg]
+    predictor: str | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Recipe:
+        if self.predictor and (self.fusion or self.encoders or self.decoder):
+            raise ValueError("predictor stands alone: drop fusion, encoders and decoder")
+        return self
+
+    def resolve(self, encoders: Mapping[str, str], decoder: str) -> Recipe:
+        """With the task's default encoders and decoder filled in.
+
+        Raises: MMBenchError if the recipe names a modality that the task does not have.
+        """
+        if self.predictor:
+            return self
+        for modality in self.encoders:
+            if modality not in encoders:
+                raise MMBenchError(
+                    f"the recipe names an encoder for '{modality}', which this task has not: "
+                    f"it has {', '.join(encoders)}.{did_you_mean(modality, encoders)}"
+                )
+        filled = {m: self.encoders.get(m, Part(name=name)) for m, name in encoders.items()}
+        return self.model_copy(
+            update={"encoders": filled, "decoder": self.decoder or Part(name=decoder)}
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides what the model computes: the recipe less its words, as plain JSON."""
+        return self.model_dump(mode="json", exclude={"summary", "source"})
+
+
+def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """A recipe by registered name or path, with `overrides` (`{"train.epochs": 3}`) put in."""
+    path = registry.path("recipes", name)
+    value = read_yaml(path)
+    recipe = validate(Recipe, value, _short(path))
+    if not overrides:
+        return recipe
+    value = copy.deepcopy(value)
+    for key, new in overrides.items():
+        _put(value, key, new)
+        recipe = validate(Recipe, value, f"--set {key}")
+    return recipe
+
+
+def parse_overrides(pairs: list[str]) -> dict[str, Any]:
+    """`["train.epochs=3"]` as `{"train.epochs": 3}`; values are read as YAML."""
+    overrides = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.strip():
+            raise MMBenchError(f"--set takes KEY=VALUE, for example train.epochs=3; got '{pair}'")
+        overrides[key.strip()] = parse_yaml(text, f"--set {key}")
+    return overrides
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON, as hexadecimal digits."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _put(value: dict[str, Any], key: str, new: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        inner = value.setdefault(parent, {})
+        if isinstance(inner, str):  # `text: gru`, given an option: `{name: gru, layers: 2}`
+            inner = value[parent] = {"name": inner}
+        if not isinstance(inner, dict):
+            raise MMBenchError(f"--set {key}: '{parent}' holds no keys")
+        value = inner
+    value[last] = new
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,112 @@
+"""Finds plug-ins by entry point: names -> objects. Nothing is imported until it is asked for.
+
+Code is registered under the groups `mmbench.tasks`, `.encoders`, `.fusions`, `.decoders`,
+`.metrics` and `.predictors`, one entry point an object. Recipes and datasets are YAML files: the
+groups `mmbench.recipes` and `mmbench.datasets` name packages, and every `*.yaml` in such a package
+is an entry called by its file name. The built-in parts are registered in the same way as those of
+a third party.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from mmbench.errors import MMBenchError, did_you_mean
+
+CODE_KINDS = ("tasks", "encoders", "fusions", "decoders", "metrics", "predictors")
+FILE_KINDS = ("datasets", "recipes")
+_SINGULAR = {"recipes": "model"} | {k: k[:-1] for k in (*CODE_KINDS, "datasets")}
+_COMMAND = {"recipes": "models"}  # people call recipes models: `mmbench list models`
+
+
+@cache
+def _entries(kind: str) -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=f"mmbench.{kind}"):
+        other = found.setdefault(entry.name, entry)
+        if other.value != entry.value:
+            raise MMBenchError(
+                f"two installed packages register {_SINGULAR[kind]} '{entry.name}': "
+                f"{other.value} and {entry.value}. Uninstall or rename one."
+            )
+    return found
+
+
+@cache
+def _files(kind: str) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for entry in sorted(entry_points(group=f"mmbench.{kind}"), key=lambda e: e.value):
+        for path in sorted(_package_folder(entry.value).glob("*.yaml")):
+            other = found.setdefault(path.stem, path)
+            if other != path:
+                raise MMBenchError(
+                    f"two {_SINGULAR[kind]} files are called '{path.stem}': {other} and {path}. "
+                    "Rename one."
+                )
+    return found
+
+
+def _package_folder(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise MMBenchError(
+            f"the package '{package}' is registered with mmbench but cannot be found"
+        )
+    return Path(spec.submodule_search_locations[0])
+
+
+def names(kind: str) -> list[str]:
+    """All registered names of a kind ("tasks", "recipes", ...), sorted."""
+    return sorted(_files(kind) if kind in FILE_KINDS else _entries(kind))
+
+
+def load(kind: str, name: str) -> Any:
+    """The registered object; imports its module.
+
+    Raises: MMBenchError naming the nearest name if there is none called so.
+    """
+    _check_known(kind, name)
+    return _entries(kind)[name].load()
+
+
+def path(kind: str, name: str) -> Path:
+    """The YAML file of a dataset or recipe: a registered name, or a path to a file of one's own."""
+    if name.endswith((".yaml", ".yml")):
+        if not Path(name).is_file():
+            raise MMBenchError(f"no {_SINGULAR[kind]} file at {name}")
+        return Path(name)
+    _check_known(kind, name)
+    return _files(kind)[name]
+
+
+def summary(kind: str, name: str) -> str:
+    """Its docstring's first line, or its file's `summary`. Imports nothing."""
+    if kind in FILE_KINDS:
+        for line in path(kind, name).read_text(encoding="utf-8").splitlines():
+            if line.startswith("summary:"):
+                return line.removeprefix("summary:").strip().strip("\"'")
+        return ""
+    entry = _entries(kind)[name]
+    spec = importlib.util.find_spec(entry.module)
+    if spec is None or spec.origin is None:
+        return ""
+    module = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    for node in module.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == entry.attr:
+            return (ast.get_docstring(node) or "").partition("\n")[0]
+    return (ast.get_docstring(module) or "").partition("\n")[0]
+
+
+def _check_known(kind: str, name: str) -> None:
+    known = names(kind)
+    if name not in known:
+        listed = _COMMAND.get(kind, kind)
+        raise MMBenchError(
+            f"no {_SINGULAR[kind]} called '{name}'.{did_you_mean(name, known)} "
+            f"`mmbench list {listed}` shows all {len(known)}."
+        )

@@ -1,0 +1,100 @@
+"""The state of a training run on disk: safetensors and JSON, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from mmbench.errors import MMBenchError
+
+_FILE = "state.safetensors"
+
+
+@dataclass
+class Progress:
+    """How far a training run is.
+
+    Attributes:
+        epoch: epochs that are done.
+        best_epoch, best_score: where the score on validation was highest; 0 before the first.
+        seconds: of training so far, over all sittings.
+        log: one entry per epoch done.
+    """
+
+    epoch: int
+    best_epoch: int
+    best_score: float
+    seconds: float
+    log: list[dict[str, Any]]
+
+
+def save_state(
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    best: Mapping[str, Tensor],
+    progress: Progress,
+) -> None:
+    """Write the state after an epoch, replacing the one before in one step.
+
+    Raises: MMBenchError if the disk does not take it; the state before is kept.
+    """
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in best.items()}
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    temporary = folder / f"{_FILE}.new"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(save(tensors, {"progress": json.dumps(progress.__dict__)}))
+        os.replace(temporary, folder / _FILE)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise MMBenchError(
+            f"cannot write the training state to {folder}: {error.strerror or error}. "
+            "Make room there or choose another --out."
+        ) from None
+
+
+def load_state(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[dict[str, Tensor], Progress] | None:
+    """Put a saved state into model and optimizer; None if there is none.
+
+    Returns: the weights that were best on validation, and how far the run is.
+    """
+    path = folder / _FILE
+    if not path.exists():
+        return None
+    try:
+        content = path.read_bytes()
+        tensors = load(content)
+        size = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + size])
+        progress = Progress(**json.loads(header["__metadata__"]["progress"]))
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise MMBenchError(
+            f"the training state {path} cannot be read ({error}). Delete it to begin anew."
+        ) from None
+    model.load_state_dict(_under("model.", tensors))
+    saved = optimizer.state_dict()
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in _under("optimizer.", tensors).items():
+        number, _, key = name.partition(".")
+        moments.setdefault(int(number), {})[key] = value
+    optimizer.load_state_dict({"state": moments, "param_groups": saved["param_groups"]})
+    return _under("best.", tensors), progress
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

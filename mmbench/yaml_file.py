@@ -1,0 +1,97 @@
+"""YAML files read into typed settings, with errors that name the file and the key."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mmbench.errors import MMBenchError, did_you_mean
+
+
+class Settings(BaseModel):
+    """Settings as a file gives them: unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1, but `2e-3` is a number as it is in YAML 1.2, and `yes`, `no` are text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def parse_yaml(text: str, origin: str) -> Any:
+    """The value that a YAML text holds; `origin` says in an error where it came from."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" (line {mark.line + 1})" if mark else ""
+        problem = getattr(error, "problem", None) or "not readable"
+        raise MMBenchError(f"{origin}: not valid YAML{line}: {problem}") from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MMBenchError(f"{path}: cannot be read: {error}") from None
+    value = parse_yaml(text, str(path))
+    if not isinstance(value, dict):
+        raise MMBenchError(f"{path}: must be a mapping of keys to values")
+    return value
+
+
+def validate(model: type[S], value: dict[str, Any], origin: str) -> S:
+    """The settings, or an MMBenchError that names the origin, the key and what is wrong with it."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise MMBenchError(f"{origin}: {_explain(model, error.errors()[0])}") from None
+
+
+def _explain(model: type[BaseModel], error: Any) -> str:
+    keys = [str(part) for part in error["loc"]]
+    key = ".".join(keys)
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(model, keys[:-1])
+        hint = did_you_mean(keys[-1], known)
+        if hint and len(keys) > 1:
+            hint = hint.replace("mean ", f"mean {'.'.join(keys[:-1])}.")
+        return f"no key '{key}'.{hint} Known here: {', '.join(known)}."
+    if error["type"] == "missing":
+        return f"the key '{key}' is missing"
+    message = re.sub(r"^(?:Input|Value error,) ?(?:should )?", "must ", error["msg"])
+    if error["type"] == "value_error":
+        message = str(error["ctx"]["error"])
+    got = error["input"]
+    return f"{key} {message}, got {got!r}" if error["type"] != "value_error" else f"{key} {message}"
+
+
+def _known_keys(model: type[BaseModel], keys: list[str]) -> list[str]:
+    for key in keys:
+        field = model.model_fields.get(key)
+        annotation = field.annotation if field else None
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return list(model.model_fields)

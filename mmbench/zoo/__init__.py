@@ -1,0 +1,1 @@
+"""The zoo: encoders, fusions and decoders that models are composed from; one file per idea."""

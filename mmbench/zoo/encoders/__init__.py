@@ -1,0 +1,1 @@
+"""Encoders: one modality -> a stream of token vectors."""

@@ -1,0 +1,27 @@
+"""The `Encoder` contract."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from mmbench.zoo.stream import Stream
+
+
+class Encoder(nn.Module, ABC):
+    """One modality -> a stream of token vectors.
+
+    Attributes:
+        modality: what it reads: "image" takes uint8 pixels (B, 3, H, W); "text" takes token
+            numbers (B, L) int64, in which 0 is padding.
+        dim: the width D of its stream.
+    """
+
+    modality: ClassVar[str]
+    dim: int
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Stream:
+        """The stream (B, N, D) of a batch. A sample's tokens do not depend on the others'."""

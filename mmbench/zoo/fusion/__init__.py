@@ -1,0 +1,1 @@
+"""Fusions: a query stream and its context streams -> a fused stream on the query's positions."""

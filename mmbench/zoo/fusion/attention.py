@@ -1,0 +1,37 @@
+"""Attention over modalities: a learnt score decides how much each modality weighs.
+
+Source: Bahdanau et al., Neural Machine Translation by Jointly Learning to Align and Translate,
+2015 (arXiv 1409.0473), eq. 5-6, applied to modalities in place of words, as in Hori et al.,
+Attention-Based Multimodal Fusion for Video Description, 2017 (arXiv 1701.03126), eq. 13-15.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mmbench.zoo.fusion.base import PooledFusion, masked_softmax
+
+
+class AttentionFusion(PooledFusion):
+    """h = sum_i alpha_i h_i, with alpha = softmax(e), e_i = MLP(h_i), h_i = W_i x_i.
+
+    Args:
+        dim: width D of every stream.
+        contexts: how many context streams it is built for.
+    Shape: query (B, T, D), each context (B, N_i, D) -> (B, T, D).
+    A missing context has weight zero, and the other weights still sum to one.
+    """
+
+    def __init__(self, dim: int, contexts: int) -> None:
+        super().__init__(dim, contexts)
+        self.project = nn.ModuleList([nn.Linear(dim, dim) for _ in range(1 + contexts)])
+        # A bias of the last layer would add the same to every score: softmax does not see it.
+        self.score = nn.Sequential(nn.Linear(dim, dim), nn.Tanh(), nn.Linear(dim, 1, bias=False))
+
+    def fuse(self, vectors: Tensor, present: Tensor) -> Tensor:
+        """See `PooledFusion.fuse`."""
+        h = [layer(x) for layer, x in zip(self.project, vectors.unbind(2), strict=True)]
+        scores = [self.score(x) for x in h]
+        alpha = masked_softmax(torch.cat(scores, -1), present, dim=-1)  # (B, T, M)
+        return (alpha[..., None] * torch.stack(h, 2)).sum(2)

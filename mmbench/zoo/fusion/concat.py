@@ -1,0 +1,30 @@
+"""Concatenation: the modality vectors side by side, through a layer that mixes them.
+
+Source: Ngiam et al., Multimodal Deep Learning, ICML 2011, sec. 3; the usual baseline of every
+study of fusion, for example Liang et al., MultiBench, 2021 (arXiv 2107.07502).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from mmbench.zoo.fusion.base import PooledFusion
+
+
+class ConcatFusion(PooledFusion):
+    """h = relu(W [x_1; ...; x_n] + b).
+
+    Args:
+        dim: width D of every stream.
+        contexts: how many context streams it is built for.
+    Shape: query (B, T, D), each context (B, N_i, D) -> (B, T, D).
+    A missing context's part of the vector is zero.
+    """
+
+    def __init__(self, dim: int, contexts: int) -> None:
+        super().__init__(dim, contexts)
+        self.mix = nn.Linear((1 + contexts) * dim, dim)
+
+    def fuse(self, vectors: Tensor, present: Tensor) -> Tensor:
+        """See `PooledFusion.fuse`."""
+        return self.mix(vectors.flatten(-2)).relu()

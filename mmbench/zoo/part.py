@@ -1,0 +1,48 @@
+"""Builds a member of the zoo from its name and the options that a recipe gives it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from mmbench import registry
+from mmbench.errors import MMBenchError, did_you_mean
+
+
+def build_part(kind: str, name: str, options: Mapping[str, Any], **context: Any) -> Any:
+    """The encoder, fusion or decoder called `name`.
+
+    Args:
+        kind: "encoders", "fusions" or "decoders".
+        name: a registered name.
+        options: what the recipe sets; each must be a parameter of its constructor.
+        context: what the task knows (width, size of the vocabulary, ...); what the constructor
+            does not take is left out.
+    Raises: MMBenchError for an unknown name or option, or an option of the wrong type.
+    """
+    cls = registry.load(kind, name)
+    parameters = inspect.signature(cls).parameters
+    settable = [p for p in parameters if p not in context]
+    types = typing.get_type_hints(cls.__init__)
+    chosen = {key: value for key, value in context.items() if key in parameters}
+    for key, value in options.items():
+        if key not in settable:
+            known = f"It takes {', '.join(settable)}." if settable else "It takes none."
+            raise MMBenchError(
+                f"{name} has no option '{key}'.{did_you_mean(key, settable)} {known}"
+            )
+        try:
+            adapter = TypeAdapter(types.get(key, Any))
+            chosen[key] = adapter.validate_json(json.dumps(value), strict=True)
+        except ValidationError as error:
+            problem = error.errors()[0]["msg"].replace("Input should", "must")
+            raise MMBenchError(f"{name}.{key} {problem}, got {value!r}") from None
+    try:
+        return cls(**chosen)
+    except ValueError as error:  # a size out of range; the constructor says which
+        raise MMBenchError(f"{name}: {error}") from None

@@ -1,0 +1,1 @@
+"""The datasets of visual question answering, one YAML file each."""
