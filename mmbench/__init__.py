@@ -1,1 +1,46 @@
-"""mmbench: controlled comparison of multimodal models."""
+"""mmbench: controlled comparison of multimodal models.
+
+    import mmbench
+
+    result = mmbench.run(task="vqa", model="gated_fusion")
+    result.value, result.to_frame(), result.predictions()
+
+Names are imported when first used, so that `import mmbench` is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmbench.errors import MMBenchError
+    from mmbench.experiments.compare import Comparison, compare
+    from mmbench.experiments.run import RunResult, load_run, run
+    from mmbench.report.report import report
+
+_HOME = {
+    "MMBenchError": "mmbench.errors",
+    "Comparison": "mmbench.experiments.compare",
+    "compare": "mmbench.experiments.compare",
+    "RunResult": "mmbench.experiments.run",
+    "load_run": "mmbench.experiments.run",
+    "run": "mmbench.experiments.run",
+    "report": "mmbench.report.report",
+}
+
+__all__ = [
+    "Comparison",
+    "MMBenchError",
+    "RunResult",
+    "compare",
+    "load_run",
+    "report",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'mmbench' has no attribute '{name}'")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value

@@ -10,6 +10,10 @@ class MMBenchError(Exception):
     """A mistake in what was asked: says what, why, and what to do. Printed without a traceback."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """The user stopped a run; says what is kept and how to go on."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """' Did you mean X?' for the nearest known name, or '' when none is near.
 

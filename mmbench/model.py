@@ -86,7 +86,9 @@ class Checkpoint:
             "assets": self.assets,
             "about": self.about,
         }
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
+        tensors = {
+            name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()
+        }
         text = {k: json.dumps(v, sort_keys=True) for k, v in metadata.items()}
         return save(tensors, {"mmbench": json.dumps(text, sort_keys=True)})
 

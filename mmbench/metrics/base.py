@@ -91,7 +91,9 @@ class TotalsMetric(Metric):
 
     def aggregate(self, statistics: FloatArray) -> float:
         """The value over the samples given; statistics (N, k), N at least 1."""
-        return float(self.from_totals(statistics.sum(axis=0), np.float64(len(statistics))))
+        return float(
+            self.from_totals(statistics.sum(axis=0), np.asarray(len(statistics), np.float64))
+        )
 
     def resample(self, statistics: FloatArray, weights: FloatArray, groups: IntArray) -> FloatArray:
         """The value on each replicate, as one product of weights (R, G) and group totals (G, k)."""

@@ -57,7 +57,8 @@ class Trained:
 def optimizer_for(model: nn.Module, settings: Train) -> torch.optim.AdamW:
     """AdamW that decays matrices only: no bias, norm or embedding."""
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    decayed, free = [], []
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
     for parameter in model.parameters():
         is_matrix = parameter.ndim >= 2 and id(parameter) not in embeddings
         (decayed if is_matrix else free).append(parameter)

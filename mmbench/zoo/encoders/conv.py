@@ -42,7 +42,6 @@ class Conv(Encoder):
 
     def forward(self, x: Tensor) -> Stream:
         """See the class."""
-        weight = self.layers[0].weight
-        features = self.layers(x.to(weight.dtype) / 127.5 - 1)  # (B, D, h, w)
+        features = self.layers(x.float() / 127.5 - 1)  # (B, D, h, w)
         tokens = features.flatten(2).transpose(1, 2)
         return Stream(tokens, tokens.new_ones(tokens.shape[:2]).bool())

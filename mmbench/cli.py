@@ -1,0 +1,209 @@
+"""The command line: parse, call, print. What a command does is in the module that it calls."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmbench.errors import Interrupted, MMBenchError
+
+if TYPE_CHECKING:
+    from mmbench.experiments.run import RunResult
+
+app = typer.Typer(
+    name="mmbench",
+    help="Controlled comparison of multimodal models: retrieval, captioning, VQA, generation.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Task = Annotated[str, typer.Option(help="A task: `mmbench list tasks`.")]
+Dataset = Annotated[
+    str | None, typer.Option(help="A dataset, or its YAML file. Default: the task's own.")
+]
+Split = Annotated[str | None, typer.Option(help="The split to score. Default: the test split.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: train.epochs=3."),
+]
+Limit = Annotated[int | None, typer.Option(help="Score only the first so many samples.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Groups (an image and its questions) a batch in inference.")
+]
+Out = Annotated[Path, typer.Option(help="Where records are kept.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; print only the result.")]
+
+
+@app.command()
+def run(
+    task: Task,
+    model: Annotated[str, typer.Option(help="A recipe: `mmbench list models`, or a YAML file.")],
+    dataset: Dataset = None,
+    split: Split = None,
+    train: Annotated[
+        bool, typer.Option("--train", help="Train from nothing instead of using shipped weights.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of initialisation, batches and dropout.")] = 0,
+    set_: Set = None,
+    limit: Limit = None,
+    device: Device = "auto",
+    batch_size: BatchSize = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Use the weights in this safetensors file.")
+    ] = None,
+    out: Out = Path("results"),
+    force: Annotated[bool, typer.Option("--force", help="Run although there is a record.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a training that was cut off.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a model on a task, print its scores, and leave a record."""
+    from mmbench.experiments.run import run as run_one
+    from mmbench.experiments.watch import SILENT
+    from mmbench.progress import TerminalWatch
+    from mmbench.recipe import parse_overrides
+
+    result = run_one(
+        task,
+        model,
+        dataset=dataset,
+        split=split,
+        train=train,
+        seed=seed,
+        overrides=parse_overrides(set_ or []),
+        limit=limit,
+        device=device,
+        batch_size=batch_size,
+        checkpoint=checkpoint,
+        out=out,
+        force=force,
+        resume=resume,
+        watch=SILENT if quiet else TerminalWatch(model),
+    )
+    if json:
+        print(result.record.model_dump_json(indent=1))
+        return
+    _print_run(result, quiet)
+
+
+def _print_run(result: RunResult, quiet: bool) -> None:
+    from mmbench.show import record_text
+
+    print(record_text(result.record, result.path))
+    if result.reused and not quiet:
+        print(f"  (from the record of {result.record.created}; --force runs it again)")
+
+
+@app.command()
+def compare(
+    task: Task,
+    models: Annotated[str, typer.Option(help="Two or more recipes, separated by commas.")],
+    seeds: Annotated[int, typer.Option(help="How many: 0, 1, ... each.")] = 3,
+    dataset: Dataset = None,
+    split: Split = None,
+    set_: Set = None,
+    limit: Limit = None,
+    device: Device = "auto",
+    batch_size: BatchSize = None,
+    out: Out = Path("results"),
+    quiet: Quiet = False,
+) -> None:
+    """Train models under equal conditions over several seeds and compare them.
+
+    What has a record is not run again, so that an interrupted comparison goes on where it was.
+    """
+    from mmbench.experiments.compare import compare as compare_models
+    from mmbench.experiments.watch import SILENT
+    from mmbench.progress import TerminalWatch
+    from mmbench.recipe import parse_overrides
+    from mmbench.report.comparison import comparison_text
+
+    def tell(model: str, seed: int, result: RunResult) -> None:
+        value = result.value * result.record.primary.scale
+        source = "recorded before" if result.reused else "done"
+        print(f"{model} seed {seed}: {value:.2f} ({source})", file=sys.stderr, flush=True)
+
+    comparison = compare_models(
+        task,
+        [name.strip() for name in models.split(",") if name.strip()],
+        seeds=seeds,
+        dataset=dataset,
+        split=split,
+        overrides=parse_overrides(set_ or []),
+        limit=limit,
+        device=device,
+        batch_size=batch_size,
+        out=out,
+        watch=SILENT if quiet else TerminalWatch(),
+        told=(lambda *_: None) if quiet else tell,
+    )
+    print(comparison_text(comparison))
+
+
+@app.command()
+def report(
+    paths: Annotated[list[Path], typer.Argument(help="Folders of records.")],
+    format: Annotated[str, typer.Option(help="markdown, latex or csv.")] = "markdown",
+) -> None:
+    """Make a table from records: a column for each set of comparable numbers."""
+    from mmbench.report.report import report as make_report
+
+    print(make_report(paths, format), end="")
+
+
+@app.command("list")
+def list_(
+    what: Annotated[
+        str, typer.Argument(help="tasks, datasets, models, encoders, fusions, decoders or metrics.")
+    ],
+) -> None:
+    """List what there is."""
+    from mmbench.show import list_text
+
+    print(list_text(what))
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A name that `mmbench list` shows, or a record.")],
+    task: Annotated[str | None, typer.Option(help="The task to show a model for.")] = None,
+    dataset: Dataset = None,
+) -> None:
+    """Show what a task, dataset, model, part, metric or record is."""
+    from mmbench.show import show_text
+
+    print(show_text(name, task, dataset))
+
+
+def main() -> None:
+    """The console script. Exit codes: 0, 2 for a mistake of the user's, 130 for Ctrl-C."""
+    try:
+        code = app(standalone_mode=False)
+    except MMBenchError as error:
+        _fail(str(error), 2)
+    except Interrupted as error:
+        _fail(str(error), 130)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("stopped", 130)
+    except BrokenPipeError:  # `mmbench list models | head -1`
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # a bug: with its traceback
+            raise
+        _fail(error.format_message(), 2)  # a usage error of the command line's parser
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"mmbench: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,1 @@
+"""Experiments: the only place that ties data, models, metrics, statistics and records together."""

@@ -1,0 +1,58 @@
+"""Inference: a model's answers to samples, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmbench.data.batches import GroupBatches
+from mmbench.data.sample import Sample
+from mmbench.model import TaskModel, move
+
+
+class ModelPredictor:
+    """A `TaskModel` as a `Predictor`.
+
+    Args:
+        model: on the device.
+        device: where it runs.
+        batch: groups a batch; it changes the speed, never the answers.
+        advanced: called with the number of samples after each batch.
+    """
+
+    def __init__(
+        self,
+        model: TaskModel,
+        device: torch.device,
+        batch: int,
+        advanced: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._model = model
+        self._device = device
+        self._batch = batch
+        self._advanced = advanced
+
+    def predict(self, samples: Sequence[Sample]) -> list[Any]:
+        """An answer per sample, in order."""
+        self._model.eval()
+        answers: list[Any] = [None] * len(samples)
+        with torch.inference_mode():
+            for places in GroupBatches(samples, self._batch).indices():
+                chosen = [samples[place] for place in places]
+                batch = move(self._model.collate(chosen, targets=False), self._device)
+                for place, answer in zip(places, self._model.answer(batch), strict=True):
+                    answers[place] = answer
+                self._advanced(len(chosen))
+        return answers
+
+
+def flops_per_sample(model: TaskModel, sample: Sample, device: torch.device) -> int:
+    """Floating-point operations of answering one sample alone; a multiply-add counts two."""
+    model.eval()
+    batch = move(model.collate([sample], targets=False), device)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        model.answer(batch)
+    return int(counter.get_total_flops())

@@ -1,0 +1,335 @@
+"""One run: a task, a dataset, a recipe, a seed -> answers, metrics, a record."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mmbench import registry
+from mmbench.data.sample import SampleSet
+from mmbench.errors import Interrupted, MMBenchError
+from mmbench.experiments.infer import ModelPredictor, flops_per_sample
+from mmbench.experiments.plan import Plan, make_plan
+from mmbench.experiments.score import score
+from mmbench.experiments.watch import SILENT, Watch
+from mmbench.model import Checkpoint, TaskModel, parameter_counts
+from mmbench.records.environment import environment, peak_memory_mb
+from mmbench.records.record import InferenceEntry, Record, TrainingEntry
+from mmbench.records.store import (
+    LOG_FILE,
+    PREDICTIONS_FILE,
+    WEIGHTS_FILE,
+    check_writable,
+    read_record,
+    record_folder,
+    write_record,
+)
+from mmbench.task import Predictor
+from mmbench.training.device import choose_device, device_name
+from mmbench.training.loop import Trained, fit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFAULT_BATCH = 128  # groups a batch in inference
+_LARGEST_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run's record and where it lies.
+
+    Attributes:
+        record: what `run.json` holds.
+        path: the record's folder.
+        reused: whether it was there before.
+    """
+
+    record: Record
+    path: Path
+    reused: bool
+
+    @property
+    def value(self) -> float:
+        """The primary metric over all samples, unscaled."""
+        return self.record.primary.value
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a metric and category: value, interval, samples, signature."""
+        import pandas as pd
+
+        rows = []
+        for entry in self.record.metrics:
+            row = entry.model_dump(exclude={"interval"})
+            interval = entry.interval
+            row |= {"low": interval.low, "high": interval.high} if interval else {}
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def predictions(self) -> pd.DataFrame:
+        """A row a sample: id, group, category, its text, target, prediction, metrics."""
+        import pandas as pd
+
+        return pd.read_parquet(self.path / PREDICTIONS_FILE)
+
+
+def load_run(path: str | Path) -> RunResult:
+    """The result of an earlier run from its record's folder."""
+    folder = Path(path)
+    folder = folder.parent if folder.is_file() else folder
+    return RunResult(read_record(folder), folder, reused=True)
+
+
+def run(
+    task: str,
+    model: str,
+    *,
+    dataset: str | None = None,
+    split: str | None = None,
+    train: bool = False,
+    seed: int = 0,
+    overrides: Mapping[str, Any] | None = None,
+    limit: int | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    checkpoint: str | Path | None = None,
+    out: str | Path = "results",
+    force: bool = False,
+    resume: bool = False,
+    watch: Watch = SILENT,
+) -> RunResult:
+    """Run a model on a task and leave a record; an equal run's record is reused.
+
+    Args:
+        task: a registered task ("vqa").
+        model: a registered recipe ("gated_fusion"), or the path of a recipe's YAML file.
+        dataset: a dataset of the task, or the path of its YAML file; the task's default if None.
+        split: the split to score; the dataset's `evaluate_on` if None.
+        train: train from nothing on the train split, choosing weights on validation. Otherwise
+            the weights that are shipped with the recipe, or those of `checkpoint`, are used.
+        seed: of initialisation, batches and dropout.
+        overrides: changes to the recipe: `{"train.epochs": 3}`.
+        limit: score only the first so many samples.
+        device: "auto" (cuda, else mps, else cpu), or a device of torch.
+        batch_size: groups (an image with its questions) a batch in inference.
+        checkpoint: a `weights.safetensors` to use.
+        out: where records are kept.
+        force: run although there is a record.
+        resume: go on with a training that was cut off.
+        watch: told of progress.
+    Raises: MMBenchError for any mistake in these.
+    """
+    _check_arguments(seed, limit, batch_size, train, checkpoint, resume)
+    out = Path(out)
+    plan = make_plan(task, model, dataset, split, train, seed, overrides, limit, checkpoint)
+    run_hash = plan.hash()
+    folder = record_folder(out, plan.task.name, plan.dataset.name, plan.model, run_hash, plan.seed)
+    if folder.exists() and not force:
+        return RunResult(read_record(folder), folder, reused=True)
+    check_writable(out)
+    where = choose_device(device)
+    state = _state_folder(folder)
+    try:
+        record, files = _carry_out(
+            plan, run_hash, where, batch_size or DEFAULT_BATCH, state, resume, watch
+        )
+    except KeyboardInterrupt:
+        kept = "Its training is kept up to the last whole epoch: go on with --resume."
+        raise Interrupted(
+            f"stopped; no record was written. {kept if state.exists() else ''}".strip()
+        ) from None
+    record = write_record(folder, record, files)
+    shutil.rmtree(state, ignore_errors=True)
+    return RunResult(record, folder, reused=False)
+
+
+def _check_arguments(
+    seed: int,
+    limit: int | None,
+    batch_size: int | None,
+    train: bool,
+    checkpoint: str | Path | None,
+    resume: bool,
+) -> None:
+    if not 0 <= seed <= _LARGEST_SEED:
+        raise MMBenchError(f"--seed must be between 0 and {_LARGEST_SEED}, got {seed}")
+    if limit is not None and limit < 1:
+        raise MMBenchError(f"--limit must be at least 1, got {limit}")
+    if batch_size is not None and batch_size < 1:
+        raise MMBenchError(f"--batch-size must be at least 1, got {batch_size}")
+    if train and checkpoint is not None:
+        raise MMBenchError("--train makes new weights and --checkpoint names old ones: choose one")
+    if resume and not train:
+        raise MMBenchError("--resume goes on with a training that was cut off: give --train too")
+
+
+def _state_folder(folder: Path) -> Path:
+    """Where the state of a run's training is kept until its record is whole."""
+    return folder.parent / f".{folder.name}.training"
+
+
+def _carry_out(
+    plan: Plan,
+    run_hash: str,
+    device: torch.device,
+    batch: int,
+    state: Path,
+    resume: bool,
+    watch: Watch,
+) -> tuple[Record, dict[str, bytes]]:
+    files: dict[str, bytes] = {}
+    trained: Trained | None = None
+    parameters: dict[str, int] = {}
+    flops: int | None = None
+    predictor: Predictor
+    if plan.recipe.predictor:
+        fitted = registry.load("predictors", plan.recipe.predictor)()
+        assert plan.train is not None
+        fitted.fit(plan.train)
+        predictor = fitted
+    else:
+        model, trained = _ready_model(plan, device, batch, state, resume, watch)
+        if trained:
+            files[WEIGHTS_FILE] = _checkpoint_of(plan, model).to_bytes()
+            files[LOG_FILE] = "".join(json.dumps(e) + "\n" for e in trained.log).encode()
+        parameters = parameter_counts(model)
+        flops = flops_per_sample(model, plan.samples[0], device)
+        predictor = ModelPredictor(model, device, batch, watch.answered)
+
+    watch.started_answering(len(plan.samples))
+    began = time.perf_counter()
+    answers = predictor.predict(plan.samples)
+    seconds = time.perf_counter() - began
+    if len(answers) != len(plan.samples):
+        raise MMBenchError(f"{plan.model} gave {len(answers)} answers to {len(plan.samples)}")
+
+    entries, statistics = score(plan.metrics, plan.samples, answers)
+    files[PREDICTIONS_FILE] = _predictions_file(plan.samples, answers, statistics)
+    watch.done()
+    training = None
+    if trained and plan.train and plan.validation:
+        training = TrainingEntry(
+            seconds=trained.seconds,
+            samples=trained.train_samples,
+            samples_per_second=trained.samples_per_second,
+            best_epoch=trained.best_epoch,
+            best_validation=trained.best_score,
+            train_fingerprint=plan.train.fingerprint,
+            validation_fingerprint=plan.validation.fingerprint,
+        )
+    record = Record(
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        task=plan.task.name,
+        dataset=plan.dataset.name,
+        split=plan.samples.split,
+        limit=plan.samples.limit,
+        fingerprint=plan.samples.fingerprint,
+        samples=len(plan.samples),
+        groups=len({sample.group for sample in plan.samples}),
+        model=plan.model,
+        recipe=plan.recipe.settings(),
+        overrides=dict(plan.overrides),
+        weights=plan.weights,
+        hash=run_hash,
+        seed=plan.seed,
+        metrics=entries,
+        parameters=parameters,
+        flops_per_sample=flops,
+        training=training,
+        inference=InferenceEntry(
+            seconds=seconds, samples_per_second=len(answers) / seconds, batch=batch
+        ),
+        peak_memory_mb=peak_memory_mb(),
+        environment=environment(device, device_name(device)),
+        files={},
+    )
+    return record, files
+
+
+def _ready_model(
+    plan: Plan, device: torch.device, batch: int, state: Path, resume: bool, watch: Watch
+) -> tuple[TaskModel, Trained | None]:
+    """The model with its weights: read from the checkpoint, or trained now."""
+    torch.manual_seed(plan.seed)
+    if plan.checkpoint is not None:
+        try:
+            model = plan.task.build(plan.recipe, plan.checkpoint.assets)
+        except (KeyError, TypeError):
+            raise MMBenchError(
+                f"{plan.checkpoint.path} lacks what a {plan.task.name} model is built from"
+            ) from None
+        plan.checkpoint.restore(model)
+        return model.to(device), None
+    assert plan.train is not None
+    assert plan.validation is not None
+    validation = plan.validation
+    model = plan.task.build(plan.recipe, plan.task.assets(plan.train)).to(device)
+    metric = plan.metrics[0]
+    targets = [sample.target for sample in validation]
+    sign = 1.0 if metric.higher_is_better else -1.0
+
+    def validate() -> float:
+        answers = ModelPredictor(model, device, batch).predict(validation)
+        return sign * metric.aggregate(metric.statistics(answers, targets))
+
+    if not resume:
+        shutil.rmtree(state, ignore_errors=True)
+    trained = fit(
+        model,
+        plan.train,
+        plan.recipe.train,
+        validate,
+        seed=plan.seed,
+        device=device,
+        folder=state,
+        resume=resume,
+        watcher=watch,
+    )
+    return model, trained
+
+
+def _checkpoint_of(plan: Plan, model: TaskModel) -> Checkpoint:
+    assert plan.train is not None
+    return Checkpoint(
+        tensors=model.state_dict(),
+        recipe=plan.recipe.settings(),
+        assets=plan.task.assets(plan.train),
+        about={
+            "task": plan.task.name,
+            "dataset": plan.dataset.name,
+            "fingerprint": plan.train.fingerprint,
+            "model": plan.model,
+            "seed": plan.seed,
+        },
+    )
+
+
+def _predictions_file(
+    samples: SampleSet, answers: Sequence[Any], statistics: Mapping[str, Any]
+) -> bytes:
+    """The Parquet file of all answers, with the value per sample of metrics that have one."""
+    import pandas as pd
+
+    columns: dict[str, Any] = {
+        "id": [sample.id for sample in samples],
+        "group": [sample.group for sample in samples],
+        "category": [sample.category for sample in samples],
+        "text": [sample.inputs.get("text") for sample in samples],
+        "target": [sample.target for sample in samples],
+        "prediction": list(answers),
+    }
+    for name, values in statistics.items():
+        if values.shape[1] == 1:
+            columns[name] = values[:, 0]
+    buffer = io.BytesIO()
+    pd.DataFrame(columns).to_parquet(buffer, index=False)
+    return buffer.getvalue()

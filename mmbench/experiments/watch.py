@@ -1,0 +1,31 @@
+"""Who is told how a run goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Watch:
+    """Told how a run goes; this one says nothing. `mmbench.progress` shows bars."""
+
+    def started(self, epochs: int, steps: int, epoch: int) -> None:
+        """Training starts, or goes on, at an epoch; so many steps an epoch."""
+
+    def stepped(self, loss: Callable[[], float], samples: int) -> None:
+        """A training step is done. `loss()` waits for the device: call it seldom."""
+
+    def finished_epoch(self, entry: dict[str, Any]) -> None:
+        """An epoch is done; the entry is a line of `log.jsonl`."""
+
+    def started_answering(self, samples: int) -> None:
+        """Inference starts."""
+
+    def answered(self, samples: int) -> None:
+        """So many more samples are answered."""
+
+    def done(self) -> None:
+        """All answers are scored."""
+
+
+SILENT = Watch()

@@ -1,0 +1,96 @@
+"""Progress on the terminal: bars where there is one, a line an epoch where there is none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from mmbench.experiments.watch import Watch
+
+_EVERY = 0.2  # seconds between looks at the loss: on a GPU each look waits for the device
+
+
+class TerminalWatch(Watch):
+    """Shows a run's progress on standard error.
+
+    Args:
+        title: what is run.
+    """
+
+    def __init__(self, title: str = "") -> None:
+        self._console = Console(stderr=True)
+        self._title = title
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._epochs = 0
+        self._steps = 0
+        self._epoch = 0
+        self._step = 0
+        self._samples = 0
+        self._looked = 0.0
+
+    def started(self, epochs: int, steps: int, epoch: int) -> None:
+        """See `Watch`."""
+        self._epochs, self._steps, self._epoch = epochs, steps, epoch
+        if epoch:
+            self._console.print(f"{self._title} goes on after epoch {epoch}", highlight=False)
+        self._open(f"{self._title} training", epochs * steps, epoch * steps)
+
+    def stepped(self, loss: Callable[[], float], samples: int) -> None:
+        """See `Watch`."""
+        self._step += 1
+        self._samples += samples
+        now = time.perf_counter()
+        if self._bar is None or now - self._looked < _EVERY:
+            return
+        speed = self._samples / (now - self._looked)
+        done = self._epoch * self._steps + self._step
+        says = f"epoch {self._epoch + 1}/{self._epochs}  loss {loss():.4f}  {speed:,.0f} samples/s"
+        self._bar.update(self._task, completed=done, says=says)
+        self._samples, self._looked = 0, now
+
+    def finished_epoch(self, entry: dict[str, Any]) -> None:
+        """See `Watch`."""
+        self._epoch, self._step = entry["epoch"], 0
+        if self._bar is None:
+            self._console.print(
+                f"{self._title} epoch {entry['epoch']}/{self._epochs}  "
+                f"loss {entry['loss']:.4f}  validation {entry['validation']:.4f}  "
+                f"{entry['samples_per_second']:,.0f} samples/s",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def started_answering(self, samples: int) -> None:
+        """See `Watch`."""
+        self._open(f"{self._title} answering", samples, 0)
+
+    def answered(self, samples: int) -> None:
+        """See `Watch`."""
+        if self._bar is not None:
+            self._bar.advance(self._task, samples)
+
+    def done(self) -> None:
+        """See `Watch`."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _open(self, title: str, total: int, completed: int) -> None:
+        self.done()
+        self._looked = time.perf_counter()
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[says]}"),
+                TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+            )
+            self._task = self._bar.add_task(title, total=total, completed=completed, says="")
+            self._bar.start()

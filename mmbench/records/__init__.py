@@ -1,0 +1,1 @@
+"""Records: what a run leaves, where it lies, and how it is known again."""

@@ -1,0 +1,155 @@
+"""The record of a run: `run.json`, typed."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA_VERSION = 1
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IntervalEntry(_Entry):
+    """A confidence interval of a value.
+
+    Attributes:
+        low, high: its ends, on the value's scale.
+        level: its nominal coverage.
+        method: how it was made.
+        replicates: bootstrap replicates.
+        groups: how many groups (images) were redrawn.
+    """
+
+    low: float
+    high: float
+    level: float
+    method: str
+    replicates: int
+    groups: int
+
+
+class MetricEntry(_Entry):
+    """A metric's value.
+
+    Attributes:
+        name, signature, higher_is_better, scale: the metric's own (see `mmbench.metrics.base`).
+        category: the kind of samples it is over; None for all.
+        value: unscaled.
+        samples: how many it is over.
+        interval: of the value.
+    """
+
+    name: str
+    signature: str
+    higher_is_better: bool
+    scale: float
+    category: str | None
+    value: float
+    samples: int
+    interval: IntervalEntry | None
+
+
+class Weights(_Entry):
+    """Where the weights are from.
+
+    Attributes:
+        source: "trained" by this run, "shipped" beside the recipe, a "checkpoint" file, or "none"
+            for a predictor without.
+        sha256: of the file's content, for shipped weights and checkpoints.
+        file: its name.
+    """
+
+    source: Literal["trained", "shipped", "checkpoint", "none"]
+    sha256: str | None = None
+    file: str | None = None
+
+
+class TrainingEntry(_Entry):
+    """How training went; see `mmbench.training.loop.Trained`."""
+
+    seconds: float
+    samples: int
+    samples_per_second: float
+    best_epoch: int
+    best_validation: float
+    train_fingerprint: str
+    validation_fingerprint: str
+
+
+class InferenceEntry(_Entry):
+    """How inference went: seconds for all samples, samples a second, groups a batch."""
+
+    seconds: float
+    samples_per_second: float
+    batch: int
+
+
+class Environment(_Entry):
+    """Where the run ran."""
+
+    mmbench: str
+    python: str
+    packages: dict[str, str]
+    platform: str
+    device: str
+    device_name: str
+    threads: int
+    git_commit: str | None
+    git_dirty: bool | None
+
+
+class Record(_Entry):
+    """All that is known of a run.
+
+    Attributes:
+        schema_version: of this layout.
+        created: when the run ended, UTC, ISO 8601.
+        task, dataset, split, limit, fingerprint: the data; `fingerprint` is of the whole split.
+        samples, groups: how many were scored.
+        model: the recipe's name.
+        recipe: its resolved settings.
+        overrides: what `--set` changed.
+        weights: where the weights are from.
+        hash: of all that decides the result but the seed (see `identity`).
+        seed: of initialisation, batches and dropout.
+        metrics: every value, with interval and signature, the primary one first.
+        parameters: by part.
+        flops_per_sample: of the forward pass of one sample alone; None for a predictor without.
+        training, inference: time and throughput.
+        peak_memory_mb: largest resident size of the process, in 10^6 bytes.
+        environment: versions and device.
+        files: SHA-256 of the record's other files, by name.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    created: str
+    task: str
+    dataset: str
+    split: str
+    limit: int | None
+    fingerprint: str
+    samples: int
+    groups: int
+    model: str
+    recipe: dict[str, Any]
+    overrides: dict[str, Any]
+    weights: Weights
+    hash: str
+    seed: int
+    metrics: list[MetricEntry]
+    parameters: dict[str, int]
+    flops_per_sample: int | None
+    training: TrainingEntry | None
+    inference: InferenceEntry
+    peak_memory_mb: float | None
+    environment: Environment
+    files: dict[str, str]
+
+    @property
+    def primary(self) -> MetricEntry:
+        """The metric that models are ranked by, over all samples."""
+        return self.metrics[0]

@@ -1,0 +1,1 @@
+"""Reports: comparable tables made from records."""

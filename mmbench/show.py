@@ -1,0 +1,229 @@
+"""What `mmbench list` and `mmbench show` print: names, and what a name stands for."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+from mmbench import registry
+from mmbench.errors import MMBenchError, did_you_mean
+
+LISTED = {
+    "tasks": "tasks",
+    "datasets": "datasets",
+    "models": "recipes",
+    "encoders": "encoders",
+    "fusions": "fusions",
+    "decoders": "decoders",
+    "metrics": "metrics",
+}
+
+
+def list_text(what: str) -> str:
+    """A line a name: the name and what it is."""
+    if what not in LISTED:
+        raise MMBenchError(
+            f"cannot list '{what}'.{did_you_mean(what, LISTED)} There is {', '.join(LISTED)}."
+        )
+    kind = LISTED[what]
+    names = registry.names(kind)
+    width = max(map(len, names))
+    return "\n".join(f"{name:<{width}}  {registry.summary(kind, name)}" for name in names)
+
+
+def show_text(name: str, task: str | None = None, dataset: str | None = None) -> str:
+    """What a task, dataset, recipe, part, metric or record is.
+
+    Args:
+        name: a registered name, a recipe's path, or a record's folder.
+        task, dataset: that a recipe is shown for.
+    Raises: MMBenchError naming the nearest name if there is nothing called so.
+    """
+    if (Path(name) / "run.json").is_file() or Path(name).name == "run.json":
+        return _record(Path(name))
+    if name.endswith((".yaml", ".yml")):
+        return _recipe(name, task, dataset)
+    for kind in LISTED.values():
+        if name in registry.names(kind):
+            if kind == "recipes":
+                return _recipe(name, task, dataset)
+            if kind == "datasets":
+                return _dataset(name)
+            if kind == "tasks":
+                return _task(name)
+            return _part(kind, name)
+    known = sorted({n for kind in LISTED.values() for n in registry.names(kind)})
+    raise MMBenchError(
+        f"nothing is called '{name}'.{did_you_mean(name, known)} "
+        f"`mmbench list {'|'.join(LISTED)}` shows what there is."
+    )
+
+
+def _lines(title: str, about: str, rows: dict[str, Any]) -> str:
+    rows = {key: value for key, value in rows.items() if value not in (None, "", {}, [])}
+    width = max(map(len, rows), default=0)
+    head = f"{title}: {about}" if about else title
+    return "\n".join([head, *(f"  {key:<{width}}  {value}" for key, value in rows.items())])
+
+
+def _task(name: str) -> str:
+    from mmbench.data.dataset import DatasetSpec
+    from mmbench.yaml_file import read_yaml
+
+    task = registry.load("tasks", name)
+    datasets = [
+        dataset
+        for dataset in registry.names("datasets")
+        if read_yaml(registry.path("datasets", dataset)).get("task") == name
+    ]
+    default: DatasetSpec = task().dataset()
+    return _lines(
+        f"task {name}",
+        registry.summary("tasks", name),
+        {
+            "inputs": ", ".join(task.inputs),
+            "metrics": ", ".join(task.metrics),
+            "datasets": ", ".join(datasets),
+            "default": f"{default.name}, split {default.evaluate_on}",
+            "encoders": ", ".join(f"{k}: {v}" for k, v in task.encoders.items()),
+            "decoder": task.decoder,
+        },
+    )
+
+
+def _dataset(name: str) -> str:
+    from mmbench.data.dataset import load_spec
+    from mmbench.yaml_file import read_yaml
+
+    task_name = read_yaml(registry.path("datasets", name)).get("task", "")
+    spec = load_spec(name, task_name)
+    task = registry.load("tasks", task_name)()
+    splits = []
+    for split in spec.splits:
+        samples = task.load(spec, split)
+        groups = len({sample.group for sample in samples})
+        about = f"{split}: {len(samples):,} {task.unit}, {groups:,} groups"
+        splits.append(f"{about}, fingerprint {samples.fingerprint}")
+    indent = "\n  " + " " * 12
+    return _lines(
+        f"dataset {name}",
+        spec.summary,
+        {
+            "task": spec.task,
+            "licence": spec.licence,
+            "homepage": spec.homepage,
+            "source": f"package {spec.source.install}",
+            "splits": indent.join(splits),
+            "evaluates": spec.evaluate_on,
+            "categories": ", ".join(spec.categories),
+            "citation": spec.citation.strip().replace("\n", indent),
+        },
+    )
+
+
+def _recipe(name: str, task_name: str | None, dataset: str | None) -> str:
+    from mmbench.experiments.plan import shipped_weights
+    from mmbench.model import parameter_counts, read_checkpoint
+    from mmbench.recipe import load_recipe
+
+    task = registry.load("tasks", task_name or registry.names("tasks")[0])()
+    spec = task.dataset(dataset)
+    recipe = load_recipe(name).resolve(task.encoders, task.decoder)
+    rows: dict[str, Any] = {"file": registry.path("recipes", name), "source": recipe.source}
+    for key, value in recipe.settings().items():
+        rows[key] = _plain(value)
+    if not recipe.predictor:
+        shipped = shipped_weights(task.name, spec.name, name)
+        if shipped.exists():
+            assets = read_checkpoint(shipped).assets
+            rows["weights"] = f"{shipped} ({shipped.stat().st_size / 1e6:.2f} MB)"
+        else:
+            assets = task.assets(task.load(spec, "train"))
+            rows["weights"] = "none shipped: train them with --train"
+        counts = parameter_counts(task.build(recipe, assets))
+        parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
+        rows["parameters"] = f"{sum(counts.values()):,} ({parts})"
+    return _lines(f"model {name} on {task.name}/{spec.name}", recipe.summary, rows)
+
+
+def _plain(value: Any) -> Any:
+    """Settings as a person writes them: `image: conv, text: gru`."""
+    if isinstance(value, dict) and set(value) == {"name", "options"}:
+        options = ", ".join(f"{k}={v}" for k, v in value["options"].items())
+        return value["name"] + (f"({options})" if options else "")
+    if isinstance(value, dict):
+        return ", ".join(f"{k}: {_plain(v)}" for k, v in value.items())
+    return value
+
+
+def _part(kind: str, name: str) -> str:
+    found = registry.load(kind, name)
+    text = inspect.getdoc(found) or ""
+    rows: dict[str, Any] = {"defined in": f"{found.__module__}.{found.__qualname__}"}
+    if kind == "metrics":
+        metric = found()
+        text = inspect.getdoc(type(metric)) or ""
+        low, high = metric.bounds
+        rows |= {
+            "range": f"{low:g} to {high:g}, {'higher' if metric.higher_is_better else 'lower'} "
+            f"is better; tables show it x{metric.scale:g}",
+            "source": metric.source,
+            "signature": metric.signature,
+        }
+    module = inspect.getmodule(found)
+    if kind != "metrics" and module is not None:
+        text = f"{inspect.getdoc(module)}\n\n{text}"
+    body = "\n".join(f"  {line}".rstrip() for line in text.splitlines())
+    return f"{_lines(f'{kind[:-1]} {name}', '', rows)}\n\n{body}"
+
+
+def _record(path: Path) -> str:
+    from mmbench.records.store import verify
+
+    folder = path.parent if path.is_file() else path
+    return record_text(verify(folder), folder)
+
+
+def record_text(record: Any, path: Path) -> str:
+    """A run's record, as `mmbench run` prints it."""
+    title = f"{record.model} on {record.task}/{record.dataset}, {record.split} split"
+    limit = f" (the first {record.limit})" if record.limit else ""
+    lines = [
+        f"{title}: {record.samples:,} samples{limit}, {record.groups:,} groups, seed {record.seed}"
+    ]
+    width = max(len(entry.category or entry.name) for entry in record.metrics) + 2
+    for entry in record.metrics:
+        label = f"  {entry.category}" if entry.category else entry.name
+        value = f"{entry.value * entry.scale:7.2f}"
+        interval = ""
+        if entry.interval:
+            ends = entry.interval.low * entry.scale, entry.interval.high * entry.scale
+            interval = f"  [{ends[0]:.2f}, {ends[1]:.2f}]"
+        lines.append(f"  {label:<{width}} {value}{interval:<18}  n = {entry.samples:,}")
+    first = record.primary
+    facts = {"signature": first.signature}
+    if first.interval:
+        facts["interval"] = (
+            f"{first.interval.level:.0%} {first.interval.method}, {first.interval.replicates:,} "
+            f"replicates over {first.interval.groups:,} groups"
+        )
+    facts["weights"] = record.weights.source + (
+        f" ({record.weights.file})" if record.weights.file else ""
+    )
+    if record.training:
+        facts["training"] = (
+            f"{record.training.seconds:.0f} s, {record.training.samples_per_second:,.0f} "
+            f"samples/s, best epoch {record.training.best_epoch}"
+        )
+    cost = [f"{record.inference.samples_per_second:,.0f} samples/s on {record.environment.device}"]
+    if record.parameters:
+        cost.insert(0, f"{sum(record.parameters.values()):,} parameters")
+    if record.flops_per_sample:
+        cost.insert(1, f"{record.flops_per_sample / 1e6:.1f} MFLOPs a sample")
+    if record.peak_memory_mb:
+        cost.append(f"{record.peak_memory_mb:,.0f} MB at peak")
+    facts["cost"] = ", ".join(cost)
+    facts["record"] = str(path)
+    lines += [f"  {key:<{width}}  {value}" for key, value in facts.items()]
+    return "\n".join(lines)
