@@ -73,13 +73,11 @@ def bootstrap_interval(
     Replicates without a value (NaN: none of the samples was drawn) are left out.
     """
     values = bootstrap_replicates(replicate, groups, replicates, seed)
+    return percentile_interval(values, level, groups, "bootstrap percentile")
+
+
+def percentile_interval(values: FloatArray, level: float, groups: int, method: str) -> Interval:
+    """The interval between the percentiles of replicates (R,) that leave `level` between them."""
     tail = 100 * (1 - level) / 2
     low, high = np.nanpercentile(values, [tail, 100 - tail])
-    return Interval(
-        low=float(low),
-        high=float(high),
-        level=level,
-        method="bootstrap percentile",
-        replicates=replicates,
-        groups=groups,
-    )
+    return Interval(float(low), float(high), level, method, len(values), groups)
