@@ -216,11 +216,14 @@ def record_text(record: Any, path: Path) -> str:
             f"{record.training.seconds:.0f} s, {record.training.samples_per_second:,.0f} "
             f"samples/s, best epoch {record.training.best_epoch}"
         )
-    cost = [f"{record.inference.samples_per_second:,.0f} samples/s on {record.environment.device}"]
+    cost = []
     if record.parameters:
-        cost.insert(0, f"{sum(record.parameters.values()):,} parameters")
-    if record.flops_per_sample:
-        cost.insert(1, f"{record.flops_per_sample / 1e6:.1f} MFLOPs a sample")
+        speed = record.inference.samples_per_second
+        cost += [
+            f"{sum(record.parameters.values()):,} parameters",
+            f"{record.flops_per_sample / 1e6:.1f} MFLOPs a sample",
+            f"{speed:,.0f} samples/s on {record.environment.device}",
+        ]
     if record.peak_memory_mb:
         cost.append(f"{record.peak_memory_mb:,.0f} MB at peak")
     facts["cost"] = ", ".join(cost)

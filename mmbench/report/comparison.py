@@ -20,7 +20,7 @@ def comparison_text(comparison: Comparison) -> str:
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     text = [
         f"{record.task}/{record.dataset}, {record.split} split, {record.samples:,} samples, "
-        f"{len(first)} seeds"
+        f"{len(first)} {'seeds' if len(first) > 1 else 'seed'}"
     ]
     for line in lines:
         first_cell = line[0].ljust(widths[0])
