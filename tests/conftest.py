@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import easy_vqa
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+MINI = """
+task: vqa
+summary: the first images of easy-VQA
+homepage: https://github.com/vzhou842/easy-VQA
+licence: MIT
+citation: see easy_vqa
+source: {package: mini_vqa, install: mini-vqa}
+splits:
+  train: {table: data/train/questions.json, images: "data/train/images/{image}.png"}
+  validation: {of: train, hold_out: 0.2}
+  test: {table: data/test/questions.json, images: "data/test/images/{image}.png"}
+columns: {text: 0, target: 1, image: 2}
+categories:
+  yes/no: [yes, no]
+image_size: 64
+"""
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +42,61 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip(f"needs the real data sets, which are not at {path}")
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Decoded images go to a folder of the test session's own."""
+    os.environ["MMBENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def mini_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package `mini_vqa` with the first images of easy-VQA: 100 to train on, 30 to test on."""
+    root = tmp_path_factory.mktemp("mini")
+    source = Path(easy_vqa.__file__).parent / "data"
+    for split, images in (("train", 100), ("test", 30)):
+        target = root / "mini_vqa" / "data" / split
+        (target / "images").mkdir(parents=True)
+        rows = json.loads((source / split / "questions.json").read_text())
+        (target / "questions.json").write_text(json.dumps([r for r in rows if r[2] < images]))
+        for image in range(images):
+            shutil.copy(source / split / "images" / f"{image}.png", target / "images")
+    (root / "mini_vqa" / "__init__.py").write_text("")
+    (root / "mini.yaml").write_text(MINI)
+    return root
+
+
+@pytest.fixture
+def mini(mini_folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The path of a small dataset's YAML file, for models that are trained within seconds."""
+    monkeypatch.syspath_prepend(str(mini_folder))
+    return str(mini_folder / "mini.yaml")
+
+
+@pytest.fixture
+def mmbench(mini_folder: Path, tmp_path: Path) -> Command:
+    """Runs the command as a user does, in an empty folder: `mmbench("list", "models")`."""
+
+    def call(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command_line(*arguments),
+            cwd=tmp_path,
+            env=environment(mini_folder),
+            capture_output=True,
+            text=True,
+            **options,
+        )  # type: ignore[call-overload]
+
+    return call
+
+
+def command_line(*arguments: str) -> list[str]:
+    """`mmbench ...` by this Python."""
+    return [sys.executable, "-c", "from mmbench.cli import main; main()", *arguments]
+
+
+def environment(*folders: Path) -> dict[str, str]:
+    """The environment of a command that finds modules in these folders too."""
+    paths = [str(folder) for folder in folders]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200"}
