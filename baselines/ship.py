@@ -1,0 +1,49 @@
+"""Ship the weights of reference records, and write down what they score.
+
+    python -m mmbench_baselines.ship results/reference [TASK]
+
+Of every record of seed 0 below the folder whose weights are there, the weights are put in float16
+into `weights/<task>/<dataset>/<model>.safetensors` beside the recipes; each is then run as a
+newcomer would run it, and its scores go to `scores.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from mmbench.experiments.plan import shipped_weights
+from mmbench.experiments.run import run
+from mmbench.model import read_checkpoint
+from mmbench.records.record import Record
+from mmbench.records.store import WEIGHTS_FILE, find_records, verify
+
+SCORES = Path(__file__).parent / "scores.json"
+
+
+def ship(results: Path, task: str | None = None) -> None:
+    """Ship every model of seed 0 under `results`, of one task or of all, and update SCORES."""
+    scores = json.loads(SCORES.read_text()) if SCORES.exists() else {}
+    for folder in find_records([results]):
+        record = verify(folder)
+        if record.seed != 0 or not (folder / WEIGHTS_FILE).exists():
+            continue
+        if task is None or record.task == task:
+            scores[f"{record.task}/{record.dataset}/{record.model}"] = _ship_one(folder, record)
+    SCORES.write_text(json.dumps(scores, indent=1, sort_keys=True) + "\n")
+
+
+def _ship_one(folder: Path, record: Record) -> dict[str, float]:
+    target = shipped_weights(record.task, record.dataset, record.model)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(read_checkpoint(folder / WEIGHTS_FILE).half().to_bytes())
+    with tempfile.TemporaryDirectory() as out:
+        result = run(record.task, record.model, dataset=record.dataset, out=out)
+    print(f"{target}: {target.stat().st_size / 1e3:,.0f} kB, {result.value:.4f}")
+    return {e.name: round(e.value, 6) for e in result.record.metrics if e.category is None}
+
+
+if __name__ == "__main__":
+    ship(Path(sys.argv[1]), *sys.argv[2:])
