@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mmbench.errors import MMBenchError
     from mmbench.experiments.compare import Comparison, compare
     from mmbench.experiments.run import RunResult, load_run, run
-    from mmbench.report.report import report
+    from mmbench.reports.report import report
 
 _HOME = {
     "MMBenchError": "mmbench.errors",
@@ -24,7 +24,7 @@ _HOME = {
     "RunResult": "mmbench.experiments.run",
     "load_run": "mmbench.experiments.run",
     "run": "mmbench.experiments.run",
-    "report": "mmbench.report.report",
+    "report": "mmbench.reports.report",
 }
 
 __all__ = [

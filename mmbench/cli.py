@@ -86,7 +86,7 @@ def run(
         out=out,
         force=force,
         resume=resume,
-        watch=SILENT if quiet else TerminalWatch(model),
+        watch=SILENT if quiet else TerminalWatch(),
     )
     if json:
         print(result.record.model_dump_json(indent=1))
@@ -124,7 +124,7 @@ def compare(
     from mmbench.experiments.watch import SILENT
     from mmbench.progress import TerminalWatch
     from mmbench.recipe import parse_overrides
-    from mmbench.report.comparison import comparison_text
+    from mmbench.reports.comparison import comparison_text
 
     def tell(model: str, seed: int, result: RunResult) -> None:
         value = result.value * result.record.primary.scale
@@ -154,7 +154,7 @@ def report(
     format: Annotated[str, typer.Option(help="markdown, latex or csv.")] = "markdown",
 ) -> None:
     """Make a table from records: a column for each set of comparable numbers."""
-    from mmbench.report.report import report as make_report
+    from mmbench.reports.report import report as make_report
 
     print(make_report(paths, format), end="")
 

@@ -15,15 +15,11 @@ _EVERY = 0.2  # seconds between looks at the loss: on a GPU each look waits for 
 
 
 class TerminalWatch(Watch):
-    """Shows a run's progress on standard error.
+    """Shows a run's progress on standard error."""
 
-    Args:
-        title: what is run.
-    """
-
-    def __init__(self, title: str = "") -> None:
+    def __init__(self) -> None:
         self._console = Console(stderr=True)
-        self._title = title
+        self._title = ""
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._epochs = 0
@@ -32,6 +28,10 @@ class TerminalWatch(Watch):
         self._step = 0
         self._samples = 0
         self._looked = 0.0
+
+    def began(self, model: str, seed: int) -> None:
+        """See `Watch`."""
+        self._title = f"{model} seed {seed}"
 
     def started(self, epochs: int, steps: int, epoch: int) -> None:
         """See `Watch`."""

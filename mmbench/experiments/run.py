@@ -69,7 +69,7 @@ class RunResult:
 
         rows = []
         for entry in self.record.metrics:
-            row = entry.model_dump(exclude={"interval"})
+            row = entry.model_dump(exclude={"interval"}) | {"category": entry.category or "all"}
             interval = entry.interval
             row |= {"low": interval.low, "high": interval.high} if interval else {}
             rows.append(row)
@@ -137,6 +137,7 @@ def run(
         return RunResult(read_record(folder), folder, reused=True)
     check_writable(out)
     where = choose_device(device)
+    watch.began(plan.model, plan.seed)
     state = _state_folder(folder)
     try:
         record, files = _carry_out(

@@ -9,6 +9,9 @@ from typing import Any
 class Watch:
     """Told how a run goes; this one says nothing. `mmbench.progress` shows bars."""
 
+    def began(self, model: str, seed: int) -> None:
+        """A run begins."""
+
     def started(self, epochs: int, steps: int, epoch: int) -> None:
         """Training starts, or goes on, at an epoch; so many steps an epoch."""
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.records.store import find_records, verify
-from mmbench.report.formats import FORMATS
-from mmbench.report.table import make_table
+from mmbench.reports.formats import FORMATS
+from mmbench.reports.table import make_table
 
 
 def report(paths: Sequence[str | Path] | str | Path, format: str = "markdown") -> str:

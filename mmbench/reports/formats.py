@@ -6,7 +6,7 @@ import csv
 import io
 import string
 
-from mmbench.report.table import Cell, Column, Row, Table
+from mmbench.reports.table import Cell, Column, Row, Table
 
 _SPREAD = (
     "Mean and standard deviation over seeds; for one seed, the value and its 95% bootstrap interval"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmbench.report.formats import count
+from mmbench.reports.formats import count
 
 if TYPE_CHECKING:
     from mmbench.experiments.compare import Comparison, Row

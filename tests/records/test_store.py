@@ -1,0 +1,85 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import mmbench
+from mmbench.errors import MMBenchError
+from mmbench.records import store
+
+
+@pytest.fixture
+def record(mini, tmp_path):
+    return mmbench.run("vqa", "majority", dataset=mini, out=tmp_path / "results").path
+
+
+def change(folder: Path, **fields: object) -> None:
+    path = folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def test_a_record_says_all_that_a_reader_needs(record):
+    value = json.loads((record / "run.json").read_text())
+    assert value["schema_version"] == store.SCHEMA_VERSION
+    assert {"torch", "datasets", "numpy"} <= set(value["environment"]["packages"])
+    assert value["environment"]["threads"] >= 1
+    assert value["fingerprint"]
+    assert value["peak_memory_mb"] > 0
+    assert all(m["signature"] and m["interval"] for m in value["metrics"])
+    assert len(value["hash"]) == 64
+    assert record.parent.name == value["hash"][:8]
+
+
+def test_a_failed_write_leaves_the_earlier_record(record, monkeypatch):
+    before = {p.name: p.read_bytes() for p in record.iterdir()}
+    old = store.read_record(record)
+
+    def no_space(self, *_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", no_space)
+    with pytest.raises(MMBenchError, match="No space left on device. Make room"):
+        store.write_record(record, old, {"predictions.parquet": b"new"})
+    assert {p.name: p.read_bytes() for p in record.iterdir()} == before
+    assert [p.name for p in record.parent.iterdir()] == [record.name]
+
+
+def test_a_changed_file_is_found(record):
+    store.verify(record)
+    (record / "predictions.parquet").write_bytes(b"better")
+    with pytest.raises(MMBenchError, match=r"predictions.parquet was changed after the run"):
+        store.verify(record)
+    (record / "predictions.parquet").unlink()
+    with pytest.raises(MMBenchError, match="though run.json names it"):
+        store.verify(record)
+
+
+def test_a_record_of_another_schema_is_refused(record):
+    change(record, schema_version=99)
+    with pytest.raises(MMBenchError, match="schema version 99; this mmbench reads 1"):
+        store.read_record(record)
+
+
+def test_an_invalid_record_names_the_key(record):
+    change(record, samples="many")
+    with pytest.raises(MMBenchError, match="not a valid record: samples"):
+        store.read_record(record)
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{", "\x00"])
+def test_a_broken_record_is_no_record(record, content):
+    (record / "run.json").write_text(content)
+    with pytest.raises(MMBenchError, match="no record at"):
+        store.read_record(record)
+
+
+def test_records_are_found_at_any_depth_but_not_half_written_ones(record, tmp_path):
+    shutil.copytree(record, record.parent / ".seed-1-half")
+    assert store.find_records([tmp_path]) == [record]
+    assert store.find_records([record / "run.json"]) == [record]
+    with pytest.raises(MMBenchError, match="no such path"):
+        store.find_records([tmp_path / "none"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MMBenchError, match="no record at or below"):
+        store.find_records([tmp_path / "empty"])

@@ -1,0 +1,115 @@
+import csv
+import io
+import shutil
+import subprocess
+
+import pytest
+
+import mmbench
+from mmbench.errors import MMBenchError
+from mmbench.records.store import read_record
+from mmbench.reports.table import make_table
+from tests.conftest import ROOT
+
+REFERENCE = ROOT / "results" / "reference"
+
+
+@pytest.fixture
+def records(mini, tmp_path):
+    results = [
+        mmbench.run("vqa", "majority", dataset=mini, limit=limit, seed=seed, out=tmp_path)
+        for limit, seed in ((None, 0), (None, 1), (20, 0))
+    ]
+    return tmp_path, [read_record(result.path) for result in results]
+
+
+def test_a_column_is_a_comparable(records):
+    _, (one, two, limited) = records
+    table = make_table([one, two, limited])
+    assert [(c.limit, c.split) for c in table.columns] == [(None, "test"), (20, "test")]
+    for field, value in (("fingerprint", "other"), ("split", "validation"), ("dataset", "easy")):
+        changed = two.model_copy(update={field: value, "hash": "0" * 64})
+        assert len(make_table([one, changed]).columns) == 2
+    metric = two.metrics[0].model_copy(update={"signature": "accuracy|match:fuzzy|v:1"})
+    assert len(make_table([one, two.model_copy(update={"metrics": [metric]})]).columns) == 2
+    assert len(make_table([one, two]).columns) == 1
+
+
+def test_namesakes_say_why_they_stand_apart(records):
+    _, (one, _, limited) = records
+    notes = list(make_table([one, limited]).notes.values())
+    assert "not comparable with its namesake: another limit" in notes[0]
+    assert "first 20 samples only" in notes[1]
+
+
+def test_a_run_recorded_twice_counts_once(records):
+    _, (one, *_) = records
+    newer = one.model_copy(update={"created": "2999-01-01T00:00:00+00:00"})
+    table = make_table([newer, one])
+    assert len(next(iter(table.rows[0].cells.values())).values) == 1
+    assert table.remarks == ["1 older records of the same runs are left out."]
+
+
+def test_other_weights_and_recipes_are_other_rows(records):
+    _, (one, *_) = records
+    overrides = {"overrides": {"width": 3}, "recipe": one.recipe | {"width": 3}, "hash": "1" * 64}
+    weights = one.weights.model_copy(update={"source": "shipped", "sha256": "ab"})
+    table = make_table(
+        [
+            one,
+            one.model_copy(update=overrides),
+            one.model_copy(update={"weights": weights, "hash": "2" * 64}),
+        ]
+    )
+    labels = ["majority", "majority (shipped weights)", "majority (width=3)"]
+    assert sorted(row.label for row in table.rows) == labels
+
+
+def test_the_reference_report_shows_every_model_best_first():
+    text = mmbench.report(REFERENCE / "vqa" / "easy_vqa")
+    lines = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    models = [line[0].strip("| ") for line in lines[2:]]
+    assert set(models) == {
+        *("gated_fusion", "concat_fusion", "attention_fusion"),
+        *("question_only", "image_only", "majority"),
+    }
+    means = [float(line[3].split()[0]) for line in lines[2:]]
+    assert means == sorted(means, reverse=True)
+    assert "`accuracy|match:exact|normalise:none|v:1; x100; data 4aa5adf0d5ab30eb; 9673" in text
+
+
+def test_csv_has_a_line_a_model_and_column(records):
+    folder, _ = records
+    rows = list(csv.DictReader(io.StringIO(mmbench.report(folder, "csv"))))
+    assert [(row["model"], row["limit"], row["seeds"]) for row in rows] == [
+        ("majority", "", "2"),
+        ("majority", "20", "1"),
+    ]
+    assert 0 < float(rows[0]["mean"]) < 1
+
+
+def test_a_format_that_does_not_exist_names_the_nearest(records):
+    with pytest.raises(MMBenchError, match="no format 'latx'. Did you mean latex"):
+        mmbench.report(records[0], "latx")
+
+
+def test_latex_compiles_with_booktabs(records, tmp_path):
+    table = mmbench.report(REFERENCE, "latex")
+    assert r"\toprule" in table
+    assert "gated\\_fusion" in table
+    pdflatex = shutil.which("pdflatex")
+    if pdflatex is None:
+        pytest.skip("needs pdflatex")
+    document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{table}"
+    (tmp_path / "table.tex").write_text(document + r"\end{document}")
+    done = subprocess.run(
+        [pdflatex, "-interaction=nonstopmode", "-halt-on-error", "table.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_the_package_does_not_hide_the_function():
+    assert callable(mmbench.report)
