@@ -10,8 +10,12 @@ class MMBenchError(Exception):
     """A mistake in what was asked: says what, why, and what to do. Printed without a traceback."""
 
 
-class Interrupted(KeyboardInterrupt):
-    """The user stopped a run; says what is kept and how to go on."""
+class Interrupted(BaseException):
+    """The user stopped a run with Ctrl-C; says what is kept and how to go on.
+
+    No `Exception`, so that `except Exception` does not swallow it; no `KeyboardInterrupt`, which
+    the parser of the command line catches and loses the message of.
+    """
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -135,8 +135,8 @@ def run(
     folder = record_folder(out, plan.task.name, plan.dataset.name, plan.model, run_hash, plan.seed)
     if folder.exists() and not force:
         return RunResult(read_record(folder), folder, reused=True)
-    check_writable(out)
     where = choose_device(device)
+    check_writable(out)
     watch.began(plan.model, plan.seed)
     state = _state_folder(folder)
     try:

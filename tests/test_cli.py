@@ -1,0 +1,212 @@
+"""The commands, run as a user runs them."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from tests.conftest import command_line, environment
+
+
+@pytest.fixture(scope="module")
+def first_run(mini_folder, tmp_path_factory):
+    """`mmbench run --task vqa --model gated_fusion` in an empty folder."""
+    folder = tmp_path_factory.mktemp("first")
+    done = subprocess.run(
+        command_line("run", "--task", "vqa", "--model", "gated_fusion"),
+        cwd=folder,
+        env=environment(mini_folder),
+        capture_output=True,
+        text=True,
+    )
+    return folder, done
+
+
+def test_run_prints_score_interval_signature_and_record(first_run):
+    folder, done = first_run
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("gated_fusion on vqa/easy_vqa, test split: 9,673 samples")
+    name, value, *interval = lines[1].split()[:4]
+    assert name == "accuracy"
+    assert 99.5 < float(value) <= 100
+    assert " ".join(interval).startswith("[99.")
+    assert "  signature   accuracy|match:exact|normalise:none|v:1" in lines
+    record = folder / next(line.split()[1] for line in lines if line.startswith("  record"))
+    assert len(pd.read_parquet(record / "predictions.parquet")) == 9673
+    assert json.loads((record / "run.json").read_text())["weights"]["source"] == "shipped"
+
+
+def test_run_again_reads_the_record(first_run):
+    folder, done = first_run
+    again = subprocess.run(
+        command_line("run", "--task", "vqa", "--model", "gated_fusion"),
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert again.stdout.startswith(done.stdout)
+    assert "--force runs it again" in again.stdout
+
+
+def test_show_of_a_record_prints_what_run_printed(first_run):
+    folder, done = first_run
+    record = next(folder.rglob("run.json")).parent.relative_to(folder)
+    shown = subprocess.run(
+        command_line("show", str(record)),
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert shown.stdout == done.stdout
+
+
+def test_report_of_the_run(first_run):
+    folder, _ = first_run
+    done = subprocess.run(
+        command_line("report", "results"), cwd=folder, env=environment(), capture_output=True
+    )
+    assert b"| gated_fusion (shipped weights) | 461k | 1 | 99." in done.stdout
+
+
+def test_json_is_the_record(mmbench, mini_folder):
+    arguments = ["run", "--task", "vqa", "--model", "majority", "--json", "--quiet", "--dataset"]
+    done = mmbench(*arguments, str(mini_folder / "mini.yaml"))
+    value = json.loads(done.stdout)
+    assert value["model"] == "majority"
+    assert value["weights"]["source"] == "none"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("what", "name"),
+    [
+        ("tasks", "vqa"),
+        ("datasets", "easy_vqa"),
+        ("models", "gated_fusion"),
+        ("encoders", "bag_of_words"),
+        ("fusions", "attention"),
+        ("decoders", "classifier"),
+        ("metrics", "accuracy"),
+    ],
+)
+def test_list_and_show_know_every_kind(mmbench, what, name):
+    listed = mmbench("list", what)
+    assert listed.returncode == 0
+    line = next(line for line in listed.stdout.splitlines() if line.split()[0] == name)
+    assert len(line.split()) > 3
+    shown = mmbench("show", name)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.split()[1].rstrip(":") == name
+
+
+def test_show_dataset_gives_licence_citation_and_splits(mmbench):
+    text = mmbench("show", "easy_vqa").stdout
+    for says in ("MIT", "@misc{zhou2019easyvqa", "test: 9,673 questions, 1,000 groups"):
+        assert says in text
+
+
+def test_show_model_gives_the_parameters_by_part(mmbench):
+    text = mmbench("show", "gated_fusion").stdout
+    assert "461,229 (encoders.text 102,784, encoders.image 241,184, fusion 98,816" in text
+
+
+RUN = ("run", "--task", "vqa", "--model")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("run", "--task", "vqq", "--model", "gated_fusion"), "no task called 'vqq'. Did you mean"),
+        ((*RUN, "gated_fuson"), "no model called 'gated_fuson'. Did you mean gated_fusion?"),
+        ((*RUN, "gated_fusion", "--dataset", "easyvqa"), "Did you mean easy_vqa?"),
+        ((*RUN, "gated_fusion", "--set", "train.epoch=1"), "Did you mean train.epochs?"),
+        ((*RUN, "gated_fusion", "--limit", "0"), "--limit must be at least 1, got 0"),
+        ((*RUN, "gated_fusion", "--limit", "x"), "should be a valid integer"),
+        ((*RUN, "gated_fusion", "--seed", "1"), "Train seed 1 with --train"),
+        ((*RUN, "gated_fusion", "--split", "tst"), "Did you mean test?"),
+        ((*RUN, "majority", "--device", "cuda:99"), "no device 'cuda:99' here"),
+        ((*RUN, "none.yaml"), "no model file at none.yaml"),
+        ((*RUN, "majority", "--out", "/proc/none"), "cannot write to /proc/none"),
+        (("run",), "Missing option"),
+        (("compare", "--task", "vqa", "--models", "gated_fusion"), "at least two models"),
+        (("report", "nowhere"), "no such path: nowhere"),
+        (("list", "model"), "Did you mean models?"),
+        (("show", "gatd"), "nothing is called 'gatd'. Did you mean gated"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(mmbench, tmp_path, arguments, says):
+    done = mmbench(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert says in done.stderr
+    assert done.stderr.startswith("mmbench: ")
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_where_the_results_should_be(mmbench, tmp_path):
+    (tmp_path / "results").write_text("mine")
+    done = mmbench(*RUN, "majority")
+    assert done.returncode == 2
+    assert "cannot write to results: " in done.stderr
+    assert (tmp_path / "results").read_text() == "mine"
+
+
+def test_a_full_disk_leaves_earlier_records_and_nothing_else(mmbench, mini_folder, tmp_path):
+    dataset = ("--dataset", str(mini_folder / "mini.yaml"))
+    assert mmbench(*RUN, "majority", *dataset).returncode == 0
+    before = {p: p.read_bytes() for p in (tmp_path / "results").rglob("*") if p.is_file()}
+
+    def small_files_only() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    done = mmbench(
+        *RUN, "majority", *dataset, "--seed", "1", "--quiet", preexec_fn=small_files_only
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("mmbench: cannot write to ")
+    assert "File too large" in done.stderr
+    assert done.stderr.count("\n") == 1
+    after = {p: p.read_bytes() for p in (tmp_path / "results").rglob("*") if p.is_file()}
+    assert after == before
+
+
+def test_ctrl_c_stops_cleanly_and_resume_goes_on(mini_folder, tmp_path, mmbench):
+    arguments = (*RUN, "concat_fusion", "--dataset", str(mini_folder / "mini.yaml"), "--train")
+    arguments += ("--set", "train.epochs=9")
+    process = subprocess.Popen(
+        command_line(*arguments),
+        cwd=tmp_path,
+        env=environment(mini_folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    seen = ""
+    for line in process.stderr:
+        seen += line
+        if "epoch 1/9" in line:
+            process.send_signal(2)
+            break
+    seen += process.stderr.read()
+    assert process.wait() == 130
+    assert "go on with --resume" in seen
+    assert "Traceback" not in seen
+    assert not list(tmp_path.rglob("run.json"))
+    done = mmbench(*arguments, "--resume")
+    assert done.returncode == 0
+    assert "goes on after epoch" in done.stderr
+
+
+def test_a_closed_pipe_is_no_error():
+    shell = f"{sys.executable} -c 'from mmbench.cli import main; main()' list models | head -1"
+    done = subprocess.run(shell, shell=True, capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0
+    assert done.stderr == ""
