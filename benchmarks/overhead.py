@@ -1,0 +1,115 @@
+"""Training and inference against hand-written bare loops, on the same model and batches.
+
+    python benchmarks/overhead.py [--groups 512] [--rounds 5]
+
+The bare loops are what a person would write for this model alone: the same tensors, drawn in the
+same batches, decoded and tokenised beforehand, no validation, no progress, no state on disk.
+Each round times mmbench's loop and the bare one in turn; the ratio of throughputs (1 is no
+overhead, at least 0.95 is wanted) is the median over rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from mmbench import registry
+from mmbench.data.batches import GroupBatches
+from mmbench.experiments.infer import ModelPredictor
+from mmbench.experiments.watch import SILENT
+from mmbench.recipe import load_recipe
+from mmbench.training.loop import fit, optimizer_for
+
+CPU = torch.device("cpu")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", default="gated_fusion")
+    parser.add_argument("--groups", type=int, default=1024, help="images to train on")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    task = registry.load("tasks", "vqa")()
+    recipe = load_recipe(options.model, {"train.epochs": 1}).resolve(task.encoders, task.decoder)
+    everything = task.load(task.dataset(), "train")
+    groups = {s.group for s in everything}
+    chosen = set(sorted(groups)[: options.groups])
+    samples = [s for s in everything if s.group in chosen]
+    assets = task.assets(samples)
+
+    def new_model():
+        torch.manual_seed(0)
+        return task.build(recipe, assets)
+
+    settings = recipe.train
+    batches = list(GroupBatches(samples, settings.batch, seed=0).epoch(0))
+    tensors = [new_model().collate(batch) for batch in batches]
+
+    def bare_training() -> float:
+        model = new_model().train()
+        optimizer = optimizer_for(model, settings)
+        began = time.perf_counter()
+        for batch in tensors:
+            loss = model.loss(batch, 0.0)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+            optimizer.step()
+        return time.perf_counter() - began
+
+    def our_training() -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            trained = fit(
+                new_model(),
+                samples,
+                settings,
+                lambda: 0.0,
+                seed=0,
+                device=CPU,
+                folder=Path(folder),
+                resume=False,
+                watcher=SILENT,
+            )
+        return trained.seconds
+
+    model = new_model().eval()
+    test = task.load(task.dataset(), "test")
+    answering = [
+        model.collate(batch, targets=False) for batch in GroupBatches(test, settings.batch).epoch()
+    ]
+
+    def bare_inference() -> float:
+        began = time.perf_counter()
+        with torch.inference_mode():
+            for batch in answering:
+                model.answer(batch)
+        return time.perf_counter() - began
+
+    def our_inference() -> float:
+        began = time.perf_counter()
+        ModelPredictor(model, CPU, settings.batch).predict(test)
+        return time.perf_counter() - began
+
+    print(
+        f"{options.model} on easy_vqa, {torch.get_num_threads()} threads, {options.rounds} rounds"
+    )
+    for name, size, bare, ours in (
+        ("training", len(samples), bare_training, our_training),
+        ("inference", len(test), bare_inference, our_inference),
+    ):
+        bare(), ours()  # warm-up
+        pairs = [(bare(), ours()) for _ in range(options.rounds)]
+        ratio = statistics.median(b / o for b, o in pairs)
+        speeds = (size / min(seconds) for seconds in zip(*pairs, strict=True))
+        print("{:<9}  bare {:>7,.0f}  mmbench {:>7,.0f} samples/s".format(name, *speeds), end="")
+        print(f"  ratio {ratio:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""What the README shows is what happens."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT, command_line, environment
+
+README = (ROOT / "README.md").read_text()
+FILES = dict(re.findall(r"```\w+ (\S+\.\w+)\n(.*?)```", README, re.DOTALL))
+
+
+@pytest.fixture(scope="module")
+def plugins(tmp_path_factory):
+    """The README's package, installed by pip into a folder of its own."""
+    source, target = (tmp_path_factory.mktemp(name) for name in ("source", "target"))
+    for name, content in FILES.items():
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text(content)
+    for package in ("product_recipes", "shapes_data"):
+        (source / package / "__init__.py").touch()
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--target", target, source], check=True, capture_output=True)
+    return target
+
+
+def mmbench(arguments: str, cwd, *folders) -> str:
+    done = subprocess.run(
+        command_line(*arguments.split()),
+        cwd=cwd,
+        env=environment(*folders),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_first_output_is_the_real_one(tmp_path):
+    shown = re.search(r"\$ mmbench (run[^\n]*)\n(.*?)```", README, re.DOTALL)
+    real = mmbench(shown[1], tmp_path).splitlines()
+    expected = shown[2].splitlines()
+    assert [line for line in real if "  cost" not in line] == [
+        line for line in expected if "  cost" not in line
+    ]
+
+
+def test_the_comparison_is_that_of_the_reference_records():
+    from mmbench.experiments.compare import compare_runs
+    from mmbench.experiments.run import load_run
+    from mmbench.records.store import find_records
+    from mmbench.reports.comparison import comparison_text
+
+    runs = {}
+    for folder in find_records([ROOT / "results" / "reference" / "vqa" / "easy_vqa"]):
+        run = load_run(folder)
+        runs.setdefault(run.record.model, []).append(run)
+    text = comparison_text(compare_runs(runs)).splitlines()
+    shown = re.search(r"```text\n(.*?)```", README, re.DOTALL)[1].splitlines()
+    assert text[: len(shown)] == shown
+
+
+def test_a_fusion_of_ones_own(plugins, mini_folder, tmp_path):
+    dataset = f"--dataset {mini_folder / 'mini.yaml'} --set train.epochs=2"
+    assert "product" in mmbench("list fusions", tmp_path, plugins)
+    out = mmbench(
+        f"compare --task vqa --models concat_fusion,product_fusion --seeds 1 {dataset}",
+        tmp_path,
+        plugins,
+        mini_folder,
+    )
+    assert "recipes differ in fusion" in out
+
+
+def test_the_fusion_of_ones_own_keeps_the_contract(plugins):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-k", "product", "tests/zoo"],
+        cwd=ROOT,
+        env=environment(plugins),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
+
+
+def test_a_task_of_ones_own(plugins, tmp_path):
+    assert "Image classification" in mmbench("list tasks", tmp_path, plugins)
+    options = "--set fusion=null --set train.epochs=1 --train"
+    out = mmbench(f"run --task shapes --model gated_fusion {options}", tmp_path, plugins)
+    accuracy = float(re.search(r"accuracy +([\d.]+)", out)[1])
+    assert accuracy > 45  # a third by chance
+    assert "shapes/shapes" in out
+
+
+def test_every_command_is_one_that_exists():
+    lines = re.findall(r"^mmbench (\w+)(.*?)(?: +#.*)?$", README, re.MULTILINE)
+    assert len(lines) >= 7
+    for command, arguments in lines:
+        options = re.findall(r"--[\w-]+", arguments)
+        text = subprocess.run(
+            command_line(command, "--help"), env=environment(), capture_output=True, text=True
+        ).stdout
+        for option in options:
+            assert option in text, f"mmbench {command} has no {option}"
