@@ -159,21 +159,22 @@ def _plain(value: Any) -> Any:
 
 def _part(kind: str, name: str) -> str:
     found = registry.load(kind, name)
-    text = inspect.getdoc(found) or ""
-    rows: dict[str, Any] = {"defined in": f"{found.__module__}.{found.__qualname__}"}
+    rows: dict[str, Any] = {}
     if kind == "metrics":
         metric = found()
-        text = inspect.getdoc(type(metric)) or ""
+        found = type(metric)
         low, high = metric.bounds
-        rows |= {
+        rows = {
             "range": f"{low:g} to {high:g}, {'higher' if metric.higher_is_better else 'lower'} "
             f"is better; tables show it x{metric.scale:g}",
             "source": metric.source,
             "signature": metric.signature,
         }
+    text = inspect.getdoc(found) or ""
     module = inspect.getmodule(found)
     if kind != "metrics" and module is not None:
         text = f"{inspect.getdoc(module)}\n\n{text}"
+    rows = {"defined in": f"{found.__module__}.{found.__qualname__}"} | rows
     body = "\n".join(f"  {line}".rstrip() for line in text.splitlines())
     return f"{_lines(f'{kind[:-1]} {name}', '', rows)}\n\n{body}"
 
