@@ -180,7 +180,7 @@ def test_a_full_disk_leaves_earlier_records_and_nothing_else(mmbench, mini_folde
 
 def test_ctrl_c_stops_cleanly_and_resume_goes_on(mini_folder, tmp_path, mmbench):
     arguments = (*RUN, "concat_fusion", "--dataset", str(mini_folder / "mini.yaml"), "--train")
-    arguments += ("--set", "train.epochs=9")
+    arguments += ("--set", "train.epochs=60")
     process = subprocess.Popen(
         command_line(*arguments),
         cwd=tmp_path,
@@ -192,7 +192,7 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(mini_folder, tmp_path, mmbench)
     seen = ""
     for line in process.stderr:
         seen += line
-        if "epoch 1/9" in line:
+        if "epoch 1/60" in line:
             process.send_signal(2)
             break
     seen += process.stderr.read()
