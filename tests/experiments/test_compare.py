@@ -18,7 +18,7 @@ ARGUMENTS = [
     "--seeds",
     "2",
     "--set",
-    "train.epochs=3",
+    "train.epochs=20",
 ]
 
 
