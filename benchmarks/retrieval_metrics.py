@@ -2,8 +2,8 @@
 
     python benchmarks/retrieval_metrics.py
 
-5,000 images x 25,000 captions x 512, float32. Wanted: at most 1.5 times the bare blocked product, at
-least 5 times faster than a full argsort of rows and columns, at most 1 GB at peak.
+5,000 images x 25,000 captions x 512, float32. Wanted: at most 1.5 times the bare blocked product,
+at least 5 times faster than a full argsort of rows and columns, at most 1 GB at peak.
 """
 
 from __future__ import annotations
