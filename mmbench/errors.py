@@ -10,6 +10,10 @@ class MMBenchError(Exception):
     """A mistake in what was asked: says what, why, and what to do. Printed without a traceback."""
 
 
+class ToolError(MMBenchError):
+    """A program or model that a metric needs is absent, died or hung; other metrics are kept."""
+
+
 class Interrupted(BaseException):
     """The user stopped a run with Ctrl-C; says what is kept and how to go on.
 

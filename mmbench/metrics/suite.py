@@ -1,0 +1,35 @@
+"""Many metrics on the same predictions: those with a process of their own run beside the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from mmbench.errors import ToolError
+from mmbench.metrics.base import FloatArray, Metric
+
+
+def compute_statistics(
+    metrics: Sequence[Metric], predictions: Sequence[Any], targets: Sequence[Any]
+) -> dict[str, FloatArray | ToolError]:
+    """The statistics of each metric by name, in the order given.
+
+    Where a program that a metric needs is absent, dies or hangs, its error stands in the place of
+    the statistics, and the other metrics are kept.
+
+    Raises: MMBenchError if predictions and targets do not suit a metric.
+    """
+
+    def compute(metric: Metric) -> FloatArray | ToolError:
+        try:
+            return metric.statistics(predictions, targets)
+        except ToolError as error:
+            return error
+
+    beside = [metric for metric in metrics if metric.own_process]
+    with ThreadPoolExecutor(max_workers=max(1, len(beside))) as pool:
+        waiting = {metric.name: pool.submit(compute, metric) for metric in beside}
+        done = {m.name: compute(m) for m in metrics if m.name not in waiting}
+        done |= {name: future.result() for name, future in waiting.items()}
+    return {metric.name: done[metric.name] for metric in metrics}
