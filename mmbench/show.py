@@ -218,16 +218,21 @@ def record_text(record: Any, path: Path) -> str:
             f"samples/s, best epoch {record.training.best_epoch}"
         )
     cost = []
-    if record.parameters:
+    if record.parameters and record.inference:
         speed = record.inference.samples_per_second
         cost += [
             f"{sum(record.parameters.values()):,} parameters",
             f"{record.flops_per_sample / 1e6:.1f} MFLOPs a sample",
             f"{speed:,.0f} samples/s on {record.environment.device}",
         ]
-    if record.peak_memory_mb:
+    if record.peak_memory_mb and record.inference:
         cost.append(f"{record.peak_memory_mb:,.0f} MB at peak")
-    facts["cost"] = ", ".join(cost)
+    if cost:
+        facts["cost"] = ", ".join(cost)
+    if record.notes:
+        facts["note"] = "; ".join(record.notes)
+    for name, reason in record.failed.items():
+        facts[name] = f"not computed: {reason}"
     facts["record"] = str(path)
     lines += [f"  {key:<{width}}  {value}" for key, value in facts.items()]
     return "\n".join(lines)

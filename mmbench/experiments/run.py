@@ -213,8 +213,8 @@ def _carry_out(
     if len(answers) != len(plan.samples):
         raise MMBenchError(f"{plan.model} gave {len(answers)} answers to {len(plan.samples)}")
 
-    entries, statistics = score(plan.metrics, plan.samples, answers)
-    files[PREDICTIONS_FILE] = _predictions_file(plan.samples, answers, statistics)
+    scores = score(plan.metrics, plan.samples, answers)
+    files[PREDICTIONS_FILE] = predictions_file(plan.samples, answers, scores.statistics)
     watch.done()
     training = None
     if trained and plan.train and plan.validation:
@@ -242,7 +242,7 @@ def _carry_out(
         weights=plan.weights,
         hash=run_hash,
         seed=plan.seed,
-        metrics=entries,
+        metrics=scores.entries,
         parameters=parameters,
         flops_per_sample=flops,
         training=training,
@@ -251,6 +251,8 @@ def _carry_out(
         ),
         peak_memory_mb=peak_memory_mb(),
         environment=environment(device, device_name(device)),
+        notes=scores.notes,
+        failed=scores.failed,
         files={},
     )
     return record, files
@@ -314,7 +316,7 @@ def _checkpoint_of(plan: Plan, model: TaskModel) -> Checkpoint:
     )
 
 
-def _predictions_file(
+def predictions_file(
     samples: SampleSet, answers: Sequence[Any], statistics: Mapping[str, Any]
 ) -> bytes:
     """The Parquet file of all answers, with the value per sample of metrics that have one."""

@@ -57,13 +57,13 @@ class Weights(_Entry):
     """Where the weights are from.
 
     Attributes:
-        source: "trained" by this run, "shipped" beside the recipe, a "checkpoint" file, or "none"
-            for a predictor without.
+        source: "trained" by this run, "shipped" beside the recipe, a "checkpoint" file, "none" for
+            a predictor without, or "elsewhere" for predictions that were only scored here.
         sha256: of the file's content, for shipped weights and checkpoints.
         file: its name.
     """
 
-    source: Literal["trained", "shipped", "checkpoint", "none"]
+    source: Literal["trained", "shipped", "checkpoint", "none", "elsewhere"]
     sha256: str | None = None
     file: str | None = None
 
@@ -119,7 +119,9 @@ class Record(_Entry):
         metrics: every value, with interval and signature, the primary one first.
         parameters: by part.
         flops_per_sample: of the forward pass of one sample alone; None for a predictor without.
-        training, inference: time and throughput.
+        training, inference: time and throughput; None where there was none.
+        notes: what a reader of the numbers should know, such as empty captions.
+        failed: by metric, why it could not be computed.
         peak_memory_mb: largest resident size of the process, in 10^6 bytes.
         environment: versions and device.
         files: SHA-256 of the record's other files, by name.
@@ -144,9 +146,11 @@ class Record(_Entry):
     parameters: dict[str, int]
     flops_per_sample: int | None
     training: TrainingEntry | None
-    inference: InferenceEntry
+    inference: InferenceEntry | None
     peak_memory_mb: float | None
     environment: Environment
+    notes: list[str] = []
+    failed: dict[str, str] = {}
     files: dict[str, str]
 
     @property
