@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmbench.errors import MMBenchError
     from mmbench.experiments.compare import Comparison, compare
+    from mmbench.experiments.outside import compare_predictions, score
     from mmbench.experiments.run import RunResult, load_run, run
     from mmbench.reports.report import report
 
@@ -21,6 +22,8 @@ _HOME = {
     "MMBenchError": "mmbench.errors",
     "Comparison": "mmbench.experiments.compare",
     "compare": "mmbench.experiments.compare",
+    "compare_predictions": "mmbench.experiments.outside",
+    "score": "mmbench.experiments.outside",
     "RunResult": "mmbench.experiments.run",
     "load_run": "mmbench.experiments.run",
     "run": "mmbench.experiments.run",
@@ -32,9 +35,11 @@ __all__ = [
     "MMBenchError",
     "RunResult",
     "compare",
+    "compare_predictions",
     "load_run",
     "report",
     "run",
+    "score",
 ]
 
 

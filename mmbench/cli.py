@@ -149,6 +149,54 @@ def compare(
 
 
 @app.command()
+def score(
+    task: Annotated[
+        str | None, typer.Option(help="vqa, captioning or retrieval.", show_default=False)
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="COCO or VQA results, JSONL, Parquet, .npy, .npz.")
+    ] = None,
+    references: Annotated[
+        Path | None, typer.Option(help="The official annotations, JSONL, Parquet, .npy.")
+    ] = None,
+    questions: Annotated[Path | None, typer.Option(help="The official questions (VQA).")] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="Names, separated by commas: `mmbench list metrics`.")
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="A B", help="Test two prediction files, or two records, in pairs."),
+    ] = None,
+    out: Out = Path("results"),
+    json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+) -> None:
+    """Score predictions made elsewhere, without a model, or compare two of them."""
+    from mmbench.experiments.outside import compare_predictions
+    from mmbench.experiments.outside import score as score_files
+    from mmbench.reports.paired import paired_text
+
+    names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics else None
+    if compare is not None:
+        a, b = compare
+        tested = compare_predictions(task, a, b, references, questions=questions, metrics=names)
+        print(paired_text(str(a), str(b), tested))
+        return
+    if task is None or predictions is None or references is None:
+        raise MMBenchError(
+            "needs --task, --predictions and --references; or --compare A B for a paired test"
+        )
+    result = score_files(task, predictions, references, questions=questions, metrics=names, out=out)
+    if json:
+        print(result.record.model_dump_json(indent=1))
+    else:
+        _print_run(result, quiet=True)
+    for name, reason in result.record.failed.items():
+        print(f"mmbench: {name} was not computed: {reason}", file=sys.stderr)
+    if result.record.failed:
+        sys.exit(1)
+
+
+@app.command()
 def report(
     paths: Annotated[list[Path], typer.Argument(help="Folders of records.")],
     format: Annotated[str, typer.Option(help="markdown, latex or csv.")] = "markdown",

@@ -211,7 +211,6 @@ def _table(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
     for number, row in enumerate(rows):
         if not isinstance(row, dict) or not set(columns) <= set(row):
             raise MMBenchError(
-                f"{path}: row {number} has not the columns {' and '.join(columns)}: "
-                f"{str(row)[:80]}"
+                f"{path}: row {number} has not the columns {' and '.join(columns)}: {str(row)[:80]}"
             )
     return rows

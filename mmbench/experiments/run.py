@@ -19,7 +19,7 @@ from mmbench.data.sample import SampleSet
 from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.infer import ModelPredictor, flops_per_sample
 from mmbench.experiments.plan import Plan, make_plan
-from mmbench.experiments.score import score
+from mmbench.experiments.score import score_answers
 from mmbench.experiments.watch import SILENT, Watch
 from mmbench.model import Checkpoint, TaskModel, parameter_counts
 from mmbench.records.environment import environment, peak_memory_mb
@@ -213,7 +213,7 @@ def _carry_out(
     if len(answers) != len(plan.samples):
         raise MMBenchError(f"{plan.model} gave {len(answers)} answers to {len(plan.samples)}")
 
-    scores = score(plan.metrics, plan.samples, answers)
+    scores = score_answers(plan.metrics, plan.samples, answers)
     files[PREDICTIONS_FILE] = predictions_file(plan.samples, answers, scores.statistics)
     watch.done()
     training = None

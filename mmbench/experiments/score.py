@@ -11,6 +11,7 @@ import numpy as np
 from mmbench import registry
 from mmbench.data.sample import SampleSet
 from mmbench.errors import MMBenchError, ToolError
+from mmbench.metrics.adapters import PREFIXES, adapted
 from mmbench.metrics.base import FloatArray, IntArray, Metric
 from mmbench.metrics.suite import compute_statistics
 from mmbench.records.record import IntervalEntry, MetricEntry
@@ -18,8 +19,11 @@ from mmbench.statistics.bootstrap import bootstrap_interval, group_codes
 
 
 def load_metrics(names: Sequence[str]) -> list[Metric]:
-    """The metrics of these names, as registered."""
-    return [registry.load("metrics", name)() for name in names]
+    """The metrics of these names: registered ones, or `evaluate:...` and `torchmetrics:...`."""
+    return [
+        adapted(name) if name.startswith(PREFIXES) else registry.load("metrics", name)()
+        for name in names
+    ]
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Scores:
     notes: list[str]
 
 
-def score(metrics: Sequence[Metric], samples: SampleSet, answers: Sequence[Any]) -> Scores:
+def score_answers(metrics: Sequence[Metric], samples: SampleSet, answers: Sequence[Any]) -> Scores:
     """Every metric over all samples, and over each category.
 
     Raises: MMBenchError if answers do not suit a metric, or no metric could be computed.
@@ -70,7 +74,12 @@ def _entry(
     metric: Metric, statistics: FloatArray, codes: IntArray, category: str | None
 ) -> MetricEntry:
     codes, groups = group_codes(codes.tolist())
-    interval = bootstrap_interval(lambda w: metric.resample(statistics, w, codes), groups)
+    interval = None
+    if metric.replicates:
+        made = bootstrap_interval(
+            lambda w: metric.resample(statistics, w, codes), groups, replicates=metric.replicates
+        )
+        interval = IntervalEntry(**vars(made))
     return MetricEntry(
         name=metric.name,
         signature=metric.signature,
@@ -79,5 +88,5 @@ def _entry(
         category=category,
         value=metric.aggregate(statistics),
         samples=len(statistics),
-        interval=IntervalEntry(**vars(interval)),
+        interval=interval,
     )

@@ -27,6 +27,7 @@ class Metric(ABC):
         bounds: lowest and highest value it can take.
         scale: what tables multiply the value by (100 shows an accuracy as a percentage).
         source: the paper or reference implementation that it matches.
+        replicates: bootstrap replicates of its interval; 0 where it cannot be redrawn, so has none.
         own_process: whether another program does the work, so that it can run beside other metrics.
         version: raised when the definition changes, so that old numbers are not compared with new.
     """
@@ -35,6 +36,7 @@ class Metric(ABC):
     higher_is_better: bool = True
     bounds: tuple[float, float] = (0.0, 1.0)
     scale: float = 100.0
+    replicates: int = 1000
     own_process: bool = False
     source: ClassVar[str]
     version: int = 1

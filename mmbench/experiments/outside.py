@@ -1,0 +1,262 @@
+"""Scores predictions that were made elsewhere, without a model, and compares two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmbench.data.embedding_files import read_caption_images, read_retrieval_scores
+from mmbench.data.prediction_files import PredictionFile, file_hash, first_ids, read_prediction_file
+from mmbench.data.sample import Sample, SampleSet
+from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.experiments.run import RunResult, predictions_file
+from mmbench.experiments.score import Scores, load_metrics, score_answers
+from mmbench.metrics.base import Metric
+from mmbench.metrics.positives import matching_positives
+from mmbench.metrics.ranking import Embeddings, ScoreMatrix, rank_both
+from mmbench.metrics.retrieval import IMAGE_TO_TEXT, TEXT_TO_IMAGE
+from mmbench.recipe import digest
+from mmbench.records.environment import environment, peak_memory_mb
+from mmbench.records.record import Record, Weights
+from mmbench.records.store import (
+    PREDICTIONS_FILE,
+    check_writable,
+    read_record,
+    record_folder,
+    write_record,
+)
+from mmbench.statistics.bootstrap import group_codes
+from mmbench.statistics.holm import holm
+from mmbench.statistics.paired import PairedTest, paired_permutation_test
+
+DEFAULT_METRICS = {
+    "vqa": ("vqa_accuracy",),
+    "captioning": ("cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l"),
+    "retrieval": (
+        *(f"text_to_image_recall_at_{k}" for k in (1, 5, 10)),
+        *(f"image_to_text_recall_at_{k}" for k in (1, 5, 10)),
+        "text_to_image_median_rank",
+        "image_to_text_median_rank",
+        "rsum",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class TestedMetric:
+    """Two prediction files compared by one metric.
+
+    Attributes:
+        metric: which.
+        test: values, difference with interval, p-value.
+        adjusted: the p-value after Holm's correction over all metrics compared.
+    """
+
+    metric: Metric
+    test: PairedTest
+    adjusted: float
+
+
+def score(
+    task: str,
+    predictions: str | Path,
+    references: str | Path,
+    *,
+    questions: str | Path | None = None,
+    metrics: Sequence[str] | None = None,
+    out: str | Path = "results",
+) -> RunResult:
+    """Score a file of predictions and leave a record like a run's.
+
+    Args:
+        task: "vqa", "captioning" or "retrieval".
+        predictions: VQA or COCO results (.json), a table (.jsonl, .parquet); for retrieval a score
+            matrix, images by captions (.npy), or embeddings `image` and `text` (.npz).
+        references: the annotations, or a table; for retrieval the position of each caption's
+            image (.npy or .json).
+        questions: the official questions (VQA).
+        metrics: names; the task's usual ones if None.
+        out: where the record is kept.
+    Raises: MMBenchError for any mistake in these; then nothing is written.
+    """
+    chosen = _metrics(task, metrics)
+    given = _read(task, Path(predictions), Path(references), questions)
+    scores = score_answers(chosen, given.samples, given.answers)
+    model = Path(predictions).stem
+    run_hash = digest(
+        {
+            "task": task,
+            "fingerprint": given.samples.fingerprint,
+            "metrics": [metric.signature for metric in chosen],
+            "predictions": given.sha256,
+        }
+    )
+    folder = record_folder(Path(out), task, given.samples.dataset, model, run_hash, 0)
+    check_writable(Path(out))
+    record = _record(task, model, given, scores, run_hash)
+    content = predictions_file(given.samples, given.answers, scores.statistics)
+    record = write_record(folder, record, {PREDICTIONS_FILE: content})
+    return RunResult(record, folder, reused=False)
+
+
+def compare_predictions(
+    task: str | None,
+    a: str | Path,
+    b: str | Path,
+    references: str | Path | None = None,
+    *,
+    questions: str | Path | None = None,
+    metrics: Sequence[str] | None = None,
+) -> list[TestedMetric]:
+    """Paired permutation tests between two prediction files, or the records of two runs.
+
+    Args:
+        task, references, questions: as above; not needed for two records.
+        a, b: prediction files, or folders of records.
+        metrics: names; the task's usual ones, or those of both records, if None.
+    Raises: MMBenchError for any mistake in these, or records of different data.
+    """
+    if Path(a).is_dir() and Path(b).is_dir():
+        first, second, names = _read_records(Path(a), Path(b))
+        chosen = load_metrics(metrics or names)
+    else:
+        if task is None or references is None:
+            raise MMBenchError(
+                "--compare needs --task and --references for prediction files; two folders of "
+                "records need neither"
+            )
+        chosen = _metrics(task, metrics)
+        first, second = (_read(task, Path(p), Path(references), questions) for p in (a, b))
+    scores = [score_answers(chosen, given.samples, given.answers) for given in (first, second)]
+    codes, _ = group_codes([sample.group for sample in first.samples])
+    chosen = [m for m in chosen if m.replicates and all(m.name in s.statistics for s in scores)]
+    if not chosen:
+        raise MMBenchError("none of these metrics can be tested: they have no value per sample")
+    tests = [
+        paired_permutation_test(
+            m, scores[0].statistics[m.name], scores[1].statistics[m.name], codes
+        )
+        for m in chosen
+    ]
+    adjusted = holm([test.p_value for test in tests])
+    return [TestedMetric(m, t, float(p)) for m, t, p in zip(chosen, tests, adjusted, strict=True)]
+
+
+def _metrics(task: str, names: Sequence[str] | None) -> list[Metric]:
+    if task not in DEFAULT_METRICS:
+        raise MMBenchError(
+            f"cannot score files for task '{task}'.{did_you_mean(task, DEFAULT_METRICS)} "
+            f"There is {', '.join(DEFAULT_METRICS)}."
+        )
+    return load_metrics(names or DEFAULT_METRICS[task])
+
+
+def _read(
+    task: str, predictions: Path, references: Path, questions: str | Path | None
+) -> PredictionFile:
+    if task != "retrieval":
+        return read_prediction_file(
+            task, predictions, references, Path(questions) if questions else None
+        )
+    image_of_caption = read_caption_images(references)
+    given = read_retrieval_scores(predictions)
+    scores = Embeddings(*given) if isinstance(given, tuple) else ScoreMatrix(given)
+    images, captions = scores.shape
+    if captions != len(image_of_caption):
+        raise MMBenchError(
+            f"{predictions} has {captions:,} captions, {references} names the images of "
+            f"{len(image_of_caption):,}"
+        )
+    ranks = rank_both(
+        scores,
+        matching_positives(range(images), image_of_caption),
+        matching_positives(image_of_caption, range(images)),
+    )
+    sides = ((IMAGE_TO_TEXT, range(images)), (TEXT_TO_IMAGE, image_of_caption))
+    samples = [
+        Sample(f"{direction}/{place}", {}, direction, str(image))
+        for direction, images_asked in sides
+        for place, image in enumerate(images_asked)
+    ]
+    fingerprint = digest({"image_of_caption": image_of_caption, "images": images})[:16]
+    return PredictionFile(
+        SampleSet(samples, references.stem, "given", fingerprint),
+        [*ranks[0], *ranks[1]],
+        file_hash(predictions),
+    )
+
+
+def _record(task: str, model: str, given: PredictionFile, scores: Scores, run_hash: str) -> Record:
+    import torch
+
+    samples = given.samples
+    return Record(
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        task=task,
+        dataset=samples.dataset,
+        split=samples.split,
+        limit=None,
+        fingerprint=samples.fingerprint,
+        samples=len(samples),
+        groups=len({sample.group for sample in samples}),
+        model=model,
+        recipe={},
+        overrides={},
+        weights=Weights(source="elsewhere", sha256=given.sha256),
+        hash=run_hash,
+        seed=0,
+        metrics=scores.entries,
+        parameters={},
+        flops_per_sample=None,
+        training=None,
+        inference=None,
+        peak_memory_mb=peak_memory_mb(),
+        environment=environment(torch.device("cpu"), "cpu"),
+        notes=scores.notes,
+        failed=scores.failed,
+        files={},
+    )
+
+
+def _read_records(a: Path, b: Path) -> tuple[PredictionFile, PredictionFile, list[str]]:
+    """Two records' predictions, in one order, and the metrics that both have."""
+    import pandas as pd
+
+    records = [read_record(a), read_record(b)]
+    keys: dict[str, Callable[[Record], Any]] = {
+        "task": lambda r: r.task,
+        "dataset": lambda r: r.dataset,
+        "split": lambda r: r.split,
+        "fingerprint": lambda r: r.fingerprint,
+        "limit": lambda r: r.limit,
+    }
+    for name, of in keys.items():
+        if of(records[0]) != of(records[1]):
+            raise MMBenchError(
+                f"{a} and {b} may not be compared: their {name} is {of(records[0])} and "
+                f"{of(records[1])}"
+            )
+    frames = [pd.read_parquet(path / PREDICTIONS_FILE).set_index("id") for path in (a, b)]
+    odd = frames[0].index.symmetric_difference(frames[1].index)
+    if len(odd):
+        raise MMBenchError(f"{a} and {b} share not all ids: {first_ids(list(odd))}")
+    signatures = [{entry.name: entry.signature for entry in r.metrics} for r in records]
+    names = [n for n, s in signatures[0].items() if signatures[1].get(n) == s]
+    if not names:
+        raise MMBenchError(f"{a} and {b} have no metric of the same signature")
+    given = []
+    for frame, record in zip(frames, records, strict=True):
+        frame = frame.loc[frames[0].index]
+        targets = [list(t) if isinstance(t, np.ndarray) else t for t in frame["target"]]
+        samples = [
+            Sample(str(i), {}, target, group)
+            for i, target, group in zip(frame.index, targets, frame["group"], strict=True)
+        ]
+        split = SampleSet(samples, record.dataset, record.split, record.fingerprint, record.limit)
+        given.append(PredictionFile(split, frame["prediction"].tolist(), record.hash))
+    return given[0], given[1], names

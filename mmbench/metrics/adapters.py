@@ -1,0 +1,144 @@
+"""Metrics of `evaluate` and torchmetrics under mmbench's contract.
+
+They are named `evaluate:<local path>` or `evaluate:<hub name>`, and `torchmetrics:<class>`; `#key`
+chooses among several values: `evaluate:rouge#rougeL`. They know no statistics per sample, so their
+values have no intervals.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmbench.errors import MMBenchError, ToolError
+from mmbench.metrics.base import FloatArray, Metric
+
+PREFIXES = ("evaluate:", "torchmetrics:")
+HUB_CODE = "MMBENCH_ALLOW_HUB_CODE"
+
+
+class Adapter(Metric):
+    """A metric that sees all samples at once; a sample's statistic is its place.
+
+    Args:
+        name: as above, with its prefix.
+    """
+
+    bounds = (float("-inf"), float("inf"))
+    scale = 1.0
+    replicates = 0
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.library, _, rest = name.partition(":")
+        self.target, _, self.key = rest.partition("#")
+        self._pairs: list[tuple[Any, Any]] = []
+
+    def settings(self) -> dict[str, str]:
+        """The library's version."""
+        return {self.library: version(self.library)}
+
+    def statistics(self, predictions: Sequence[Any], targets: Sequence[Any]) -> FloatArray:
+        """The place of each sample among those that this object has seen; (N, 1)."""
+        if len(predictions) != len(targets):
+            raise MMBenchError(
+                f"{self.name} needs one prediction per target: {len(predictions)} predictions, "
+                f"{len(targets)} targets"
+            )
+        first = len(self._pairs)
+        self._pairs += zip(predictions, targets, strict=True)
+        return np.arange(first, len(self._pairs), dtype=np.float64)[:, None]
+
+    def aggregate(self, statistics: FloatArray) -> float:
+        """The library's value over these samples.
+
+        Raises: MMBenchError if it takes no such predictions, or gives several values and no key.
+        """
+        chosen = [self._pairs[int(place)] for place in statistics[:, 0]]
+        try:
+            value = self.compute([p for p, _ in chosen], [t for _, t in chosen])
+        except (ValueError, TypeError) as error:
+            text = " ".join(str(error).split())[:200]
+            raise MMBenchError(f"{self.name} does not take these predictions: {text}") from None
+        if isinstance(value, Mapping):
+            value = self._of_key(value)
+        return float(value)
+
+    def compute(self, predictions: list[Any], targets: list[Any]) -> Any:
+        """A number, or numbers by key."""
+        raise NotImplementedError
+
+    def _of_key(self, values: Mapping[str, Any]) -> Any:
+        if not self.key and len(values) == 1:
+            return next(iter(values.values()))
+        if self.key not in values:
+            raise MMBenchError(
+                f"{self.name} gives {', '.join(values)}: choose with "
+                f"{self.library}:{self.target}#{next(iter(values))}"
+            )
+        return values[self.key]
+
+
+class EvaluateMetric(Adapter):
+    """A metric of Hugging Face `evaluate`, from a local path or by a name on the hub."""
+
+    source = "Hugging Face evaluate"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        if not Path(self.target).exists() and os.environ.get(HUB_CODE) != "1":
+            raise MMBenchError(
+                f"{name}: there is nothing at {self.target}, and a metric of that name on the hub "
+                f"is code from elsewhere: set {HUB_CODE}=1 to download and run it"
+            )
+        import evaluate
+
+        try:
+            self._module = evaluate.load(self.target)
+        except (OSError, ImportError) as error:
+            text = " ".join(str(error).split())[:200]
+            raise ToolError(f"{name} could not be loaded: {text}") from None
+
+    def compute(self, predictions: list[Any], targets: list[Any]) -> Any:
+        """`evaluate`'s values by key."""
+        return self._module.compute(predictions=predictions, references=targets)
+
+
+class TorchMetric(Adapter):
+    """A metric of torchmetrics, by its class: `torchmetrics:text.WordErrorRate`."""
+
+    source = "torchmetrics"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        module, _, attribute = f"torchmetrics.{self.target}".rpartition(".")
+        try:
+            self._make = getattr(import_module(module), attribute)
+        except (ImportError, AttributeError):
+            raise MMBenchError(
+                f"{name}: there is no {module}.{attribute} in torchmetrics {version(self.library)}"
+            ) from None
+
+    def compute(self, predictions: list[Any], targets: list[Any]) -> Any:
+        """The class's value, made without arguments; numbers go in as tensors."""
+        metric = self._make()
+        metric.update(_tensors(predictions), _tensors(targets))
+        return metric.compute()
+
+
+def adapted(name: str) -> Metric:
+    """The metric that a name with a prefix stands for."""
+    return EvaluateMetric(name) if name.startswith("evaluate:") else TorchMetric(name)
+
+
+def _tensors(values: list[Any]) -> Any:
+    import torch
+
+    numbers = values and all(isinstance(v, int | float) for v in values)
+    return torch.tensor(values) if numbers else values

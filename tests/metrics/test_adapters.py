@@ -1,0 +1,75 @@
+"""Metrics of other libraries by name, and mmbench's own as an `evaluate` module."""
+
+from pathlib import Path
+
+import pytest
+
+import mmbench
+from mmbench.errors import MMBenchError
+from mmbench.experiments.score import load_metrics
+
+OWN = Path(mmbench.__file__).parent / "metrics" / "evaluate_module.py"
+LOCAL = """
+import datasets
+import evaluate
+
+class SameLength(evaluate.Metric):
+    def _info(self):
+        text = datasets.Value("string")
+        return evaluate.MetricInfo(
+            description="", citation="", inputs_description="",
+            features=datasets.Features({"predictions": text, "references": text}),
+        )
+
+    def _compute(self, predictions, references):
+        same = [len(p) == len(r) for p, r in zip(predictions, references)]
+        return {"share": sum(same) / len(same), "count": sum(same)}
+"""
+
+
+@pytest.fixture
+def local_metric(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    path = tmp_path / "same_length.py"
+    path.write_text(LOCAL)
+    return path
+
+
+def value(name, predictions, targets):
+    (metric,) = load_metrics([name])
+    return metric.aggregate(metric.statistics(predictions, targets))
+
+
+def test_an_evaluate_metric_is_taken_from_a_local_path(local_metric):
+    assert value(f"evaluate:{local_metric}#share", ["ab", "c"], ["xy", "zz"]) == 0.5
+    assert value(f"evaluate:{local_metric}#count", ["ab", "c"], ["xy", "zz"]) == 1
+    with pytest.raises(MMBenchError, match=r"gives share, count: choose with .*#share"):
+        value(f"evaluate:{local_metric}", ["ab"], ["xy"])
+
+
+def test_code_from_the_hub_runs_only_when_asked_for(monkeypatch):
+    monkeypatch.delenv("MMBENCH_ALLOW_HUB_CODE", raising=False)
+    with pytest.raises(MMBenchError, match="set MMBENCH_ALLOW_HUB_CODE=1"):
+        load_metrics(["evaluate:rouge"])
+
+
+def test_a_torchmetrics_class_is_used_by_name():
+    from torchmetrics.text import WordErrorRate
+
+    predictions, targets = ["a dog runs", "two cats"], ["a dog ran", "two black cats"]
+    expected = WordErrorRate()(predictions, targets).item()
+    assert value("torchmetrics:text.WordErrorRate", predictions, targets) == expected
+    assert value("torchmetrics:MeanSquaredError", [1.0, 2.0], [1.0, 4.0]) == 2
+    with pytest.raises(MMBenchError, match=r"no torchmetrics\.text\.Nothing in torchmetrics"):
+        load_metrics(["torchmetrics:text.Nothing"])
+
+
+def test_own_metrics_load_as_an_evaluate_module(tmp_path, monkeypatch):
+    import evaluate
+
+    module = evaluate.load(str(OWN), "cider", cache_dir=str(tmp_path))
+    predictions, references = ["a dog", "two cats"], [["a dog runs"], ["two cats", "cats"]]
+    (own,) = load_metrics(["cider"])
+    expected = own.aggregate(own.statistics(predictions, references))
+    found = module.compute(predictions=predictions, references=references)
+    assert found == {"cider": expected, "signature": own.signature}
