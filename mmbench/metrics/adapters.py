@@ -120,9 +120,10 @@ class TorchMetric(Adapter):
         module, _, attribute = f"torchmetrics.{self.target}".rpartition(".")
         try:
             self._make = getattr(import_module(module), attribute)
-        except (ImportError, AttributeError):
+        except (ImportError, AttributeError) as error:
             raise MMBenchError(
-                f"{name}: there is no {module}.{attribute} in torchmetrics {version(self.library)}"
+                f"{name}: cannot take {attribute} from {module} of torchmetrics "
+                f"{version(self.library)}: {error}"
             ) from None
 
     def compute(self, predictions: list[Any], targets: list[Any]) -> Any:

@@ -12,9 +12,10 @@ from mmbench.errors import MMBenchError, ToolError
 from mmbench.metrics.captions import java
 from mmbench.metrics.captions.bleu import BLEU
 from mmbench.metrics.captions.cider import CIDErD
-from mmbench.metrics.captions.meteor import METEOR
+from mmbench.metrics.captions.meteor import _ARGUMENTS, METEOR
 from mmbench.metrics.captions.rouge import ROUGEL
 from mmbench.metrics.captions.spice import SPICE
+from mmbench.metrics.captions.tokens import tokenised
 from mmbench.metrics.suite import compute_statistics
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "d", "e", "f"]), min_size=0, max_size=9).map(
@@ -128,6 +129,24 @@ def test_meteor_of_many_captions_equals_the_programs_own_aggregate():
     )
 
 
+def test_meteor_counts_are_those_of_the_whole_paraphrase_table(shared_data):
+    lines = (shared_data / "flickr8k" / "Flickr8k.token.txt").read_text().splitlines()
+    captions = [line.split("\t")[1] for line in lines[1000:3500]]
+    candidates, targets = captions[::5], [captions[i + 1 : i + 5] for i in range(0, 2500, 5)]
+    found = METEOR().statistics(candidates, targets)
+    tokens = tokenised("meteor", "ptb", candidates, targets)
+    asked = [
+        " ||| ".join(["SCORE", *references, candidate])
+        for candidate, references in zip(tokens.candidates, tokens.references, strict=True)
+    ]
+    with java.JavaProgram("METEOR", _ARGUMENTS, java.pycocoevalcap_folder("meteor")) as program:
+        whole = np.array([a.split() for a in program.answer(asked, seconds=120)], np.float64)
+    several = found[:, 20] > 1  # one chunk may be left out, see above
+    assert several.any()
+    np.testing.assert_array_equal(found[several], whole[several])
+    np.testing.assert_array_equal(np.delete(found, 20, 1), np.delete(whole, 20, 1))
+
+
 def test_an_empty_caption_scores_zero_in_every_metric():
     found = compute_statistics(list(suite().values()), ["", " . "], [["a dog"], [""]])
     for metric in suite().values():
@@ -153,6 +172,7 @@ def test_java_that_dies_is_reported_and_the_other_metrics_are_kept(monkeypatch, 
     real = java.pycocoevalcap_folder
     broken = tmp_path / "meteor"
     broken.mkdir()
+    (broken / "data").symlink_to(real("meteor") / "data")
     (broken / "meteor-1.5.jar").write_bytes(b"no jar at all")
 
     def folder(part: str) -> Path:
