@@ -51,15 +51,17 @@ class METEOR(TotalsMetric):
 
         Raises: ToolError if the program dies or hangs, with what it said.
         """
+        folder = pycocoevalcap_folder("meteor")
+        with gzip.open(folder / "data" / "paraphrase-en.gz") as file:
+            paraphrases = file.read()  # while another metric's thread waits for the tokenizer
         captions = tokenised(self.name, self.tokenizer, predictions, targets)
         lines = [
             _line(candidate, references)
             for candidate, references in zip(captions.candidates, captions.references, strict=True)
         ]
-        folder = pycocoevalcap_folder("meteor")
         with tempfile.TemporaryDirectory() as scratch:
             table = Path(scratch) / "paraphrases.gz"
-            table.write_bytes(_paraphrases_of(lines, folder / "data" / "paraphrase-en.gz"))
+            table.write_bytes(_paraphrases_of(lines, paraphrases))
             arguments = [*_ARGUMENTS, "-a", str(table)]
             with JavaProgram("METEOR", arguments, folder) as program:
                 answers = program.answer(lines, seconds=180 + len(lines) / 20)
@@ -96,7 +98,7 @@ def _line(candidate: str, references: Sequence[str]) -> str:
     return " ||| ".join(["SCORE", *references, clean])
 
 
-def _paraphrases_of(lines: Sequence[str], table: Path) -> bytes:
+def _paraphrases_of(lines: Sequence[str], table: bytes) -> bytes:
     """The part of the paraphrase table that can match in these lines, compressed.
 
     The program takes 5 s to read all of its 5.3 million paraphrases, and looks up the phrases of
@@ -109,8 +111,7 @@ def _paraphrases_of(lines: Sequence[str], table: Path) -> bytes:
             for start in range(len(words)):
                 for end in range(start + 1, min(start + _LONGEST_PHRASE, len(words)) + 1):
                     phrases.add(" ".join(words[start:end]).encode())
-    with gzip.open(table) as file:
-        rows = file.read().split(b"\n")  # three a paraphrase: probability, phrase, paraphrase
+    rows = table.split(b"\n")  # three a paraphrase: probability, phrase, paraphrase
     kept = [place for place, phrase in enumerate(rows[1::3]) if phrase in phrases]
     chosen = b"".join(b"\n".join(rows[3 * i : 3 * i + 3]) + b"\n" for i in kept)
     return gzip.compress(chosen, compresslevel=1)
