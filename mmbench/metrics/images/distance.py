@@ -91,12 +91,12 @@ def frechet_from_features(
         )
     mean1, deviations1 = _weighted(rows, real_weights, "real")
     mean2, deviations2 = _weighted(others, generated_weights, "generated")
-    if max(len(deviations1), len(deviations2)) >= rows.shape[1]:
+    if 2 * max(len(deviations1), len(deviations2)) > rows.shape[1]:
         return frechet_distance(
             mean1, deviations1.T @ deviations1, mean2, deviations2.T @ deviations2
         )
-    # Fewer images than features: S = A'A with A (N, D), and the trace of the root is the sum of
-    # the singular values of A1 A2', which is smaller than either covariance, and exact.
+    # Far fewer images than features: S = A'A with A (N, D), and the trace of the root is the sum of
+    # the singular values of A1 A2', which is smaller than either covariance.
     import torch
 
     root = torch.linalg.svdvals(torch.from_numpy(deviations1 @ deviations2.T)).sum().item()
