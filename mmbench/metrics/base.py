@@ -28,6 +28,7 @@ class Metric(ABC):
         scale: what tables multiply the value by (100 shows an accuracy as a percentage).
         source: the paper or reference implementation that it matches.
         version: raised when the definition changes, so that old numbers are not compared with new.
+        replicates: how many bootstrap replicates an interval takes; fewer where each is costly.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Metric(ABC):
     scale: float = 100.0
     source: ClassVar[str]
     version: int = 1
+    replicates: int = 1000
 
     def settings(self) -> dict[str, str]:
         """What the value depends on besides the data; goes into the signature, in this order."""
@@ -61,6 +63,10 @@ class Metric(ABC):
     @abstractmethod
     def aggregate(self, statistics: FloatArray) -> float:
         """The metric's value over the samples whose statistics (N, k) are given."""
+
+    def notes(self, statistics: FloatArray) -> list[str]:
+        """What a reader of the value over these statistics (N, k) should know; goes on record."""
+        return []
 
     def resample(self, statistics: FloatArray, weights: FloatArray, groups: IntArray) -> FloatArray:
         """The value on each bootstrap replicate.

@@ -102,7 +102,7 @@ class InceptionV3Features(Extractor):
 
         from mmbench.metrics.images.inception import resize_as_tensorflow_1
 
-        return resize_as_tensorflow_1(torch.from_numpy(image).permute(2, 0, 1).float())
+        return resize_as_tensorflow_1(torch.from_numpy(image.copy()).permute(2, 0, 1).float())
 
     def network(self) -> nn.Module:
         """The network with the file's weights, loaded once."""
@@ -193,7 +193,7 @@ def extract_features(
         rows.append(network(torch.stack(inputs).to(device)).float().cpu())
         inputs.clear()
 
-    with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         for row, image in enumerate(images):
             inputs.append(chosen.prepare(as_pixels(image, row)))
             if len(inputs) == batch:
@@ -248,6 +248,7 @@ def shared_features(images: Sequence[Any], chosen: Extractor) -> FeatureArray:
     key = (*chosen.settings().values(), content.hexdigest())
     if key not in _kept:
         _kept[key] = extract_features(images, chosen)
+        _kept[key].flags.writeable = False
         while len(_kept) > _KEPT:
             _kept.popitem(last=False)
     _kept.move_to_end(key)
@@ -256,8 +257,7 @@ def shared_features(images: Sequence[Any], chosen: Extractor) -> FeatureArray:
 
 @lru_cache
 def _file_digest(path: Path, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:8]
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:8]
 
 
 def _digest(path: Path) -> str:
