@@ -115,8 +115,9 @@ class InceptionV3Features(Extractor):
         """
         from scipy.special import softmax
 
-        weight: Any = self.network().fc.weight
-        logits = features.astype(np.float64) @ weight.detach().cpu().numpy().T.astype(np.float64)
+        network: Any = self.network()
+        weight = network.fc.weight.cpu().numpy().astype(np.float64)  # (1008, 2048)
+        logits = features.astype(np.float64) @ weight.T
         return softmax(logits, axis=1)
 
 
@@ -244,7 +245,7 @@ def shared_features(images: Sequence[Any], chosen: Extractor) -> FeatureArray:
     for row, image in enumerate(images):
         pixels = as_pixels(image, row)
         content.update(repr(pixels.shape).encode())
-        content.update(pixels)
+        content.update(pixels.tobytes())
     key = (*chosen.settings().values(), content.hexdigest())
     if key not in _kept:
         _kept[key] = extract_features(images, chosen)
