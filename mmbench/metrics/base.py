@@ -30,6 +30,7 @@ class Metric(ABC):
         replicates: bootstrap replicates of its interval; 0 where it cannot be redrawn, so has none.
         own_process: whether another program does the work, so that it can run beside other metrics.
         version: raised when the definition changes, so that old numbers are not compared with new.
+        replicates: how many bootstrap replicates an interval takes; fewer where each is costly.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Metric(ABC):
     own_process: bool = False
     source: ClassVar[str]
     version: int = 1
+    replicates: int = 1000
 
     def settings(self) -> dict[str, str]:
         """What the value depends on besides the data; goes into the signature, in this order."""
@@ -65,6 +67,10 @@ class Metric(ABC):
     @abstractmethod
     def aggregate(self, statistics: FloatArray) -> float:
         """The metric's value over the samples whose statistics (N, k) are given."""
+
+    def notes(self, statistics: FloatArray) -> list[str]:
+        """What a reader of the value over these statistics (N, k) should know; goes on record."""
+        return []
 
     def resample(self, statistics: FloatArray, weights: FloatArray, groups: IntArray) -> FloatArray:
         """The value on each bootstrap replicate.
