@@ -151,13 +151,14 @@ def compare(
 @app.command()
 def score(
     task: Annotated[
-        str | None, typer.Option(help="vqa, captioning or retrieval.", show_default=False)
+        str | None,
+        typer.Option(help="vqa, captioning, retrieval or generation.", show_default=False),
     ] = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="COCO or VQA results, JSONL, Parquet, .npy, .npz.")
+        Path | None, typer.Option(help="COCO or VQA results, JSONL, Parquet, .npy, .npz, images.")
     ] = None,
     references: Annotated[
-        Path | None, typer.Option(help="The official annotations, JSONL, Parquet, .npy.")
+        Path | None, typer.Option(help="The official annotations, JSONL, Parquet, .npy, images.")
     ] = None,
     questions: Annotated[Path | None, typer.Option(help="The official questions (VQA).")] = None,
     metrics: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from mmbench.data.embedding_files import read_caption_images, read_retrieval_scores
+from mmbench.data.image_folder import read_image_folder
 from mmbench.data.prediction_files import PredictionFile, file_hash, first_ids, read_prediction_file
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.experiments.run import RunResult, predictions_file
-from mmbench.experiments.score import Scores, load_metrics, score_answers
+from mmbench.experiments.score import Scores, load_metrics, score_answers, score_sets
 from mmbench.metrics.base import Metric
 from mmbench.metrics.positives import matching_positives
 from mmbench.metrics.ranking import Embeddings, ScoreMatrix, rank_both
@@ -44,6 +45,7 @@ DEFAULT_METRICS = {
         "image_to_text_median_rank",
         "rsum",
     ),
+    "generation": ("fd_efficientnet_lite0", "kid_efficientnet_lite0"),
 }
 
 
@@ -74,19 +76,23 @@ def score(
     """Score a file of predictions and leave a record like a run's.
 
     Args:
-        task: "vqa", "captioning" or "retrieval".
+        task: "vqa", "captioning", "retrieval" or "generation".
         predictions: VQA or COCO results (.json), a table (.jsonl, .parquet); for retrieval a score
-            matrix, images by captions (.npy), or embeddings `image` and `text` (.npz).
+            matrix, images by captions (.npy), or embeddings `image` and `text` (.npz); for
+            generation a folder of images.
         references: the annotations, or a table; for retrieval the position of each caption's
-            image (.npy or .json).
+            image (.npy or .json); for generation a folder of real images.
         questions: the official questions (VQA).
         metrics: names; the task's usual ones if None.
         out: where the record is kept.
     Raises: MMBenchError for any mistake in these; then nothing is written.
     """
     chosen = _metrics(task, metrics)
-    given = _read(task, Path(predictions), Path(references), questions)
-    scores = score_answers(chosen, given.samples, given.answers)
+    if task == "generation":
+        given, scores = _score_images(chosen, Path(predictions), Path(references))
+    else:
+        given = _read(task, Path(predictions), Path(references), questions)
+        scores = score_answers(chosen, given.samples, given.answers)
     model = Path(predictions).stem
     run_hash = digest(
         {
@@ -159,6 +165,11 @@ def _metrics(task: str, names: Sequence[str] | None) -> list[Metric]:
 def _read(
     task: str, predictions: Path, references: Path, questions: str | Path | None
 ) -> PredictionFile:
+    if task == "generation":
+        raise MMBenchError(
+            "two folders of images have no pairs to test: score each against the same real images "
+            "and compare the intervals"
+        )
     if task != "retrieval":
         return read_prediction_file(
             task, predictions, references, Path(questions) if questions else None
@@ -189,6 +200,18 @@ def _read(
         [*ranks[0], *ranks[1]],
         file_hash(predictions),
     )
+
+
+def _score_images(
+    metrics: Sequence[Metric], generated: Path, real: Path
+) -> tuple[PredictionFile, Scores]:
+    """Two folders of images, which need not be equally many."""
+    ours, theirs = read_image_folder(generated), read_image_folder(real)
+    scores = score_sets(metrics, ours.images, theirs.images)
+    # What is kept of an image is its name: its features are too wide for a table.
+    samples = [Sample(name, {}, None, name) for name in ours.names]
+    split = SampleSet(samples, real.name, "given", theirs.sha256[:16])
+    return PredictionFile(split, list(ours.names), ours.sha256), replace(scores, statistics={})
 
 
 def _record(task: str, model: str, given: PredictionFile, scores: Scores, run_hash: str) -> Record:

@@ -49,25 +49,51 @@ def score_answers(metrics: Sequence[Metric], samples: SampleSet, answers: Sequen
     Raises: MMBenchError if answers do not suit a metric, or no metric could be computed.
     """
     targets = [sample.target for sample in samples]
+    found, failed = _computed(metrics, answers, targets)
     codes, _ = group_codes([sample.group for sample in samples])
     categories = [sample.category for sample in samples]
-    found = compute_statistics(metrics, answers, targets)
-    failed = {name: str(error) for name, error in found.items() if isinstance(error, ToolError)}
-    if len(failed) == len(found):
-        raise MMBenchError(f"no metric could be computed. {' '.join(failed.values())}")
-    entries, statistics = [], {}
+    empty = sum(isinstance(answer, str) and not answer.strip() for answer in answers)
+    notes = [f"{empty:,} of {len(answers):,} predictions are empty"] if empty else []
+    entries = []
     for metric in metrics:
-        values = found[metric.name]
-        if isinstance(values, ToolError):
+        if metric.name not in found:
             continue
-        statistics[metric.name] = values
+        values = found[metric.name]
+        notes += metric.notes(values)
         entries.append(_entry(metric, values, codes, None))
         for category in sorted({c for c in categories if c is not None}):
             chosen = np.array([c == category for c in categories])
             entries.append(_entry(metric, values[chosen], codes[chosen], category))
-    empty = sum(isinstance(answer, str) and not answer.strip() for answer in answers)
-    notes = [f"{empty:,} of {len(answers):,} predictions are empty"] if empty else []
-    return Scores(entries, statistics, failed, notes)
+    return Scores(entries, found, failed, notes)
+
+
+def score_sets(
+    metrics: Sequence[Metric], predictions: Sequence[Any], targets: Sequence[Any]
+) -> Scores:
+    """Every metric of two sets that need not pair up or be equally large, such as images."""
+    found, failed = _computed(metrics, predictions, targets)
+    entries, notes = [], []
+    for metric in metrics:
+        if metric.name in found:
+            values = found[metric.name]
+            entries.append(_entry(metric, values, np.arange(len(values)), None))
+            notes += metric.notes(values)
+    return Scores(entries, found, failed, notes)
+
+
+def _computed(
+    metrics: Sequence[Metric], predictions: Sequence[Any], targets: Sequence[Any]
+) -> tuple[dict[str, FloatArray], dict[str, str]]:
+    """Statistics by metric, and why there are none."""
+    found, failed = {}, {}
+    for name, values in compute_statistics(metrics, predictions, targets).items():
+        if isinstance(values, ToolError):
+            failed[name] = str(values)
+        else:
+            found[name] = values
+    if not found:
+        raise MMBenchError(f"no metric could be computed. {' '.join(failed.values())}")
+    return found, failed
 
 
 def _entry(

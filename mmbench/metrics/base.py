@@ -27,10 +27,9 @@ class Metric(ABC):
         bounds: lowest and highest value it can take.
         scale: what tables multiply the value by (100 shows an accuracy as a percentage).
         source: the paper or reference implementation that it matches.
-        replicates: bootstrap replicates of its interval; 0 where it cannot be redrawn, so has none.
+        replicates: bootstrap replicates of its interval, fewer where each is costly; 0 for none.
         own_process: whether another program does the work, so that it can run beside other metrics.
         version: raised when the definition changes, so that old numbers are not compared with new.
-        replicates: how many bootstrap replicates an interval takes; fewer where each is costly.
     """
 
     name: str
@@ -41,7 +40,6 @@ class Metric(ABC):
     own_process: bool = False
     source: ClassVar[str]
     version: int = 1
-    replicates: int = 1000
 
     def settings(self) -> dict[str, str]:
         """What the value depends on besides the data; goes into the signature, in this order."""
