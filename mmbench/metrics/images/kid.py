@@ -42,7 +42,7 @@ def kid(
         of degree 3; as torchmetrics and torch-fidelity.
 
     >>> round(kid(np.array([[0.0], [1.0]]), np.array([[1.0], [2.0]])), 4)
-    7.0
+    9.5
     """
     rows, others = as_features(real), as_features(generated)
     if rows.shape[1] != others.shape[1]:
@@ -86,7 +86,7 @@ class KID(FeatureSetMetric):
     >>> metric.settings()["subsets"]
     '100x1000'
     >>> round(metric.aggregate(np.array([[1.0, 0.0], [2.0, 1.0]])), 4)
-    7.0
+    9.5
     """
 
     higher_is_better = False

@@ -40,8 +40,8 @@ def prdc(
         Naeem et al., Reliable fidelity and diversity metrics, 2020 (arXiv 2002.09797); as the
         latter's package `prdc`.
 
-    >>> found = prdc(np.array([[0.0], [1.0], [3.0]]), np.array([[0.5], [2.0], [9.0]]), k=1)
-    >>> {name: round(values.mean(), 4) for name, values in found.items()}
+    >>> found = prdc(np.array([[0.0], [1.0], [3.0]]), np.array([[0.5], [2.5], [9.0]]), k=1)
+    >>> {name: round(float(values.mean()), 4) for name, values in found.items()}
     {'precision': 0.6667, 'recall': 1.0, 'density': 1.0, 'coverage': 1.0}
     """
     rows, others = as_features(real), as_features(generated)

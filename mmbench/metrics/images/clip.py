@@ -1,0 +1,103 @@
+"""Unit embeddings of images and captions by a CLIP checkpoint of transformers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmbench.errors import MMBenchError
+from mmbench.metrics.base import FloatArray
+from mmbench.metrics.images.features import as_pixels
+
+BATCH = 32
+
+
+class Clip:
+    """A CLIP model with its image processor and tokenizer.
+
+    Args:
+        checkpoint: a folder that holds all three, or a name on the hub.
+    Raises: MMBenchError where they cannot be loaded.
+    """
+
+    def __init__(self, checkpoint: str):
+        import torch
+        from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
+
+        try:
+            model = CLIPModel.from_pretrained(checkpoint)
+            # PIL's resize, as the original; the one on tensors rounds otherwise.
+            self._processor = AutoImageProcessor.from_pretrained(checkpoint, backend="pil")
+            self._tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+        except (OSError, ValueError) as error:
+            raise MMBenchError(
+                f"the CLIP checkpoint '{checkpoint}' cannot be loaded: "
+                f"{str(error).splitlines()[0]} Name a folder with the model, its image processor "
+                "and its tokenizer, saved by transformers, in MMBENCH_CLIP"
+            ) from None
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._model: Any = model.eval().requires_grad_(False).to(self._device)
+
+    def images(self, images: Sequence[Any]) -> FloatArray:
+        """Embeddings (N, D) of length 1, of uint8 arrays (H, W, 3) or PIL images."""
+        import torch
+        from PIL import Image
+
+        rows = []
+        for start in range(0, len(images), BATCH):
+            pixels = [as_pixels(images[i], i) for i in range(len(images))[start : start + BATCH]]
+            inputs = self._processor(
+                images=[Image.fromarray(p) for p in pixels], return_tensors="pt"
+            )
+            with torch.inference_mode():
+                hidden = self._model.vision_model(inputs["pixel_values"].to(self._device))
+                rows.append(self._model.visual_projection(hidden.pooler_output).cpu())
+        return _unit(torch.cat(rows).double().numpy())
+
+    def captions(self, captions: Sequence[str]) -> FloatArray:
+        """Embeddings (N, D) of length 1; captions are cut at the model's longest text."""
+        import torch
+
+        longest = self._model.config.text_config.max_position_embeddings
+        rows = []
+        for start in range(0, len(captions), BATCH):
+            inputs = self._tokenizer(
+                list(captions[start : start + BATCH]),
+                truncation=True,
+                max_length=longest,
+                padding=True,
+                return_tensors="pt",
+            ).to(self._device)
+            with torch.inference_mode():
+                hidden = self._model.text_model(
+                    input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
+                )
+                rows.append(self._model.text_projection(hidden.pooler_output).cpu())
+        return _unit(torch.cat(rows).double().numpy())
+
+
+@lru_cache(maxsize=1)
+def clip(checkpoint: str) -> Clip:
+    """The checkpoint, loaded once."""
+    return Clip(checkpoint)
+
+
+@lru_cache
+def checkpoint_identity(checkpoint: str) -> str:
+    """A hub name as it is; of a folder, the first 8 hex digits of its weights' SHA-256."""
+    folder = Path(checkpoint)
+    if not folder.is_dir():
+        return checkpoint
+    digest = hashlib.sha256()
+    for file in sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")]):
+        digest.update(file.read_bytes())
+    return f"sha256-{digest.hexdigest()[:8]}"
+
+
+def _unit(rows: FloatArray) -> FloatArray:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
