@@ -30,7 +30,7 @@ class Clip:
         from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
 
         try:
-            model = CLIPModel.from_pretrained(checkpoint)
+            model = CLIPModel.from_pretrained(checkpoint, use_safetensors=True)
             # PIL's resize, as the original; the one on tensors rounds otherwise.
             self._processor = AutoImageProcessor.from_pretrained(checkpoint, backend="pil")
             self._tokenizer = AutoTokenizer.from_pretrained(checkpoint)
@@ -94,7 +94,7 @@ def checkpoint_identity(checkpoint: str) -> str:
     if not folder.is_dir():
         return checkpoint
     digest = hashlib.sha256()
-    for file in sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")]):
+    for file in sorted(folder.glob("*.safetensors")):
         digest.update(file.read_bytes())
     return f"sha256-{digest.hexdigest()[:8]}"
 
