@@ -54,7 +54,7 @@ def read_images(folder: Path, size: int | None = None) -> ImageFolder:
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
         raise MMBenchError(f"image folder {folder} {what}")
-    known = Image.registered_extensions()
+    known = {end for end, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     files = sorted(
         file
         for file in folder.iterdir()
