@@ -90,6 +90,7 @@ class KID(FeatureSetMetric):
     """
 
     higher_is_better = False
+    scale = 1000.0  # as papers print it
     bounds = (float("-inf"), float("inf"))
     source = "Binkowski et al. 2018 (arXiv 1801.01401); as torchmetrics, on the features named"
 

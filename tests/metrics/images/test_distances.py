@@ -53,7 +53,9 @@ def by_sqrtm(m1, s1, m2, s2):
 def test_frechet_distance_is_that_of_scipys_sqrtm(seed, width):
     rng = np.random.default_rng(seed)
     sets = [rng.standard_normal((4 * width + 20, width)) * rng.uniform(0.5, 2) for _ in "12"]
-    moments = [f(x) for x in sets for f in (lambda x: x.mean(0), lambda x: np.cov(x.T, ndmin=2))]
+    moments = [
+        f(x) for x in sets for f in (lambda x: x.mean(0), lambda x: np.atleast_2d(np.cov(x.T)))
+    ]
     expected = by_sqrtm(*[np.atleast_1d(m) if i % 2 == 0 else m for i, m in enumerate(moments)])
     scale = np.trace(moments[1])
     assert frechet_distance(*moments) == pytest.approx(expected, rel=1e-6, abs=1e-9 * scale)
@@ -65,7 +67,7 @@ def test_frechet_distance_is_that_of_scipys_sqrtm(seed, width):
 def test_few_images_give_the_distance_of_their_singular_covariances(seed, real, other, width):
     rng = np.random.default_rng(seed)
     a, b = rng.standard_normal((real, width)), rng.standard_normal((other, width)) + 1
-    moments = [f for x in (a, b) for f in (x.mean(0), np.cov(x.T, ndmin=2))]
+    moments = [f for x in (a, b) for f in (x.mean(0), np.atleast_2d(np.cov(x.T)))]
     assert frechet_from_features(a, b) == pytest.approx(frechet_distance(*moments), rel=1e-6)
     # Frechet distances are squared metrics: the same either way round.
     assert frechet_from_features(b, a) == pytest.approx(frechet_from_features(a, b), rel=1e-6)
@@ -140,7 +142,9 @@ def test_streamed_moments_are_those_of_numpy(seed, sizes, width):
     rows = np.concatenate(batches)
     assert moments.count == len(rows)
     np.testing.assert_allclose(moments.mean, rows.mean(0), rtol=1e-12)
-    np.testing.assert_allclose(moments.covariance, np.cov(rows.T, ndmin=2), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(
+        moments.covariance, np.atleast_2d(np.cov(rows.T)), rtol=1e-6, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,60 @@
+"""Two folders of images, scored without a model."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import mmbench
+from mmbench.data.image_folder import read_image_folder
+from mmbench.errors import MMBenchError
+from mmbench.metrics.images.frechet import FrechetDistance
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Twelve smooth images, and eight others, as PNG."""
+    rng = np.random.default_rng(0)
+    for name, number, light in (("real", 12, 0), ("fake", 8, 60)):
+        folder = tmp_path / name
+        folder.mkdir()
+        for i in range(number):
+            pixels = rng.integers(0, 190, (4, 4, 3)).astype(np.uint8) + light
+            Image.fromarray(pixels.astype(np.uint8)).resize((64, 64)).save(folder / f"{i}.png")
+    return tmp_path
+
+
+def test_folders_are_scored_on_named_features_and_few_images_are_noted(folders):
+    result = mmbench.score("generation", folders / "fake", folders / "real", out=folders / "out")
+    values = {m.name: m.value for m in result.record.metrics}
+    assert values["fd_efficientnet_lite0"] > 1
+    assert result.record.metrics[0].interval.replicates < 1000
+    assert result.record.samples == 8
+    assert any("1280" in note for note in result.record.notes), result.record.notes
+    same = mmbench.score("generation", folders / "real", folders / "real", out=folders / "out")
+    assert same.value == pytest.approx(0, abs=1e-6)
+
+
+def test_fid_is_refused_on_other_features():
+    with pytest.raises(MMBenchError, match=r"[Ii]nception"):
+        FrechetDistance("efficientnet_lite0", name="fid")
+
+
+def test_fid_without_inception_weights_says_what_is_needed(folders, monkeypatch):
+    monkeypatch.setenv("MMBENCH_INCEPTION_WEIGHTS", str(folders / "absent.pth"))
+    with pytest.raises(MMBenchError, match=r"absent\.pth"):
+        mmbench.score("generation", folders / "fake", folders / "real", metrics=["fid"])
+
+
+def test_truncated_image_is_named(folders):
+    path = folders / "fake" / "3.png"
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(MMBenchError, match=r"1 of 8 images cannot be read: 3\.png"):
+        read_image_folder(folders / "fake")
+    (folders / "empty").mkdir()
+    with pytest.raises(MMBenchError, match="holds no images"):
+        read_image_folder(folders / "empty")
+    with pytest.raises(MMBenchError, match="is no folder of images"):
+        read_image_folder(folders / "absent")
+    assert json.dumps(read_image_folder(folders / "real").names[:2]) == '["0.png", "1.png"]'
