@@ -123,6 +123,14 @@ def test_tables_are_scored(tmp_path, suffix):
     assert result.record.groups == 1
 
 
+def test_a_group_called_zero_is_a_group(tmp_path):
+    write(tmp_path / "p.jsonl", [{"id": i, "prediction": "a"} for i in range(4)])
+    write(tmp_path / "r.jsonl", [{"id": i, "target": "a", "group": i // 2} for i in range(4)])
+    files = (tmp_path / "p.jsonl", tmp_path / "r.jsonl")
+    result = mmbench.score("vqa", *files, metrics=["exact_match"], out=tmp_path)
+    assert result.record.groups == 2
+
+
 def test_retrieval_is_scored_from_a_matrix_and_from_embeddings(tmp_path):
     rng = np.random.default_rng(0)
     image, text = rng.normal(size=(4, 8)), rng.normal(size=(8, 8))

@@ -1,6 +1,7 @@
 """Two folders of images, scored without a model."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -29,7 +30,10 @@ def test_folders_are_scored_on_named_features_and_few_images_are_noted(folders):
     result = mmbench.score("generation", folders / "fake", folders / "real", out=folders / "out")
     values = {m.name: m.value for m in result.record.metrics}
     assert values["fd_efficientnet_lite0"] > 1
-    assert result.record.metrics[0].interval.replicates < 1000
+    distance = result.record.metrics[0]
+    assert distance.interval.replicates < 1000
+    assert distance.interval.low < distance.value < distance.interval.high
+    assert distance.interval.method == "bootstrap percentile, moved to the value"
     assert result.record.samples == 8
     assert any("1280" in note for note in result.record.notes), result.record.notes
     same = mmbench.score("generation", folders / "real", folders / "real", out=folders / "out")
@@ -58,3 +62,23 @@ def test_truncated_image_is_named(folders):
     with pytest.raises(MMBenchError, match="is no folder of images"):
         read_image_folder(folders / "absent")
     assert json.dumps(read_image_folder(folders / "real").names[:2]) == '["0.png", "1.png"]'
+
+
+def test_features_without_weights_fail_alone(folders, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(folders / "no_weights"))
+    monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
+    names = ["kid_efficientnet_lite0", "fid"]
+    sides = (folders / "fake", folders / "real")
+    result = mmbench.score("generation", *sides, metrics=names, out=folders / "out")
+    assert [m.name for m in result.record.metrics] == names[:1]
+    assert "Inception-v3 weights of the FID are absent" in result.record.failed["fid"]
+
+
+def test_images_have_no_pairs_to_test(folders):
+    sides = (folders / "fake", folders / "real")
+    names = ["kid_efficientnet_lite0"]
+    record = mmbench.score("generation", *sides, metrics=names, out=folders / "out").path
+    with pytest.raises(MMBenchError, match="no pairs to test"):
+        mmbench.compare_predictions(None, record, record)
+    with pytest.raises(MMBenchError, match="no pairs to test"):
+        mmbench.compare_predictions("generation", sides[0], folders / "x", folders / "real")

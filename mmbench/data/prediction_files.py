@@ -121,7 +121,7 @@ def _references(task: str, path: Path) -> list[Sample]:
                 str(row["id"]),
                 {},
                 row["target"],
-                str(row.get("group") or row["id"]),
+                str(row["id"] if row.get("group") is None else row["group"]),
                 row.get("category"),
             )
             for row in rows

@@ -48,6 +48,11 @@ DEFAULT_METRICS = {
     "generation": ("fd_efficientnet_lite0", "kid_efficientnet_lite0"),
 }
 
+_NO_PAIRS = (
+    "two sets of images have no pairs to test: score each against the same real images and compare "
+    "the intervals"
+)
+
 
 @dataclass(frozen=True)
 class TestedMetric:
@@ -166,10 +171,7 @@ def _read(
     task: str, predictions: Path, references: Path, questions: str | Path | None
 ) -> PredictionFile:
     if task == "generation":
-        raise MMBenchError(
-            "two folders of images have no pairs to test: score each against the same real images "
-            "and compare the intervals"
-        )
+        raise MMBenchError(_NO_PAIRS)
     if task != "retrieval":
         return read_prediction_file(
             task, predictions, references, Path(questions) if questions else None
@@ -269,6 +271,8 @@ def _read_records(a: Path, b: Path) -> tuple[PredictionFile, PredictionFile, lis
     if len(odd):
         raise MMBenchError(f"{a} and {b} share not all ids: {first_ids(list(odd))}")
     signatures = [{entry.name: entry.signature for entry in r.metrics} for r in records]
+    if records[0].task == "generation":
+        raise MMBenchError(_NO_PAIRS)
     names = [n for n, s in signatures[0].items() if signatures[1].get(n) == s]
     if not names:
         raise MMBenchError(f"{a} and {b} have no metric of the same signature")

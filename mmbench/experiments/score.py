@@ -15,7 +15,11 @@ from mmbench.metrics.adapters import PREFIXES, adapted
 from mmbench.metrics.base import FloatArray, IntArray, Metric
 from mmbench.metrics.suite import compute_statistics
 from mmbench.records.record import IntervalEntry, MetricEntry
-from mmbench.statistics.bootstrap import bootstrap_interval, group_codes
+from mmbench.statistics.bootstrap import (
+    bootstrap_replicates,
+    group_codes,
+    percentile_interval,
+)
 
 
 def load_metrics(names: Sequence[str]) -> list[Metric]:
@@ -100,19 +104,24 @@ def _entry(
     metric: Metric, statistics: FloatArray, codes: IntArray, category: str | None
 ) -> MetricEntry:
     codes, groups = group_codes(codes.tolist())
+    value = metric.aggregate(statistics)
     interval = None
     if metric.replicates:
-        made = bootstrap_interval(
-            lambda w: metric.resample(statistics, w, codes), groups, replicates=metric.replicates
+        values = bootstrap_replicates(
+            lambda w: metric.resample(statistics, w, codes), groups, metric.replicates
         )
-        interval = IntervalEntry(**vars(made))
+        method = "bootstrap percentile"
+        if metric.recentred:
+            values = values - np.nanmean(values) + value
+            method += ", moved to the value"
+        interval = IntervalEntry(**vars(percentile_interval(values, 0.95, groups, method)))
     return MetricEntry(
         name=metric.name,
         signature=metric.signature,
         higher_is_better=metric.higher_is_better,
         scale=metric.scale,
         category=category,
-        value=metric.aggregate(statistics),
+        value=value,
         samples=len(statistics),
         interval=interval,
     )

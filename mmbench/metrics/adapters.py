@@ -8,6 +8,7 @@ values have no intervals.
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
@@ -70,9 +71,9 @@ class Adapter(Metric):
             value = self._of_key(value)
         return float(value)
 
+    @abstractmethod
     def compute(self, predictions: list[Any], targets: list[Any]) -> Any:
         """A number, or numbers by key."""
-        raise NotImplementedError
 
     def _of_key(self, values: Mapping[str, Any]) -> Any:
         if not self.key and len(values) == 1:

