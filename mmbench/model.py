@@ -41,6 +41,21 @@ class TaskModel(nn.Module, ABC):
     def answer(self, batch: Batch) -> list[Any]:
         """An answer per sample."""
 
+    def prepare(self, samples: Sequence[Sample]) -> None:
+        """Told of all samples before training on them or answering them.
+
+        A model with frozen encoders computes their features here, once.
+        """
+
+    def conclude(self, samples: Sequence[Sample], answers: list[Any]) -> list[Any]:
+        """The final answers, where they depend on all samples: ranks among all items.
+
+        Args:
+            samples: all that were asked.
+            answers: what `answer` gave for each.
+        """
+        return answers
+
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:
     """Parameters by part, without double counting of shared ones; the sum is their total."""

@@ -35,6 +35,7 @@ def _read_part(value: Any) -> Any:
     return value
 
 
+PartLike = str | Mapping[str, Any]  # as YAML has it
 PartField = Annotated[Part, BeforeValidator(_read_part)]
 
 
@@ -92,9 +93,17 @@ class Recipe(Settings):
             raise ValueError("predictor stands alone: drop fusion, encoders and decoder")
         return self
 
-    def resolve(self, encoders: Mapping[str, str], decoder: str) -> Recipe:
+    def resolve(
+        self,
+        encoders: Mapping[str, PartLike],
+        decoder: PartLike,
+        train: Mapping[str, Any] | None = None,
+    ) -> Recipe:
         """With the task's default encoders and decoder filled in.
 
+        Args:
+            encoders, decoder: the task's.
+            train: the dataset's settings of training; the recipe's own come before them.
         Raises: MMBenchError if the recipe names a modality that the task does not have.
         """
         if self.predictor:
@@ -105,9 +114,17 @@ class Recipe(Settings):
                     f"the recipe names an encoder for '{modality}', which this task has not: "
                     f"it has {', '.join(encoders)}.{did_you_mean(modality, encoders)}"
                 )
-        filled = {m: self.encoders.get(m, Part(name=name)) for m, name in encoders.items()}
+        filled = {
+            m: self.encoders[m] if m in self.encoders else Part.model_validate(_read_part(part))
+            for m, part in encoders.items()
+        }
+        own = self.train.model_dump(exclude_unset=True)
         return self.model_copy(
-            update={"encoders": filled, "decoder": self.decoder or Part(name=decoder)}
+            update={
+                "encoders": filled,
+                "decoder": self.decoder or Part.model_validate(_read_part(decoder)),
+                "train": validate(Train, {**(train or {}), **own}, "train"),
+            }
         )
 
     def settings(self) -> dict[str, Any]:

@@ -68,15 +68,10 @@ def _lines(title: str, about: str, rows: dict[str, Any]) -> str:
 
 
 def _task(name: str) -> str:
-    from mmbench.data.dataset import DatasetSpec
-    from mmbench.yaml_file import read_yaml
+    from mmbench.data.dataset import DatasetSpec, tasks_of
 
     task = registry.load("tasks", name)
-    datasets = [
-        dataset
-        for dataset in registry.names("datasets")
-        if read_yaml(registry.path("datasets", dataset)).get("task") == name
-    ]
+    datasets = [dataset for dataset in registry.names("datasets") if name in tasks_of(dataset)]
     default: DatasetSpec = task().dataset()
     return _lines(
         f"task {name}",
@@ -86,17 +81,16 @@ def _task(name: str) -> str:
             "metrics": ", ".join(task.metrics),
             "datasets": ", ".join(datasets),
             "default": f"{default.name}, split {default.evaluate_on}",
-            "encoders": ", ".join(f"{k}: {v}" for k, v in task.encoders.items()),
-            "decoder": task.decoder,
+            "encoders": ", ".join(f"{k}: {_plain(v)}" for k, v in task.encoders.items()),
+            "decoder": _plain(task.decoder),
         },
     )
 
 
 def _dataset(name: str) -> str:
-    from mmbench.data.dataset import load_spec
-    from mmbench.yaml_file import read_yaml
+    from mmbench.data.dataset import load_spec, tasks_of
 
-    task_name = read_yaml(registry.path("datasets", name)).get("task", "")
+    task_name = tasks_of(name)[0]
     spec = load_spec(name, task_name)
     task = registry.load("tasks", task_name)()
     splits = []
@@ -110,10 +104,10 @@ def _dataset(name: str) -> str:
         f"dataset {name}",
         spec.summary,
         {
-            "task": spec.task,
+            "task": ", ".join(tasks_of(name)),
             "licence": spec.licence,
             "homepage": spec.homepage,
-            "source": f"package {spec.source.install}",
+            "source": f"package {spec.source.install}" if spec.source else "",
             "splits": indent.join(splits),
             "evaluates": spec.evaluate_on,
             "categories": ", ".join(spec.categories),
@@ -129,7 +123,7 @@ def _recipe(name: str, task_name: str | None, dataset: str | None) -> str:
 
     task = registry.load("tasks", task_name or registry.names("tasks")[0])()
     spec = task.dataset(dataset)
-    recipe = load_recipe(name).resolve(task.encoders, task.decoder)
+    recipe = task.resolve(load_recipe(name), spec)
     rows: dict[str, Any] = {"file": registry.path("recipes", name), "source": recipe.source}
     for key, value in recipe.settings().items():
         rows[key] = _plain(value)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from mmbench.data.dataset import DatasetSpec, load_spec
 from mmbench.data.sample import Sample, SampleSet
+from mmbench.recipe import PartLike, Recipe
 
 if TYPE_CHECKING:
     from mmbench.model import TaskModel
-    from mmbench.recipe import Recipe
 
 
 class Task(ABC):
@@ -26,22 +27,40 @@ class Task(ABC):
         inputs: modalities of its samples.
         default_dataset: what `mmbench run --task NAME` runs on; must need no download.
         metrics: names of metrics, the primary one first.
-        encoders: by modality, the encoder of a recipe that names none.
-        decoder: the decoder of a recipe that names none.
+        encoders: by modality, the encoder of a recipe that names none, with its options.
+        decoder: the decoder of a recipe that names none, with its options.
         unit: what its samples are called ("questions").
+        limit_groups: whether `--limit` counts groups: an image with all its captions.
     """
 
     name: ClassVar[str]
     inputs: ClassVar[tuple[str, ...]]
     default_dataset: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]
-    encoders: ClassVar[Mapping[str, str]]
-    decoder: ClassVar[str]
+    encoders: ClassVar[Mapping[str, PartLike]]
+    decoder: ClassVar[PartLike]
     unit: ClassVar[str] = "samples"
+    limit_groups: ClassVar[bool] = False
 
-    def dataset(self, name: str | None = None) -> DatasetSpec:
-        """A dataset of this task by name or path; the default one if none is named."""
-        return load_spec(name or self.default_dataset, self.name)
+    def dataset(
+        self, name: str | None = None, data_dir: str | Path | None = None, skip_bad: bool = False
+    ) -> DatasetSpec:
+        """A dataset of this task.
+
+        Args:
+            name: registered, or the path of a YAML file; the default one if None.
+            data_dir: the folder of its files, where they do not come with mmbench.
+            skip_bad: leave out samples whose media cannot be read, instead of refusing them.
+        """
+        spec = load_spec(name or self.default_dataset, self.name)
+        folder = spec.data_dir if data_dir is None else Path(data_dir)
+        return spec.model_copy(update={"data_dir": folder, "skip_bad": skip_bad})
+
+    def resolve(self, recipe: Recipe, dataset: DatasetSpec) -> Recipe:
+        """The recipe with this task's defaults for what it leaves open on a dataset."""
+        absent = {"image", "video", "audio"} - set(dataset.modalities)
+        encoders = {m: part for m, part in self.encoders.items() if m not in absent}
+        return recipe.resolve(encoders, self.decoder, dataset.train)
 
     @abstractmethod
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:

@@ -22,11 +22,11 @@ homepage: https://github.com/vzhou842/easy-VQA
 licence: MIT
 citation: see easy_vqa
 source: {package: mini_vqa, install: mini-vqa}
+layout: {reader: json_table, columns: {text: 0, target: 1, image: 2}}
 splits:
   train: {table: data/train/questions.json, images: "data/train/images/{image}.png"}
   validation: {of: train, hold_out: 0.2}
   test: {table: data/test/questions.json, images: "data/test/images/{image}.png"}
-columns: {text: 0, target: 1, image: 2}
 categories:
   yes/no: [yes, no]
 image_size: 64

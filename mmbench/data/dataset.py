@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mmbench import registry
 from mmbench.errors import MMBenchError
@@ -23,43 +24,67 @@ class PackageSource(Settings):
     install: str
 
 
-class SplitFiles(Settings):
-    """A split as its source holds it, or one held out of another.
+class Split(BaseModel):
+    """A split as its reader finds it, or one held out of another.
 
     Attributes:
-        table: the file with a row a sample, below the source's folder.
-        images: the pattern of an image's file; `{image}` stands for the row's image column.
-        of, hold_out: instead, the split that this one is held out of, and the share of its groups.
+        of, hold_out: the split that this one is held out of, and the share of its groups. Any
+            other key is an option of the dataset's reader.
     """
 
-    table: str | None = None
-    images: str | None = None
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
     of: str | None = None
     hold_out: float | None = Field(None, gt=0, lt=1)
 
     @model_validator(mode="after")
-    def _one_kind(self) -> SplitFiles:
+    def _one_kind(self) -> Split:
         if (self.of is None) != (self.hold_out is None):
             raise ValueError("needs `of` and `hold_out` together")
-        if (self.table is None) == (self.of is None):
-            raise ValueError("needs either `table` or `of` with `hold_out`")
+        if self.of is not None and self.options:
+            raise ValueError(f"is held out of {self.of}, so it takes no {', '.join(self.options)}")
         return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What it sets of the reader's fields."""
+        return dict(self.model_extra or {})
+
+
+class Layout(BaseModel):
+    """How the dataset's files are laid out; any key besides `reader` is an option of the reader."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    reader: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What it sets of the reader's fields, for all splits."""
+        return dict(self.model_extra or {})
 
 
 class DatasetSpec(Settings):
-    """A dataset of a task.
+    """A dataset, as one task sees it.
+
+    In YAML, a dataset of one task has `task: vqa`; one of several has `tasks`, a mapping of each
+    task to what it sets differently: `tasks: {captioning: {}, generation: {image_size: 32}}`.
 
     Attributes:
         name: the YAML file's name.
-        task: the task that it belongs to.
+        task: the task.
         summary, homepage, licence, citation: what it is and whose.
-        source: where its files come from.
+        source: the package that brings its files; without, they are in `data_dir`, or are made.
+        data_dir: the folder of its files, where the user names one.
+        layout: how the files are laid out.
         splits: by name. A split that another is held out of loses those groups.
         evaluate_on: the split that `mmbench run` scores unless told otherwise.
-        columns: the row's position or key of each modality, of `target`, and of `image`.
+        modalities: of its media: image, video or audio.
         categories: by category, the targets that belong to it.
         image_size: pixels a side that images are kept at.
         metrics: names of metrics, the primary one first; the task's own if none are named.
+        train: how long and how fast models are trained on it, where a recipe does not say.
+        skip_bad: whether samples whose media cannot be read are left out, and counted.
     """
 
     name: str
@@ -68,13 +93,17 @@ class DatasetSpec(Settings):
     homepage: str
     licence: str
     citation: str
-    source: PackageSource
-    splits: dict[str, SplitFiles]
+    source: PackageSource | None = None
+    data_dir: Path | None = Field(None, strict=False)
+    layout: Layout
+    splits: dict[str, Split]
     evaluate_on: str = "test"
-    columns: dict[str, int | str]
+    modalities: list[str] = ["image"]
     categories: dict[str, list[str]] = {}
     image_size: int = Field(224, ge=1)
     metrics: list[str] = []
+    train: dict[str, Any] = {}
+    skip_bad: bool = False
 
     @model_validator(mode="after")
     def _splits_exist(self) -> DatasetSpec:
@@ -84,14 +113,23 @@ class DatasetSpec(Settings):
         return self
 
 
+def tasks_of(name: str) -> list[str]:
+    """The tasks that a dataset, named or by path, belongs to."""
+    value = read_yaml(registry.path("datasets", name))
+    return list(value["tasks"]) if "tasks" in value else [str(value.get("task"))]
+
+
 def load_spec(name: str, task: str) -> DatasetSpec:
     """The dataset called `name` (or at that path) for a task.
 
-    Raises: MMBenchError if there is none, its file is wrong, or it belongs to another task.
+    Raises: MMBenchError if there is none, its file is wrong, or it does not belong to the task.
     """
     path = registry.path("datasets", name)
-    value: dict[str, Any] = read_yaml(path) | {"name": path.stem}
-    spec = validate(DatasetSpec, value, str(path))
+    value = read_yaml(path)
+    if isinstance(value.get("tasks"), dict) and "task" not in value:
+        tasks = value.pop("tasks")
+        value |= {"task": task if task in tasks else next(iter(tasks))} | (tasks.get(task) or {})
+    spec = validate(DatasetSpec, value | {"name": path.stem}, str(path))
     if spec.task != task:
         raise MMBenchError(
             f"the dataset {spec.name} is for the task {spec.task}, not {task}: "

@@ -3,62 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mmbench.data.media import MediaSet, cache_folder
 from mmbench.errors import MMBenchError
 
 Pixels = npt.NDArray[np.uint8]
 
 
-def cache_folder() -> Path:
-    """Where decoded data is kept: $MMBENCH_CACHE, or `mmbench` in the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mmbench"
-    return Path(os.environ.get("MMBENCH_CACHE", default))
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """Images of one size, by row.
-
-    Attributes:
-        pixels: (M, H, W, 3) uint8, RGB; memory-mapped.
-        digest: a hash of the images' content.
-    """
-
-    pixels: Pixels
-    digest: str
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-
-@dataclass(frozen=True, slots=True)
-class ImageRef:
-    """One image of a set: what a sample holds, so that an image shared by many is stored once."""
-
-    images: ImageSet = field(repr=False, hash=False, compare=False)
-    set_digest: str
-    row: int
-
-    def array(self) -> Pixels:
-        """The pixels, (H, W, 3) uint8, RGB."""
-        return self.images.pixels[self.row]
-
-    def pil(self) -> Image.Image:
-        """The image as a PIL image, for models with a processor of their own."""
-        return Image.fromarray(self.array())
-
-
-def open_images(paths: Sequence[Path], size: int) -> ImageSet:
+def open_images(paths: Sequence[Path], size: int) -> MediaSet:
     """The images at `paths`, resized to `size` pixels a side where they are not, decoded once.
 
     The cache is keyed by the files' content and the size, so a changed file is decoded anew.
@@ -75,7 +35,7 @@ def open_images(paths: Sequence[Path], size: int) -> ImageSet:
     cached = cache_folder() / "images" / f"{digest[:24]}.npy"
     if not cached.exists():
         _decode(paths, size, cached)
-    return ImageSet(np.load(cached, mmap_mode="r"), digest)
+    return MediaSet(np.load(cached, mmap_mode="r"), digest)
 
 
 def _decode(paths: Sequence[Path], size: int, cached: Path) -> None:

@@ -35,7 +35,8 @@ class SampleSet(Sequence[Sample]):
         samples: the samples.
         dataset, split: where they are from.
         fingerprint: a hash of the content of the whole split, whatever the limit.
-        limit: how many samples were asked for; None for all.
+        limit: how many samples (or groups of them) were asked for; None for all.
+        skipped: why samples were left out, one line each.
     """
 
     samples: Sequence[Sample]
@@ -43,6 +44,7 @@ class SampleSet(Sequence[Sample]):
     split: str
     fingerprint: str
     limit: int | None = None
+    skipped: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -57,8 +59,12 @@ class SampleSet(Sequence[Sample]):
     def __getitem__(self, index: int | slice) -> Sample | Sequence[Sample]:
         return self.samples[index]
 
-    def limited(self, limit: int | None) -> SampleSet:
-        """The first `limit` samples, under the same fingerprint."""
-        if limit is None or limit >= len(self):
+    def limited(self, limit: int | None, groups: bool = False) -> SampleSet:
+        """The first `limit` samples, or groups of samples, under the same fingerprint."""
+        if limit is None:
             return self
-        return replace(self, samples=self.samples[:limit], limit=limit)
+        chosen = self.samples[:limit]
+        if groups:
+            kept = set(list(dict.fromkeys(sample.group for sample in self.samples))[:limit])
+            chosen = [sample for sample in self.samples if sample.group in kept]
+        return self if len(chosen) == len(self) else replace(self, samples=chosen, limit=limit)

@@ -38,6 +38,7 @@ class ModelPredictor:
     def predict(self, samples: Sequence[Sample]) -> list[Any]:
         """An answer per sample, in order."""
         self._model.eval()
+        self._model.prepare(samples)
         answers: list[Any] = [None] * len(samples)
         with torch.inference_mode():
             for places in GroupBatches(samples, self._batch).indices():
@@ -46,12 +47,13 @@ class ModelPredictor:
                 for place, answer in zip(places, self._model.answer(batch), strict=True):
                     answers[place] = answer
                 self._advanced(len(chosen))
-        return answers
+            return self._model.conclude(samples, answers)
 
 
 def flops_per_sample(model: TaskModel, sample: Sample, device: torch.device) -> int:
     """Floating-point operations of answering one sample alone; a multiply-add counts two."""
     model.eval()
+    model.prepare([sample])
     batch = move(model.collate([sample], targets=False), device)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model.answer(batch)

@@ -78,14 +78,16 @@ def make_plan(
     overrides: Mapping[str, Any] | None,
     limit: int | None,
     checkpoint_path: str | Path | None,
+    data_dir: str | Path | None = None,
+    skip_bad: bool = False,
 ) -> Plan:
     """Find everything by name and check that it fits; see `mmbench.run` for the arguments.
 
     Raises: MMBenchError for whatever does not exist or does not fit.
     """
     task: Task = registry.load("tasks", task_name)()
-    recipe = load_recipe(model, overrides).resolve(task.encoders, task.decoder)
-    spec = task.dataset(dataset)
+    spec = task.dataset(dataset, data_dir, skip_bad)
+    recipe = task.resolve(load_recipe(model, overrides), spec)
     checkpoint = None
     if recipe.predictor:
         if checkpoint_path is not None:
@@ -104,7 +106,7 @@ def make_plan(
         recipe=recipe,
         model=Path(model).stem if model.endswith((".yaml", ".yml")) else model,
         overrides=dict(overrides or {}),
-        samples=task.load(spec, split or spec.evaluate_on).limited(limit),
+        samples=task.load(spec, split or spec.evaluate_on).limited(limit, task.limit_groups),
         train=task.load(spec, "train") if needs_training_data else None,
         validation=task.load(spec, "validation") if train and not recipe.predictor else None,
         metrics=load_metrics(spec.metrics or task.metrics),

@@ -102,6 +102,8 @@ def run(
     device: str = "auto",
     batch_size: int | None = None,
     checkpoint: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    skip_bad: bool = False,
     out: str | Path = "results",
     force: bool = False,
     resume: bool = False,
@@ -122,6 +124,8 @@ def run(
         device: "auto" (cuda, else mps, else cpu), or a device of torch.
         batch_size: groups (an image with its questions) a batch in inference.
         checkpoint: a `weights.safetensors` to use.
+        data_dir: the folder of the dataset's files, for one that does not come with mmbench.
+        skip_bad: leave out samples whose media cannot be read, and count them in the record.
         out: where records are kept.
         force: run although there is a record.
         resume: go on with a training that was cut off.
@@ -130,7 +134,19 @@ def run(
     """
     _check_arguments(seed, limit, batch_size, train, checkpoint, resume)
     out = Path(out)
-    plan = make_plan(task, model, dataset, split, train, seed, overrides, limit, checkpoint)
+    plan = make_plan(
+        task,
+        model,
+        dataset,
+        split,
+        train,
+        seed,
+        overrides,
+        limit,
+        checkpoint,
+        data_dir,
+        skip_bad,
+    )
     run_hash = plan.hash()
     folder = record_folder(out, plan.task.name, plan.dataset.name, plan.model, run_hash, plan.seed)
     if folder.exists() and not force:

@@ -115,6 +115,7 @@ def fit(
         watcher: told of every step and epoch.
     Raises: MMBenchError if the loss stops being a number.
     """
+    model.prepare(samples)
     optimizer = optimizer_for(model, settings)
     batches = GroupBatches(samples, settings.batch, seed=seed)
     steps = len(batches) * settings.epochs

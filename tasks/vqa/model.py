@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from mmbench.data.batches import distinct
+from mmbench.compose import ComposedModel, build_fusion
 from mmbench.data.sample import Sample
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
-from mmbench.model import Batch, TaskModel
+from mmbench.model import Batch
 from mmbench.recipe import Recipe
 from mmbench.zoo.part import build_part
 from mmbench.zoo.stream import Stream
@@ -21,7 +20,7 @@ from mmbench.zoo.stream import Stream
 UNKNOWN_ANSWER = -100  # a target that training did not have: no loss, and it cannot be answered
 
 
-class VQAModel(TaskModel):
+class VQAModel(ComposedModel):
     """Encoders -> fusion -> classifier.
 
     The query of the fusion is the pooled question, the image its context. A recipe without a text
@@ -34,24 +33,9 @@ class VQAModel(TaskModel):
     """
 
     def __init__(self, recipe: Recipe, words: list[str], answers: list[str]) -> None:
-        super().__init__()
-        self._vocabulary = Vocabulary(words)
+        super().__init__(recipe, ("text", "image"), Vocabulary(words))  # the first is the query
         self._answers = answers
         self._label = {answer: label for label, answer in enumerate(answers)}
-        parts = {m: recipe.encoders[m] for m in ("text", "image")}  # the first is the query
-        self.encoders = nn.ModuleDict(
-            {
-                modality: build_part(
-                    "encoders",
-                    part.name,
-                    part.options,
-                    dim=recipe.width,
-                    vocabulary=len(self._vocabulary),
-                )
-                for modality, part in parts.items()
-                if part is not None
-            }
-        )
         contexts = len(self.encoders) - 1
         if contexts < 0:
             raise MMBenchError("a vqa recipe needs an encoder for image or text; both are null")
@@ -59,20 +43,7 @@ class VQAModel(TaskModel):
             raise MMBenchError("a vqa recipe with image and text needs a fusion")
         if not contexts and recipe.fusion is not None:
             raise MMBenchError("a vqa recipe of one modality has nothing to fuse: drop its fusion")
-        for modality, encoder in self.encoders.items():
-            if encoder.modality != modality:
-                raise MMBenchError(f"the encoder for {modality} reads {encoder.modality}")
-        self.fusion = (
-            build_part(
-                "fusions",
-                recipe.fusion.name,
-                recipe.fusion.options,
-                dim=recipe.width,
-                contexts=contexts,
-            )
-            if recipe.fusion
-            else None
-        )
+        self.fusion = build_fusion(recipe, contexts) if contexts else None
         assert recipe.decoder is not None  # a resolved recipe has one
         self.decoder = build_part(
             "decoders",
@@ -85,19 +56,9 @@ class VQAModel(TaskModel):
     def collate(self, samples: Sequence[Sample], targets: bool = True) -> Batch:
         """See `TaskModel.collate`.
 
-        Returns: `text` (U, L) int64, `image` (M, 3, H, W) uint8, `text_rows` and `image_rows` (B,)
-            that place them in the samples, `target` (B,) int64.
+        Returns: see `ComposedModel.inputs`; and `target` (B,) int64.
         """
-        batch: Batch = {}
-        if "text" in self.encoders:
-            texts, rows = distinct([sample.inputs["text"] for sample in samples])
-            batch["text"] = torch.from_numpy(self._vocabulary.encode(texts))
-            batch["text_rows"] = torch.from_numpy(rows)
-        if "image" in self.encoders:
-            images, rows = distinct([sample.inputs["image"] for sample in samples])
-            pixels = np.stack([image.array() for image in images])
-            batch["image"] = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-            batch["image_rows"] = torch.from_numpy(rows)
+        batch = self.inputs(samples)
         if targets:
             labels = [self._label.get(str(sample.target), UNKNOWN_ANSWER) for sample in samples]
             batch["target"] = torch.tensor(labels)
@@ -106,14 +67,14 @@ class VQAModel(TaskModel):
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, answers)."""
         query, *contexts = [
-            self._stream(modality, batch).take(batch[f"{modality}_rows"])
+            self._pooled(modality, batch).take(batch[f"{modality}_rows"])
             for modality in self.encoders
         ]
         fused = query if self.fusion is None else self.fusion(query, contexts)
         return self.decoder(fused)
 
-    def _stream(self, modality: str, batch: Batch) -> Stream:
-        stream = self.encoders[modality](batch[modality])
+    def _pooled(self, modality: str, batch: Batch) -> Stream:
+        stream = self.stream(modality, batch)
         return stream.pooled() if modality == "text" else stream
 
     def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmbench.data.dataset import DatasetSpec
-from mmbench.data.images import ImageRef
 from mmbench.data.sample import Sample, SampleSet
-from mmbench.data.sources import load_split
+from mmbench.data.splits import load_split
 from mmbench.data.words import Vocabulary
 from mmbench.task import Task
 
@@ -30,23 +29,19 @@ class VQA(Task):
 
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
         """Samples with an image and a question; group is the image, category the answer's type."""
-        data = load_split(dataset, split)
-        images = data.images
+        data = load_split(dataset, split, "questions")
         category = {a: name for name, answers in dataset.categories.items() for a in answers}
         samples = [
             Sample(
-                id=f"{split}/{row['row']}",
-                inputs={
-                    "image": ImageRef(images, images.digest, row["image_row"]) if images else None,
-                    "text": row["text"],
-                },
+                id=str(row.get("id", f"{split}/{row['row']}")),
+                inputs={**data.inputs(row), "text": row["text"]},
                 target=row["target"],
                 group=row["group"],
-                category=category.get(row["target"]),
+                category=row.get("category", category.get(str(row["target"]))),
             )
             for row in data.rows.to_list()
         ]
-        return SampleSet(samples, dataset.name, split, data.fingerprint)
+        return SampleSet(samples, dataset.name, split, data.fingerprint, skipped=data.skipped)
 
     def assets(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """The words of the questions, and the answers to choose from."""

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmbench.data.images import ImageRef, cache_folder, open_images
+from mmbench.data.images import open_images
+from mmbench.data.media import MediaRef, cache_folder
 from mmbench.errors import MMBenchError
 
 
@@ -19,8 +20,8 @@ def files(tmp_path, monkeypatch):
 def test_pixels_are_those_of_the_files_and_stay_so_from_the_cache(files):
     for _ in range(2):
         images = open_images(files, size=8)
-        assert images.pixels.shape == (3, 8, 8, 3)
-        for path, pixels in zip(files, images.pixels, strict=True):
+        assert images.values.shape == (3, 8, 8, 3)
+        for path, pixels in zip(files, images.values, strict=True):
             np.testing.assert_array_equal(pixels, np.asarray(Image.open(path)))
     assert len(list((cache_folder() / "images").iterdir())) == 1
 
@@ -30,18 +31,18 @@ def test_a_changed_file_is_decoded_anew(files):
     Image.new("RGB", (8, 8), (9, 9, 9)).save(files[1])
     after = open_images(files, size=8)
     assert before.digest != after.digest
-    assert (after.pixels[1] == 9).all()
+    assert (after.values[1] == 9).all()
 
 
 def test_other_sizes_are_resized(files):
-    assert open_images(files, size=4).pixels.shape == (3, 4, 4, 3)
+    assert open_images(files, size=4).values.shape == (3, 4, 4, 3)
 
 
 def test_a_reference_equals_another_to_the_same_image(files):
     images = open_images(files, size=8)
     again = open_images(files, size=8)
-    assert ImageRef(images, images.digest, 1) == ImageRef(again, again.digest, 1)
-    assert ImageRef(images, images.digest, 1) != ImageRef(images, images.digest, 2)
+    assert MediaRef(images, images.digest, 1) == MediaRef(again, again.digest, 1)
+    assert MediaRef(images, images.digest, 1) != MediaRef(images, images.digest, 2)
 
 
 def test_a_truncated_image_is_named_and_nothing_is_cached(files):

@@ -90,7 +90,12 @@ def with_changes(mini: str, folder: Path, **changes: object) -> str:
     ("changes", "says"),
     [
         ({"task": "captioning"}, "is for the task captioning, not vqa"),
-        ({"columns": {"text": 0, "target": 7, "image": 2}}, "row 0 has not the columns"),
+        (
+            {"layout": {"reader": "json_table", "columns": {"target": 7}}},
+            "row 0 has not the columns",
+        ),
+        ({"layout": {"reader": "jsn_table"}}, "no reader called 'jsn_table'. Did you mean json"),
+        ({"layout": {"reader": "json_table", "column": 1}}, "no key 'column'. Did you mean colu"),
         ({"source": {"package": "not_here", "install": "not-here"}}, "pip install not-here"),
         ({"splits": {"train": {"table": "data/x.json"}}}, "the split 'test' is named but not in"),
         ({"image_size": "big"}, "image_size must be a valid integer"),

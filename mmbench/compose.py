@@ -1,0 +1,89 @@
+"""Composes a task's model from the zoo: encoders by modality, a fusion, and what they read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmbench.data.batches import distinct
+from mmbench.data.sample import Sample
+from mmbench.data.words import Vocabulary
+from mmbench.errors import MMBenchError
+from mmbench.model import Batch, TaskModel
+from mmbench.recipe import Recipe
+from mmbench.zoo.fusion.base import Fusion
+from mmbench.zoo.part import build_part
+from mmbench.zoo.stream import Stream
+
+
+class ComposedModel(TaskModel):
+    """A model with an encoder for each modality that its recipe does not drop.
+
+    Args:
+        recipe: resolved.
+        modalities: in the order in which the task uses them.
+        vocabulary: of the texts.
+    """
+
+    def __init__(self, recipe: Recipe, modalities: Sequence[str], vocabulary: Vocabulary) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary
+        self.encoders = nn.ModuleDict()
+        for modality in modalities:
+            part = recipe.encoders.get(modality)
+            if part is None:
+                continue
+            encoder = build_part(
+                "encoders",
+                part.name,
+                part.options,
+                dim=recipe.width,
+                vocabulary=len(vocabulary),
+            )
+            if encoder.modality != modality:
+                raise MMBenchError(f"the encoder for {modality} reads {encoder.modality}")
+            self.encoders[modality] = encoder
+
+    def inputs(self, samples: Sequence[Sample]) -> Batch:
+        """The samples' inputs, each distinct one once.
+
+        Returns: for each modality that the samples have, for example `text`, (U, L) int64 token
+            numbers, (U, 3, H, W) uint8 images, (U, T, 3, H, W) uint8 videos or (U, S) int16
+            sounds; and `text_rows` (B,), which place them in the samples.
+        """
+        batch: Batch = {}
+        for modality in self.encoders:
+            values = [sample.inputs.get(modality) for sample in samples]
+            if any(value is None for value in values):
+                raise MMBenchError(f"a sample has no {modality}, which the model reads")
+            found, rows = distinct(values)
+            batch[modality] = self.tensor(modality, found)
+            batch[f"{modality}_rows"] = torch.from_numpy(rows)
+        return batch
+
+    def tensor(self, modality: str, values: Sequence[Any]) -> Tensor:
+        """What the encoder of a modality reads, of these values (U)."""
+        if modality == "text":
+            return torch.from_numpy(self.vocabulary.encode([str(text) for text in values]))
+        arrays = torch.from_numpy(np.stack([value.array() for value in values]))
+        return arrays.movedim(-1, -3) if modality in ("image", "video") else arrays
+
+    def stream(self, modality: str, batch: Batch) -> Stream:
+        """The encoded distinct inputs of a modality, (U, N, D)."""
+        return self.encoders[modality](batch[modality])
+
+
+def build_fusion(recipe: Recipe, contexts: int) -> Fusion:
+    """The recipe's fusion for so many context streams.
+
+    Raises: MMBenchError if it names none.
+    """
+    if recipe.fusion is None:
+        raise MMBenchError("this recipe joins several modalities: it needs a fusion")
+    return build_part(
+        "fusions", recipe.fusion.name, recipe.fusion.options, dim=recipe.width, contexts=contexts
+    )

@@ -1,0 +1,53 @@
+"""Media: images, videos and sounds of a split as memory-mapped arrays, and references into them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+from PIL import Image
+
+Array = npt.NDArray[Any]
+
+
+def cache_folder() -> Path:
+    """Where decoded data is kept: $MMBENCH_CACHE, or `mmbench` in the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mmbench"
+    return Path(os.environ.get("MMBENCH_CACHE", default))
+
+
+@dataclass(frozen=True)
+class MediaSet:
+    """Media of one modality and one size, by row.
+
+    Attributes:
+        values: memory-mapped. Images are (M, H, W, 3) uint8, RGB; videos (M, T, H, W, 3) uint8;
+            sounds (M, S) int16, one channel.
+        digest: a hash of their content.
+    """
+
+    values: Array
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRef:
+    """One medium of a set: what a sample holds, so that an image shared by many is stored once."""
+
+    media: MediaSet = field(repr=False, hash=False, compare=False)
+    set_digest: str
+    row: int
+
+    def array(self) -> Array:
+        """Its values: of an image, (H, W, 3) uint8, RGB."""
+        return self.media.values[self.row]
+
+    def pil(self) -> Image.Image:
+        """An image as a PIL image, for models with a processor of their own."""
+        return Image.fromarray(self.array())

@@ -1,0 +1,1 @@
+"""Readers: one file per layout of a dataset's files."""
