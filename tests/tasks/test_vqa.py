@@ -80,6 +80,9 @@ def test_an_unknown_split_names_the_nearest(task):
         task.load(task.dataset(), "tset")
 
 
+LAYOUT = {"reader": "json_table", "table": "x.json", "columns": {"text": 0}}
+
+
 def with_changes(mini: str, folder: Path, **changes: object) -> str:
     path = folder / "changed.yaml"
     path.write_text(json.dumps(read_yaml(Path(mini)) | changes))
@@ -95,7 +98,7 @@ def with_changes(mini: str, folder: Path, **changes: object) -> str:
             "row 0 has not the columns",
         ),
         ({"layout": {"reader": "jsn_table"}}, "no reader called 'jsn_table'. Did you mean json"),
-        ({"layout": {"reader": "json_table", "column": 1}}, "no key 'column'. Did you mean colu"),
+        ({"layout": LAYOUT | {"column": 1}}, "no key 'column'. Did you mean colu"),
         ({"source": {"package": "not_here", "install": "not-here"}}, "pip install not-here"),
         ({"splits": {"train": {"table": "data/x.json"}}}, "the split 'test' is named but not in"),
         ({"image_size": "big"}, "image_size must be a valid integer"),
