@@ -26,7 +26,7 @@ class Retrieval(Task):
     """
 
     name = "retrieval"
-    inputs = ("image", "text")
+    inputs = ("image", "video", "audio", "text")
     default_dataset = "scenes"
     metrics = (
         *(f"text_to_image_recall_at_{k}" for k in (1, 5, 10)),
@@ -35,7 +35,12 @@ class Retrieval(Task):
         "image_to_text_median_rank",
         "rsum",
     )
-    encoders = {"image": "conv", "text": "gru"}
+    encoders = {
+        "image": "conv",
+        "video": "conv3d",
+        "audio": "audio_transformer",
+        "text": "gru",
+    }
     decoder = "classifier"
     unit = "queries"
     limit_groups = True
