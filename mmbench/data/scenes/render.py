@@ -66,7 +66,7 @@ def noise(stream: str, index: IntArray, shape: tuple[int, ...]) -> ByteArray:
     """Noise from 0 to 15 for items (N,), each of `shape`: (N, *shape)."""
     size = int(np.prod(shape))
     values = bits(stream, index, (size + 7) // 8).astype("<u8").view(np.uint8)
-    return (values[:, :size] >> 4).reshape(-1, *shape)
+    return (values[:, :size] >> np.uint8(4)).reshape(-1, *shape)
 
 
 def paint(

@@ -39,7 +39,7 @@ HALF_EXTENT = (28, 42)  # quarter pixels from the centre to the edge, by size
 _GAP = 6  # quarter pixels between two bounding boxes
 _MARGIN = 4  # quarter pixels between a bounding box and the border
 
-_COUNTS = np.array([1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4])
+_COUNTS = np.array([1] + [2] * 4 + [3] * 5 + [4] * 6)
 _FREE, _SHAPE_ALIKE, _COLOUR_ALIKE = 0, 1, 2  # scenes of like objects make counts above two
 _MOODS = np.array([_FREE] * 6 + [_SHAPE_ALIKE] * 5 + [_COLOUR_ALIKE] * 5)
 _HELD_OUT_SHAPE = np.array([SHAPES.index(HELD_OUT[colour]) for colour in COLOURS])
