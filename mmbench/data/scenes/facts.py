@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from itertools import permutations
 from typing import TypedDict
 
-from mmbench.data.scenes.world import CANVAS, SceneObject
+from mmbench.data.scenes.world import SceneObject
 
 RELATIONS = ("left of", "right of", "above", "below")
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 KINDS = ("shape", "colour", "size", "place", "relation", "count")
 
+MOST_CHECKED = 8  # objects that `check` takes
 CLEAR = 8.0  # pixels of 64 by which one centre must lie beyond another for a relation to hold
 _FIRST, _LAST = 26.0, 38.0  # pixels of 64: where the middle third begins and ends
 
@@ -72,15 +73,17 @@ def place(x: float, y: float) -> str:
     return f"{row} {column}".strip() or "middle"
 
 
-def holds(relation: str, x1: float, y1: float, x2: float, y2: float) -> bool:
-    """Whether the first centre is clearly left of, right of, above or below the second.
+def holds(
+    relation: str, x1: float, y1: float, x2: float, y2: float, least: float = CLEAR
+) -> bool:
+    """Whether the first centre is left of (right of, above, below) the second by `least` pixels.
 
     >>> holds("left of", 10, 10, 30, 40), holds("left of", 10, 10, 15, 40)
     (True, False)
     """
     if relation in ("left of", "above"):
-        return (x2 - x1 if relation == "left of" else y2 - y1) >= CLEAR
-    return (x1 - x2 if relation == "right of" else y1 - y2) >= CLEAR
+        return (x2 - x1 if relation == "left of" else y2 - y1) >= least
+    return (x1 - x2 if relation == "right of" else y1 - y2) >= least
 
 
 def main_relation(first: SceneObject, second: SceneObject) -> str:
@@ -103,14 +106,18 @@ def check(claims: Claims, objects: Sequence[ObjectFact]) -> dict[str, tuple[int,
     Returns: by kind (shape, colour, size, place, relation, count), claims borne out and claims
         made; kinds of which nothing is claimed are left out.
     Raises: ValueError for more than 8 objects.
+
+    >>> claims = {"objects": [{"shape": "star", "colour": "red"}], "relations": [], "count": 1}
+    >>> check(claims, [{"shape": "star", "colour": "blue", "size": "large", "x": 9, "y": 9}])
+    {'shape': (1, 1), 'colour': (0, 1), 'count': (1, 1)}
     """
-    if len(objects) > CANVAS // 8:
-        raise ValueError(f"at most {CANVAS // 8} objects can be checked, got {len(objects)}")
+    if len(objects) > MOST_CHECKED:
+        raise ValueError(f"at most {MOST_CHECKED} objects can be checked, got {len(objects)}")
     mentions = claims["objects"]
-    places: list[int | None] = [*range(len(objects)), *([None] * len(mentions))]
+    missing = [None] * (len(mentions) - len(objects))  # where more is mentioned than there is
     best: dict[str, int] = {}
-    for match in set(permutations(places, len(mentions))):
-        found = _found(claims, [None if m is None else objects[m] for m in match])
+    for matched in permutations([*objects, *missing], len(mentions)):
+        found = _found(claims, matched)
         if not best or sum(found.values()) > sum(best.values()):
             best = found
     made = {kind: sum(kind in mention for mention in mentions) for kind in KINDS}
