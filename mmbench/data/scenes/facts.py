@@ -73,9 +73,7 @@ def place(x: float, y: float) -> str:
     return f"{row} {column}".strip() or "middle"
 
 
-def holds(
-    relation: str, x1: float, y1: float, x2: float, y2: float, least: float = CLEAR
-) -> bool:
+def holds(relation: str, x1: float, y1: float, x2: float, y2: float, least: float = CLEAR) -> bool:
     """Whether the first centre is left of (right of, above, below) the second by `least` pixels.
 
     >>> holds("left of", 10, 10, 30, 40), holds("left of", 10, 10, 15, 40)

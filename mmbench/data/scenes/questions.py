@@ -264,29 +264,33 @@ def _equal(answers: Sequence[str], chance: int) -> dict[str, int]:
     return dict.fromkeys(answers, chance)
 
 
-# The chance in 1000 that a template wants an answer of a scene.
+def _odds(answers: Sequence[str], *chances: int) -> dict[str, int]:
+    return dict(zip(answers, chances, strict=True))
+
+
+# The chance in 1000 that a template wants an answer of a scene: where some answers are seldom
+# possible, inversely to the share of the scenes of `train` in which they are.
 TEMPLATES: dict[str, tuple[str, Template, dict[str, int]]] = {
     "colour": ("attribute", _attribute("colour"), _equal(COLOURS, 125)),
-    "colour again": ("attribute", _attribute("colour"), _equal(COLOURS, 125)),
-    "shape": ("attribute", _attribute("shape"), _equal(SHAPES, 200)),
+    "shape": ("attribute", _attribute("shape"), _odds(SHAPES, 200, 163, 201, 199, 165)),
     "size": ("attribute", _attribute("size"), _equal(SIZES, 250)),
-    "count all": ("counting", _count_all, _equal(NUMBERS[1:], 250)),
-    "count colour": ("counting", _count("colour"), _equal(NUMBERS, 200)),
-    "count shape": ("counting", _count("shape"), _equal(NUMBERS, 200)),
-    "count size": ("counting", _count("size"), _equal(NUMBERS, 200)),
-    "count beside": ("counting", _count_beside, _equal(NUMBERS[:-1], 250)),
-    "more by colour": ("comparison", _more("colour"), _equal(YES_NO, 150)),
-    "more by shape": ("comparison", _more("shape"), _equal(YES_NO, 150)),
-    "same colour": ("comparison", _same("colour"), _equal(YES_NO, 250)),
-    "same shape": ("comparison", _same("shape"), _equal(YES_NO, 250)),
+    "count all": ("counting", _count_all, _odds(NUMBERS[1:], 602, 159, 128, 107)),
+    "count colour": ("counting", _count("colour"), _odds(NUMBERS, 36, 48, 121, 296, 488)),
+    "count shape": ("counting", _count("shape"), _odds(NUMBERS, 40, 57, 101, 304, 462)),
+    "count size": ("counting", _count("size"), _odds(NUMBERS, 81, 34, 42, 90, 740)),
+    "count beside": ("counting", _count_beside, _odds(NUMBERS[:-1], 75, 133, 137, 521)),
+    "more by colour": ("comparison", _more("colour"), _equal(YES_NO, 100)),
+    "more by shape": ("comparison", _more("shape"), _equal(YES_NO, 100)),
+    "same colour": ("comparison", _same("colour"), _odds(YES_NO, 260, 241)),
+    "same shape": ("comparison", _same("shape"), _odds(YES_NO, 213, 236)),
     "larger": ("comparison", _larger, _equal(YES_NO, 250)),
     "relation": ("spatial", _relation, _equal(YES_NO, 200)),
-    "side": ("spatial", _side, _equal(list(SIDES), 200)),
+    "side": ("spatial", _side, _equal(list(SIDES), 150)),
     "colour beside": ("spatial", _beside("colour"), _equal(COLOURS, 125)),
-    "shape beside": ("spatial", _beside("shape"), _equal(SHAPES, 200)),
-    "exists shape": ("existence", _exists("shape"), _equal(YES_NO, 100)),
-    "exists colour": ("existence", _exists("colour"), _equal(YES_NO, 100)),
-    "exists colour shape": ("existence", _exists("colour", "shape"), _equal(YES_NO, 200)),
-    "exists size shape": ("existence", _exists("size", "shape"), _equal(YES_NO, 100)),
-    "exists size colour": ("existence", _exists("size", "colour"), _equal(YES_NO, 100)),
+    "shape beside": ("spatial", _beside("shape"), _odds(SHAPES, 192, 146, 186, 187, 149)),
+    "exists shape": ("existence", _exists("shape"), _equal(YES_NO, 75)),
+    "exists colour": ("existence", _exists("colour"), _equal(YES_NO, 75)),
+    "exists colour shape": ("existence", _exists("colour", "shape"), _equal(YES_NO, 150)),
+    "exists size shape": ("existence", _exists("size", "shape"), _equal(YES_NO, 75)),
+    "exists size colour": ("existence", _exists("size", "colour"), _equal(YES_NO, 75)),
 }
