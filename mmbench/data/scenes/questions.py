@@ -224,11 +224,8 @@ def _beside(kind: str) -> Template:
 def _exists(*kinds: str) -> Template:
     def ask(scene: Asking, answer: str, dice: Dice) -> str | None:
         there = {_name(kinds, thing) for thing in scene.objects}
-        if answer == "yes":
-            names = sorted(there)
-        else:
-            names = sorted(_nearly(scene, kinds) - there)
-        name = _any(names, dice)
+        names = there if answer == "yes" else _nearly(scene, kinds) - there
+        name = _any(sorted(names), dice)
         return name and f"is there {'an' if name.startswith('orange') else 'a'} {name}?"
 
     return ask
@@ -244,7 +241,7 @@ def _nearly(scene: Asking, kinds: Sequence[str]) -> set[str]:
     for thing in scene.objects:
         for kind in kinds:
             for value in _VALUES[kind]:
-                other = thing._replace(**{kind: value})
+                other = thing._replace(**{kind: value})  # type: ignore[arg-type]
                 known = set(kinds) != {"colour", "shape"} or HELD_OUT[other.colour] != other.shape
                 if compositional or known:
                     names.add(_name(kinds, other))
