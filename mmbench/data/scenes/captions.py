@@ -11,17 +11,10 @@ from typing import NamedTuple
 
 from mmbench.data.scenes.counter import Dice
 from mmbench.data.scenes.facts import Claims, Mention, main_relation, place
-from mmbench.data.scenes.world import SceneObject
+from mmbench.data.scenes.world import PLURALS, SceneObject
 
 CAPTIONS = 5
 
-_PLURALS = {
-    "circle": "circles",
-    "square": "squares",
-    "triangle": "triangles",
-    "star": "stars",
-    "cross": "crosses",
-}
 _NUMBERS = ("no", "one", "two", "three", "four")
 _SIZES = {"large": ("large", "big"), "small": ("small", "little")}
 _BETWEEN = {  # "a star is ... a circle"
@@ -37,15 +30,15 @@ _FROM_IT = {  # "a circle with a star ..."
     "below": ("below it", "under it"),
 }
 _PLACES = {
-    "top left": ("in the top left", "at the upper left"),
+    "top left": ("in the top left", "in the upper left"),
     "top": ("at the top", "near the top"),
-    "top right": ("in the top right", "at the upper right"),
-    "left": ("on the left", "at the left side"),
+    "top right": ("in the top right", "in the upper right"),
+    "left": ("on the left", "on the left side"),
     "middle": ("in the middle", "in the centre"),
-    "right": ("on the right", "at the right side"),
-    "bottom left": ("in the bottom left", "at the lower left"),
+    "right": ("on the right", "on the right side"),
+    "bottom left": ("in the bottom left", "in the lower left"),
     "bottom": ("at the bottom", "near the bottom"),
-    "bottom right": ("in the bottom right", "at the lower right"),
+    "bottom right": ("in the bottom right", "in the lower right"),
 }
 
 
@@ -104,12 +97,14 @@ class Telling:
             ["shape", "size", "colour"],
         ):
             told = [kind for kind in kinds if kind not in self.common]
-            same = [o for o in self._objects if all(_of(o, k) == _of(thing, k) for k in told)]
+            same = [
+                o for o in self._objects if all(getattr(o, k) == getattr(thing, k) for k in told)
+            ]
             if told and len(same) == 1:
                 break
         for kind in told:
-            mention[kind] = _of(thing, kind)  # type: ignore[literal-required]
-        return " ".join(["the", *(_of(thing, k) for k in told if k != "shape"), noun])
+            mention[kind] = getattr(thing, kind)  # type: ignore[literal-required]
+        return " ".join(["the", *(getattr(thing, k) for k in told if k != "shape"), noun])
 
     def relation(self, first: SceneObject, second: SceneObject, short: bool = False) -> str:
         """'to the left of' or another relation that holds between the two."""
@@ -174,10 +169,6 @@ def captions(objects: Objects, dice: Dice) -> list[Caption]:
     return told
 
 
-def _of(thing: SceneObject, kind: str) -> str:
-    return str(getattr(thing, kind))
-
-
 def _in_common(objects: Objects) -> list[Mention]:
     """What can be said of all of several objects at once: their shape, their colour."""
     common: list[Mention] = []
@@ -228,7 +219,7 @@ def _counted(t: Telling, o: Objects) -> str:
 
 def _alike(t: Telling, o: Objects) -> str:
     number = t.count()
-    common = t.common.get("colour") or _PLURALS[t.common["shape"]]
+    common = t.common.get("colour") or PLURALS[t.common["shape"]]
     every = "both" if len(o) == 2 else f"all {number}"
     return f"{every} {t.pick('objects', 'shapes')} are {common} with {_joined(t, o, '')}"
 

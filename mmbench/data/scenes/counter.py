@@ -43,6 +43,21 @@ def below(values: BitsArray, limit: int | IntArray) -> IntArray:
     return ((high * np.asarray(limit, np.uint64)) >> np.uint64(32)).astype(np.int64)
 
 
+def distinct(values: BitsArray, limit: int) -> IntArray:
+    """Whole numbers 0..limit-1 from draws (N, k), no two of a row alike.
+
+    >>> distinct(bits("example", np.array([7]), 4), 5).tolist()
+    [[2, 4, 0, 3]]
+    """
+    result = np.zeros(values.shape, np.int64)
+    for place in range(values.shape[1]):
+        number = below(values[:, place], limit - place)
+        for earlier in np.sort(result[:, :place], axis=1).T:
+            number += number >= earlier
+        result[:, place] = number
+    return result
+
+
 class Dice:
     """Draws of one item, one after the other, for code that decides as it goes.
 

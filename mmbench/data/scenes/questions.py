@@ -13,14 +13,13 @@ from typing import NamedTuple
 
 from mmbench.data.scenes.counter import Dice
 from mmbench.data.scenes.facts import CLEAR, RELATIONS, holds
-from mmbench.data.scenes.world import COLOURS, HELD_OUT, MOST, SHAPES, SIZES, SceneObject
+from mmbench.data.scenes.world import COLOURS, HELD_OUT, MOST, PLURALS, SHAPES, SIZES, SceneObject
 
 CATEGORIES = ("attribute", "counting", "comparison", "spatial", "existence")
 YES_NO = ("yes", "no")
 SIDES = {"left": "left of", "right": "right of", "above": "above", "below": "below"}
 NUMBERS = tuple(str(number) for number in range(MOST + 1))
 ANSWERS = (*YES_NO, *NUMBERS, *COLOURS, *SHAPES, *SIZES, *SIDES)
-PLURALS = {shape: f"{shape}es" if shape.endswith("s") else f"{shape}s" for shape in SHAPES}
 
 _VALUES = {"shape": SHAPES, "colour": COLOURS, "size": SIZES}
 _NEARLY = CLEAR / 2  # pixels of 64: between this and CLEAR, people might not agree
@@ -44,7 +43,7 @@ class Asking:
 
     def count(self, kind: str, value: str) -> int:
         """How many objects there are of a colour, shape or size."""
-        return sum(_of(thing, kind) == value for thing in self.objects)
+        return sum(getattr(thing, kind) == value for thing in self.objects)
 
     def names(self, hidden: str = "") -> list[tuple[SceneObject, str]]:
         """Every name that fits one object only, and does not tell its `hidden` attribute."""
@@ -98,13 +97,9 @@ def _wanted(odds: dict[str, int], draw: int) -> str | None:
     return None
 
 
-def _of(thing: SceneObject, kind: str) -> str:
-    return str(getattr(thing, kind))
-
-
 def _name(kinds: Sequence[str], thing: SceneObject) -> str:
     """'large red star', 'red object'."""
-    told = [_of(thing, kind) for kind in kinds]
+    told = [getattr(thing, kind) for kind in kinds]
     return " ".join(told if kinds[-1] == "shape" else [*told, "object"])
 
 
@@ -122,7 +117,7 @@ Template = Callable[[Asking, str, Dice], str | None]
 
 def _attribute(kind: str) -> Template:
     def ask(scene: Asking, answer: str, dice: Dice) -> str | None:
-        names = [name for thing, name in scene.names(kind) if _of(thing, kind) == answer]
+        names = [name for thing, name in scene.names(kind) if getattr(thing, kind) == answer]
         return _any([f"what {kind} is the {name}?" for name in names], dice)
 
     return ask
@@ -169,7 +164,7 @@ def _same(kind: str) -> Template:
         asked = [
             f"do the {one} and the {two} have the same {kind}?"
             for (a, one), (b, two) in permutations(scene.names(kind), 2)
-            if a is not b and (_of(a, kind) == _of(b, kind)) == (answer == "yes")
+            if a is not b and (getattr(a, kind) == getattr(b, kind)) == (answer == "yes")
         ]
         return _any(asked, dice)
 
@@ -214,7 +209,7 @@ def _beside(kind: str) -> Template:
         asked = []
         for thing, name in scene.names():
             found = scene.beside(relation, thing)
-            if found and len(found) == 1 and _of(found[0], kind) == answer:
+            if found and len(found) == 1 and getattr(found[0], kind) == answer:
                 asked.append(f"what {kind} is the object {relation} the {name}?")
         return _any(asked, dice)
 

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 
-from mmbench.data.scenes.counter import Dice, IntArray, below, bits
+from mmbench.data.scenes.counter import Dice, IntArray, below, bits, distinct
 from mmbench.data.scenes.render import PALETTE, ByteArray, noise, paint
 from mmbench.data.scenes.stencils import stencils
 from mmbench.data.scenes.world import COLOURS, QUARTER, SHAPES, BoolArray
@@ -35,7 +35,7 @@ _STILL = 4  # this and later motions stay where they are
 _APPEARS, _DISAPPEARS = 5, 6
 _CHANGE = (5, 11)  # the first frame of which something has appeared or disappeared, from .. to
 _GAP = 2  # quarter pixels between two bounding boxes, and to the border
-_COUNTS = np.array([1] + [2] * 2 + [3] * 2)
+_COUNTS = np.array([1] + [2] * 5 + [3] * 6)
 _STENCIL = 10
 _BORDER = 4
 _BLOCK = 64
@@ -71,6 +71,13 @@ class VideoClaims(TypedDict):
 
     objects: list[MoverClaim]
     count: int | None
+
+
+class VideoCaption(NamedTuple):
+    """A sentence and what it claims."""
+
+    text: str
+    claims: VideoClaims
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,7 @@ def sample_videos(split: str, index: IntArray) -> Videos:
     """The videos at these places (N,) of a split."""
     stream = f"scenes_video/{split}"
     count = _COUNTS[below(bits(f"{stream}/count", index, 1), len(_COUNTS))[:, 0]]
-    kind = _kinds(stream, index, count)
+    kind = distinct(bits(f"{stream}/kinds", index, _MOST), len(VIDEO_SHAPES) * len(VIDEO_COLOURS))
     motion = below(bits(f"{stream}/motion", index, _MOST), len(MOTIONS))
     speed = below(bits(f"{stream}/speed", index, _MOST), len(SPEEDS))
     change = _CHANGE[0] + below(bits(f"{stream}/change", index, _MOST), _CHANGE[1] - _CHANGE[0] + 1)
@@ -147,8 +154,8 @@ def render_videos(videos: Videos, split: str) -> ByteArray:
     return pixels
 
 
-def video_captions(objects: Sequence[Mover], dice: Dice) -> list[tuple[str, VideoClaims]]:
-    """Five captions of a video, no two alike, each with what it claims.
+def video_captions(objects: Sequence[Mover], dice: Dice) -> list[VideoCaption]:
+    """Five captions of a video, no two alike.
 
     Args:
         objects: one to three.
@@ -167,19 +174,6 @@ def _mover(shape: int, colour: int, motion: int, speed: int, x: int, y: int, cha
         y / QUARTER,
         change if motion in (_APPEARS, _DISAPPEARS) else None,
     )
-
-
-def _kinds(stream: str, index: IntArray, count: IntArray) -> IntArray:
-    """Shape and colour of each object in one number (N, 3); no two of a video are alike."""
-    number = len(VIDEO_SHAPES) * len(VIDEO_COLOURS)
-    draws = bits(f"{stream}/kinds", index, _MOST)
-    kinds = np.zeros((len(index), _MOST), np.int64)
-    for place in range(_MOST):
-        kind = below(draws[:, place], number - place)
-        for earlier in np.sort(kinds[:, :place], axis=1).T:
-            kind += kind >= earlier
-        kinds[:, place] = kind
-    return kinds
 
 
 def _positions(
@@ -291,7 +285,7 @@ _FORMS = (
 )
 
 
-def _tell(form: _Form, order: Sequence[Mover], dice: Dice) -> tuple[str, VideoClaims]:
+def _tell(form: _Form, order: Sequence[Mover], dice: Dice) -> VideoCaption:
     """A caption that mentions the objects in this order."""
     counted = form.openings is _COUNTED
     opening = _COUNTED[len(order)] if counted else dice.pick(form.openings)
@@ -303,10 +297,11 @@ def _tell(form: _Form, order: Sequence[Mover], dice: Dice) -> tuple[str, VideoCl
         parts.append(f"a {thing.colour} {thing.shape}{form.joint}{does}")
     *first, last = parts
     before = " and ".join(first) + dice.pick(form.joints) if first else ""
-    return opening + before + last, {
+    claims: VideoClaims = {
         "objects": [_claim(thing) for thing in order],
         "count": len(order) if counted else None,
     }
+    return VideoCaption(opening + before + last, claims)
 
 
 def _claim(thing: Mover) -> MoverClaim:

@@ -20,6 +20,7 @@ BoolArray = npt.NDArray[np.bool_]
 SHAPES = ("circle", "square", "triangle", "star", "cross")
 COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "white")
 SIZES = ("small", "large")
+PLURALS = {shape: f"{shape}es" if shape == "cross" else f"{shape}s" for shape in SHAPES}
 HELD_OUT = {
     "red": "star",
     "orange": "circle",
