@@ -7,6 +7,7 @@ scenes allow them, so that those of a template come out equally often.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import permutations
 from typing import NamedTuple
@@ -35,15 +36,17 @@ class Question(NamedTuple):
 
 
 class Asking:
-    """A scene about which questions are asked."""
+    """A scene about which questions are asked.
+
+    Attributes:
+        objects: of the scene.
+        count: by shape, colour and size, how many objects are of it.
+    """
 
     def __init__(self, objects: Sequence[SceneObject]) -> None:
         self.objects = objects
+        self.count = Counter(value for thing in objects for value in thing[:3])
         self._names: dict[str, list[tuple[SceneObject, str]]] = {}
-
-    def count(self, kind: str, value: str) -> int:
-        """How many objects there are of a colour, shape or size."""
-        return sum(getattr(thing, kind) == value for thing in self.objects)
 
     def names(self, hidden: str = "") -> list[tuple[SceneObject, str]]:
         """Every name that fits one object only, and does not tell its `hidden` attribute."""
@@ -129,7 +132,7 @@ def _count_all(scene: Asking, answer: str, dice: Dice) -> str | None:
 
 def _count(kind: str) -> Template:
     def ask(scene: Asking, answer: str, dice: Dice) -> str | None:
-        values = [v for v in _VALUES[kind] if scene.count(kind, v) == int(answer)]
+        values = [v for v in _VALUES[kind] if scene.count[v] == int(answer)]
         return _any([f"how many {_some(kind, value)} are there?" for value in values], dice)
 
     return ask
@@ -149,7 +152,7 @@ def _more(kind: str) -> Template:
     def ask(scene: Asking, answer: str, dice: Dice) -> str | None:
         asked = []
         for one, two in permutations(_VALUES[kind], 2):
-            more, fewer = scene.count(kind, one), scene.count(kind, two)
+            more, fewer = scene.count[one], scene.count[two]
             if more > fewer:
                 first, second = (one, two) if answer == "yes" else (two, one)
                 text = f"are there more {_some(kind, first)} than {_some(kind, second)}?"
@@ -194,12 +197,11 @@ def _relation(scene: Asking, answer: str, dice: Dice) -> str | None:
 def _side(scene: Asking, answer: str, dice: Dice) -> str | None:
     asked = []
     for (a, one), (b, two) in permutations(scene.names(), 2):
-        across, down = abs(a.x - b.x), abs(a.y - b.y)
-        straight = max(across, down) >= 2 * min(across, down)
-        if straight and a is not b and holds(SIDES[answer], a.x, a.y, b.x, b.y):
-            along = across if answer in ("left", "right") else down
-            if along == max(across, down):
-                asked.append(f"on which side of the {two} is the {one}?")
+        along, aside = abs(a.x - b.x), abs(a.y - b.y)
+        if answer in ("above", "below"):
+            along, aside = aside, along
+        if along >= 2 * aside and holds(SIDES[answer], a.x, a.y, b.x, b.y):
+            asked.append(f"on which side of the {two} is the {one}?")
     return _any(asked, dice)
 
 

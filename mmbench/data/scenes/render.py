@@ -46,20 +46,11 @@ def render(scenes: Scenes, split: str, size: int = 64) -> ByteArray:
     pictures = np.empty((len(scenes), size, size, 3), np.uint8)
     for start in range(0, len(scenes), _BLOCK):
         block = scenes.part(start, start + _BLOCK)
-        pixels = _draw(block)
-        pixels += noise(f"scenes/{split}/noise", block.index, (CANVAS, CANVAS, 1))
-        pictures[start : start + _BLOCK] = pixels if size == CANVAS else halve(pixels)
+        planes = _draw(block)
+        planes += noise(f"scenes/{split}/noise", block.index, (1, CANVAS, CANVAS))
+        planes = planes if size == CANVAS else _halve(planes)
+        pictures[start : start + _BLOCK] = planes.transpose(0, 2, 3, 1)
     return pictures
-
-
-def halve(pixels: ByteArray) -> ByteArray:
-    """Pictures (..., 2h, 2w, 3) at half the size: the mean of 2x2 pixels, halves rounded up."""
-    *more, height, width, channels = pixels.shape
-    blocks = pixels.reshape(*more, height // 2, 2, width // 2, 2, channels).astype(np.uint16)
-    total = blocks[..., 0, :, 0, :] + blocks[..., 0, :, 1, :]
-    total += blocks[..., 1, :, 0, :]
-    total += blocks[..., 1, :, 1, :]
-    return ((total + 2) >> 2).astype(np.uint8)
 
 
 def noise(stream: str, index: IntArray, shape: tuple[int, ...]) -> ByteArray:
@@ -83,37 +74,38 @@ def paint(
     256, wherever a shape covers a pixel at all.
 
     Args:
-        canvas: (N, H, W, 3).
-        who: (n,), which pictures; none twice.
+        canvas: (N, 3, H, W).
+        who: (n,), which pictures.
         coverage: (n, w, w), from 0 to `FULL`.
         ink: (n, 3), the shape's colour less the background's.
         top, left: (n,), where the stencil's first pixel goes.
     """
-    delta = coverage[..., None] * ink.astype(np.int16)[:, None, None, :]
+    delta = coverage[:, None] * ink.astype(np.int16)[:, :, None, None]
     delta += FULL // 2
-    delta >>= 6
-    rows, columns = canvas.shape[1:3]
-    steps = np.arange(coverage.shape[-1])
-    first = (who * rows + top) * columns + left
-    places = first[:, None, None] + steps[:, None] * columns + steps
-    flat = canvas.reshape(-1, 3)
-    flat[places] += (delta & 255).astype(np.uint8)
+    delta //= FULL
+    width = coverage.shape[-1]
+    for picture, y, x, change in zip(
+        who.tolist(), top.tolist(), left.tolist(), delta.astype(np.uint8), strict=True
+    ):
+        canvas[picture, :, y : y + width, x : x + width] += change
 
 
 def _draw(scenes: Scenes) -> ByteArray:
-    """The scenes without noise, (N, 64, 64, 3)."""
+    """The scenes without noise, (N, 3, 64, 64)."""
     table = stencils(HALF_EXTENT, _STENCIL)
     side = CANVAS + 2 * _BORDER
-    canvas = np.empty((len(scenes), side, side, 3), np.uint8)
-    canvas[:] = scenes.background[:, None, None, :]
-    there = present(scenes.count)
-    for place in range(MOST):
-        who = np.flatnonzero(there[:, place])
-        x, y = scenes.x[who, place], scenes.y[who, place]
-        coverage = table[
-            scenes.shape[who, place], scenes.size[who, place], y % QUARTER, x % QUARTER
-        ]
-        ink = PALETTE[scenes.colour[who, place]] - scenes.background[who]
-        start = _BORDER - (_STENCIL - 1) // 2
-        paint(canvas, who, coverage, ink, y // QUARTER + start, x // QUARTER + start)
-    return canvas[:, _BORDER:-_BORDER, _BORDER:-_BORDER].copy()
+    canvas = np.empty((len(scenes), 3, side, side), np.uint8)
+    canvas[:] = scenes.background[:, :, None, None]
+    who, place = np.nonzero(present(scenes.count))
+    x, y = scenes.x[who, place], scenes.y[who, place]
+    coverage = table[scenes.shape[who, place], scenes.size[who, place], y % QUARTER, x % QUARTER]
+    ink = PALETTE[scenes.colour[who, place]] - scenes.background[who]
+    start = _BORDER - (_STENCIL - 1) // 2
+    paint(canvas, who, coverage, ink, y // QUARTER + start, x // QUARTER + start)
+    return canvas[:, :, _BORDER:-_BORDER, _BORDER:-_BORDER].copy()
+
+
+def _halve(planes: ByteArray) -> ByteArray:
+    """Planes (..., 2h, 2w) at half the size: the mean of 2x2 pixels, halves rounded up."""
+    rows = planes[..., ::2, :].astype(np.uint16) + planes[..., 1::2, :]
+    return ((rows[..., ::2] + rows[..., 1::2] + 2) // 4).astype(np.uint8)

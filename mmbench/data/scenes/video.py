@@ -148,9 +148,9 @@ def render_videos(videos: Videos, split: str) -> ByteArray:
     pixels = np.empty((len(videos), FRAMES, SIDE, SIDE, 3), np.uint8)
     for start in range(0, len(videos), _BLOCK):
         block = videos.part(start, start + _BLOCK)
-        part = pixels[start : start + _BLOCK]
-        part[:] = _draw(block)
-        part += noise(f"scenes_video/{split}/noise", block.index, (1, SIDE, SIDE, 1))
+        planes = _draw(block)
+        planes += noise(f"scenes_video/{split}/noise", block.index, (1, 1, SIDE, SIDE))
+        pixels[start : start + _BLOCK] = planes.transpose(0, 1, 3, 4, 2)
     return pixels
 
 
@@ -194,8 +194,7 @@ def _positions(
         centre = low[todo] + below(draws.reshape(-1, _MOST, 2), room - 1)  # (n, 3, 2)
         total = (centre * there[todo][..., None]).sum(axis=(1, 2))
         centre[:, 0, 0] += (remainder - total) % len(VIDEO_SPLITS)
-        inside = centre[:, 0, 0] <= high[todo][:, 0, 0]
-        good = inside & _apart(centre, step[todo], there[todo])
+        good = _apart(centre, step[todo], there[todo])
         result[todo[good]] = centre[good]
         todo = todo[~good]
         attempt += 1
@@ -216,35 +215,28 @@ def _apart(centre: IntArray, step: IntArray, there: BoolArray) -> BoolArray:
 
 
 def _draw(videos: Videos) -> ByteArray:
-    """The videos without noise, (N, 16, 32, 32, 3)."""
+    """The videos without noise, (N, 16, 3, 32, 32)."""
     table = stencils((_HALF_EXTENT,), _STENCIL)
     shapes = np.array([SHAPES.index(name) for name in VIDEO_SHAPES])
     palette = PALETTE[[COLOURS.index(name) for name in VIDEO_COLOURS]]
     side = SIDE + 2 * _BORDER
-    canvas = np.empty((len(videos), FRAMES, side, side, 3), np.uint8)
-    canvas[:] = videos.background[:, None, None, None, :]
-    flat = canvas.reshape(-1, side, side, 3)
+    canvas = np.empty((len(videos), FRAMES, 3, side, side), np.uint8)
+    canvas[:] = videos.background[:, None, :, None, None]
+    motion, change = videos.motion[..., None], videos.change[..., None]
     frames = np.arange(FRAMES)
+    seen = (motion != _APPEARS) | (frames >= change)  # (N, 3, 16)
+    seen &= (motion != _DISAPPEARS) | (frames < change)
+    seen &= (np.arange(_MOST) < videos.count[:, None])[..., None]
+    who, place, frame = np.nonzero(seen)
+    moved = _STEP[videos.speed[who, place]] * frame
+    across, down = _DIRECTION[videos.motion[who, place]].T
+    x, y = videos.x[who, place] + moved * across, videos.y[who, place] + moved * down
+    coverage = table[shapes[videos.shape[who, place]], 0, y % QUARTER, x % QUARTER]
+    ink = palette[videos.colour[who, place]] - videos.background[who]
     start = _BORDER - (_STENCIL - 1) // 2
-    for place in range(_MOST):
-        motion, change = videos.motion[:, place, None], videos.change[:, place, None]
-        seen = np.where(motion == _APPEARS, frames >= change, True)
-        seen &= np.where(motion == _DISAPPEARS, frames < change, True)
-        who, frame = np.nonzero(seen & (place < videos.count[:, None]))
-        moved = _STEP[videos.speed[who, place]] * frame
-        across, down = _DIRECTION[videos.motion[who, place]].T
-        x, y = videos.x[who, place] + moved * across, videos.y[who, place] + moved * down
-        coverage = table[shapes[videos.shape[who, place]], 0, y % QUARTER, x % QUARTER]
-        ink = palette[videos.colour[who, place]] - videos.background[who]
-        paint(
-            flat,
-            who * FRAMES + frame,
-            coverage,
-            ink,
-            y // QUARTER + start,
-            x // QUARTER + start,
-        )
-    return canvas[:, :, _BORDER:-_BORDER, _BORDER:-_BORDER]
+    flat = canvas.reshape(-1, 3, side, side)
+    paint(flat, who * FRAMES + frame, coverage, ink, y // QUARTER + start, x // QUARTER + start)
+    return canvas[..., _BORDER:-_BORDER, _BORDER:-_BORDER].copy()
 
 
 class _Form(NamedTuple):
