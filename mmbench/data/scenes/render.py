@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mmbench.data.scenes.counter import IntArray, bits
 from mmbench.data.scenes.stencils import FULL, stencils
-from mmbench.data.scenes.world import CANVAS, HALF_EXTENT, MOST, QUARTER, Scenes, present
+from mmbench.data.scenes.world import CANVAS, HALF_EXTENT, QUARTER, Scenes, present
 
 ByteArray = npt.NDArray[np.uint8]
 
