@@ -9,7 +9,7 @@ Source: SplitMix64 (Steele, Lea and Flood, Fast Splittable Pseudorandom Number G
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -41,6 +41,33 @@ def below(values: BitsArray, limit: int | IntArray) -> IntArray:
     """Whole numbers 0..limit-1 from draws; `limit` is a number or broadcasts to the draws."""
     high = values >> np.uint64(32)
     return ((high * np.asarray(limit, np.uint64)) >> np.uint64(32)).astype(np.int64)
+
+
+def accepted(
+    stream: str,
+    items: IntArray,
+    draws: int,
+    accept: Callable[[BitsArray, IntArray], npt.NDArray[np.bool_]],
+) -> BitsArray:
+    """Each item's first `draws` draws, or the next, and so on, that are accepted: (N, draws).
+
+    Args:
+        stream, items: as for `bits`.
+        draws: how many make a try.
+        accept: says of tries (n, tries, draws), of the items at places (n,), which are good.
+    """
+    result = np.zeros((len(items), draws), np.uint64)
+    todo = np.arange(len(items))
+    first, tries = 0, 1
+    while len(todo):
+        values = bits(stream, items[todo], tries * draws, first).reshape(-1, tries, draws)
+        good = accept(values, todo)
+        found = good.any(axis=1)
+        result[todo[found]] = values[found, good[found].argmax(axis=1)]
+        todo = todo[~found]
+        first += tries * draws
+        tries *= 2
+    return result
 
 
 def distinct(values: BitsArray, limit: int) -> IntArray:

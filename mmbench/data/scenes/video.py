@@ -14,7 +14,7 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 
-from mmbench.data.scenes.counter import Dice, IntArray, below, bits, distinct
+from mmbench.data.scenes.counter import BitsArray, Dice, IntArray, accepted, below, bits, distinct
 from mmbench.data.scenes.render import PALETTE, ByteArray, noise, paint
 from mmbench.data.scenes.stencils import stencils
 from mmbench.data.scenes.world import COLOURS, QUARTER, SHAPES, BoolArray
@@ -179,39 +179,33 @@ def _mover(shape: int, colour: int, motion: int, speed: int, x: int, y: int, cha
 def _positions(
     stream: str, index: IntArray, count: IntArray, step: IntArray, remainder: int
 ) -> tuple[IntArray, IntArray]:
-    """First centres (N, 3) in quarter pixels: drawn again until no two boxes ever come near."""
-    result = np.zeros((len(index), _MOST, 2), np.int64)
-    there = np.arange(_MOST) < count[:, None]
+    """First centres (N, 3) in quarter pixels: drawn until no two boxes ever come near."""
+    travel = step * (FRAMES - 1)  # (N, 3, 2)
     margin = _HALF_EXTENT + _GAP
-    travel = step * (FRAMES - 1)
     low = margin - np.minimum(travel, 0)
-    high = SIDE * QUARTER - margin - np.maximum(travel, 0)
-    todo = np.arange(len(index))
-    attempt = 0
-    while len(todo):
-        draws = bits(f"{stream}/positions", index[todo], 2 * _MOST, first=2 * _MOST * attempt)
-        room = high[todo] - low[todo]
-        centre = low[todo] + below(draws.reshape(-1, _MOST, 2), room - 1)  # (n, 3, 2)
-        total = (centre * there[todo][..., None]).sum(axis=(1, 2))
-        centre[:, 0, 0] += (remainder - total) % len(VIDEO_SPLITS)
-        good = _apart(centre, step[todo], there[todo])
-        result[todo[good]] = centre[good]
-        todo = todo[~good]
-        attempt += 1
-    return result[..., 0], result[..., 1]
+    room = SIDE * QUARTER - margin - np.maximum(travel, 0) - low
 
+    def decode(draws: BitsArray, who: IntArray) -> IntArray:
+        places = draws.reshape(*draws.shape[:2], _MOST, 2)
+        centre = low[who, None] + below(places, room[who, None] - 1)  # (n, tries, 3, 2)
+        there = (np.arange(_MOST) < count[who, None])[:, None, :, None]
+        total = (centre * there).sum(axis=(2, 3))
+        centre[..., 0, 0] += (remainder - total) % len(VIDEO_SPLITS)
+        return centre
 
-def _apart(centre: IntArray, step: IntArray, there: BoolArray) -> BoolArray:
-    """Which of the videos (n,) have no two objects near one another in any frame."""
-    frames = np.arange(FRAMES)[None, :, None]
-    good = np.ones(len(centre), bool)
-    for one in range(_MOST):
-        for two in range(one):
-            apart = centre[:, None, one] - centre[:, None, two]
-            apart = np.abs(apart + frames * (step[:, None, one] - step[:, None, two]))
-            clear = (apart.max(axis=2) >= 2 * _HALF_EXTENT + _GAP).all(axis=1)
-            good &= clear | ~there[:, one] | ~there[:, two]
-    return good
+    def apart(draws: BitsArray, who: IntArray) -> BoolArray:
+        centre = decode(draws, who)[:, :, None]  # (n, tries, 1, 3, 2)
+        moved = centre + np.arange(FRAMES)[:, None, None] * step[who, None, None]
+        good = np.ones(draws.shape[:2], bool)
+        for one, two in ((0, 1), (0, 2), (1, 2)):
+            distance = np.abs(moved[..., one, :] - moved[..., two, :]).max(axis=-1)
+            clear = (distance >= 2 * _HALF_EXTENT + _GAP).all(axis=-1)
+            good &= clear | (count[who] <= two)[:, None]
+        return good
+
+    draws = accepted(f"{stream}/positions", index, 2 * _MOST, apart)
+    centre = decode(draws[:, None], np.arange(len(index)))[:, 0]
+    return centre[..., 0], centre[..., 1]
 
 
 def _draw(videos: Videos) -> ByteArray:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.data.scenes.counter import IntArray, below, bits
+from mmbench.data.scenes.counter import BitsArray, IntArray, accepted, below, bits
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -117,52 +117,53 @@ def present(count: IntArray) -> BoolArray:
 def _attributes(
     stream: str, index: IntArray, count: IntArray, mood: IntArray, compositional: bool
 ) -> tuple[IntArray, IntArray, IntArray]:
-    """Shapes, colours, sizes (N, 4): drawn again until the split allows them and none is twice."""
-    result = np.zeros((3, len(index), MOST), np.int64)
-    todo = np.arange(len(index))
-    attempt = 0
-    while len(todo):
-        draws = bits(f"{stream}/attributes", index[todo], 4 * MOST, first=4 * MOST * attempt)
-        shape = below(draws[:, :MOST], len(SHAPES))
-        colour = below(draws[:, MOST : 2 * MOST], len(COLOURS))
-        size = below(draws[:, 2 * MOST : 3 * MOST], len(SIZES))
-        alike = below(draws[:, 3 * MOST :], 10) > 0
-        shape = np.where(alike & (mood[todo] == _SHAPE_ALIKE)[:, None], shape[:, :1], shape)
-        colour = np.where(alike & (mood[todo] == _COLOUR_ALIKE)[:, None], colour[:, :1], colour)
-        there = present(count[todo])
-        held_out = ((shape == _HELD_OUT_SHAPE[colour]) & there).any(axis=1)
+    """Shapes, colours, sizes (N, 4): drawn until the split allows them and no object is twice."""
+
+    def decode(draws: BitsArray, who: IntArray) -> list[IntArray]:
+        of_shape, of_colour, of_size, of_alike = np.split(draws, 4, axis=-1)  # (n, tries, 4)
+        shape, colour = below(of_shape, len(SHAPES)), below(of_colour, len(COLOURS))
+        alike = np.where(below(of_alike, 10) > 0, mood[who, None, None], _FREE)
+        shape = np.where(alike == _SHAPE_ALIKE, shape[..., :1], shape)
+        colour = np.where(alike == _COLOUR_ALIKE, colour[..., :1], colour)
+        return [shape, colour, below(of_size, len(SIZES))]
+
+    def allowed(draws: BitsArray, who: IntArray) -> BoolArray:
+        shape, colour, size = decode(draws, who)
+        there = present(count[who])[:, None]
+        held_out = ((shape == _HELD_OUT_SHAPE[colour]) & there).any(axis=-1)
         kind = np.where(there, (shape * len(COLOURS) + colour) * 2 + size, -1 - np.arange(MOST))
-        kind.sort(axis=1)
-        good = (held_out == compositional) & (np.diff(kind, axis=1) != 0).all(axis=1)
-        result[:, todo[good]] = np.stack([shape, colour, size])[:, good]
-        todo = todo[~good]
-        attempt += 1
-    return result[0], result[1], result[2]
+        kind.sort(axis=-1)
+        return (held_out == compositional) & (np.diff(kind, axis=-1) != 0).all(axis=-1)
+
+    draws = accepted(f"{stream}/attributes", index, 4 * MOST, allowed)
+    shape, colour, size = decode(draws[:, None], np.arange(len(index)))
+    return shape[:, 0], colour[:, 0], size[:, 0]
 
 
 def _positions(
     stream: str, index: IntArray, count: IntArray, size: IntArray, remainder: int
 ) -> tuple[IntArray, IntArray]:
-    """Centres (N, 4) in quarter pixels: drawn again until no two bounding boxes come near."""
-    result = np.zeros((2, len(index), MOST), np.int64)
+    """Centres (N, 4) in quarter pixels: drawn until no two bounding boxes come near."""
     half = np.array(HALF_EXTENT)[size]
-    todo = np.arange(len(index))
-    attempt = 0
-    while len(todo):
-        draws = bits(f"{stream}/positions", index[todo], 2 * MOST, first=2 * MOST * attempt)
-        reach = half[todo][:, None, :]  # (n, 1, 4)
-        low = reach + _MARGIN
-        centre = low + below(
-            draws.reshape(-1, 2, MOST), CANVAS * QUARTER - 2 * low - 2
-        )  # (n, 2, 4)
-        there = present(count[todo])
-        total = (centre * there[:, None, :]).sum(axis=(1, 2))
-        centre[:, 0, 0] += (remainder - total) % 4
-        apart = np.abs(centre[..., :, None] - centre[..., None, :]).max(axis=1)  # (n, 4, 4)
-        needed = (half[todo][:, :, None] + half[todo][:, None, :]) + _GAP
-        pairs = there[:, :, None] & there[:, None, :] & ~np.eye(MOST, dtype=bool)
-        good = ((apart >= needed) | ~pairs).all(axis=(1, 2))
-        result[:, todo[good]] = centre[good].transpose(1, 0, 2)
-        todo = todo[~good]
-        attempt += 1
-    return result[0], result[1]
+    pairs = [(one, two) for two in range(MOST) for one in range(two)]
+
+    def decode(draws: BitsArray, who: IntArray) -> list[IntArray]:
+        low = half[who, None] + _MARGIN  # (n, 1, 4)
+        room = CANVAS * QUARTER - 2 * low - 2
+        x, y = (low + below(part, room) for part in np.split(draws, 2, axis=-1))
+        total = ((x + y) * present(count[who])[:, None]).sum(axis=-1)
+        x[..., 0] += (remainder - total) % len(SPLITS)
+        return [x, y]
+
+    def apart(draws: BitsArray, who: IntArray) -> BoolArray:
+        x, y = decode(draws, who)
+        good = np.ones(draws.shape[:2], bool)
+        for one, two in pairs:
+            distance = np.maximum(abs(x[..., one] - x[..., two]), abs(y[..., one] - y[..., two]))
+            needed = half[who, one] + half[who, two] + _GAP
+            good &= (distance >= needed[:, None]) | (count[who] <= two)[:, None]
+        return good
+
+    draws = accepted(f"{stream}/positions", index, 2 * MOST, apart)
+    x, y = decode(draws[:, None], np.arange(len(index)))
+    return x[:, 0], y[:, 0]
