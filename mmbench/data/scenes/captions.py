@@ -70,10 +70,14 @@ class Telling:
         self._count: int | None = None
 
     def a(self, thing: SceneObject) -> str:
-        """'a large red circle'; of three or four objects, some go without their size."""
+        """'a large red circle'; of three or four objects, some go without their size.
+
+        Where only the size tells two objects apart, it is told.
+        """
         mention = self._mention(thing)
         words = ["a"]
-        if len(self._objects) < 3 or self._dice.below(4):
+        twins = sum(o.shape == thing.shape and o.colour == thing.colour for o in self._objects) > 1
+        if len(self._objects) < 3 or self._dice.below(4) or twins:
             mention["size"] = thing.size
             words.append(self._dice.pick(_SIZES[thing.size]))
         if "colour" not in self.common:
@@ -202,10 +206,15 @@ def _plain(t: Telling, o: Objects) -> str:
     return f"{t.a(o[0])} {t.place(o[0])} of {t.pick('the picture', 'the image')}"
 
 
+def _anchor(t: Telling, thing: SceneObject, o: Objects) -> str:
+    """What others lie beside; of two objects with its place, or many pictures would fit."""
+    return f"{t.a(thing)} {t.place(thing)}" if len(o) == 2 else t.a(thing)
+
+
 def _joined(t: Telling, o: Objects, verb: str = " is") -> str:
     """Relations between pairs: 'a is left of b and c is above b'."""
     short = len(o) > 2
-    text = f"{t.a(o[0])}{verb} {t.relation(o[0], o[1], short)} {t.a(o[1])}"
+    text = f"{_anchor(t, o[0], o)}{verb} {t.relation(o[0], o[1], short)} {t.a(o[1])}"
     if len(o) == 3:
         text += f" and {t.a(o[2])}{verb} {t.relation(o[2], o[1], short)} {t.the(o[1])}"
     if len(o) == 4:
@@ -221,13 +230,13 @@ def _alike(t: Telling, o: Objects) -> str:
     number = t.count()
     common = t.common.get("colour") or PLURALS[t.common["shape"]]
     every = "both" if len(o) == 2 else f"all {number}"
-    return f"{every} {t.pick('objects', 'shapes')} are {common} with {_joined(t, o, '')}"
+    return f"{every} {t.pick('objects', 'shapes')} are {common} with {_joined(t, o, ' that is')}"
 
 
 def _around(t: Telling, o: Objects) -> str:
     """One object and where the others lie, seen from it."""
     others = [f"{t.a(other)} {t.from_it(other, o[0])}" for other in o[1:]]
-    return f"{t.a(o[0])} with {' and '.join(others)}"
+    return f"{_anchor(t, o[0], o)} with {' and '.join(others)}"
 
 
 def _anchored(t: Telling, o: Objects) -> str:
@@ -239,7 +248,7 @@ def _anchored(t: Telling, o: Objects) -> str:
 
 def _inverted(t: Telling, o: Objects) -> str:
     """Where first, then what: 'to the left of b there is a'."""
-    text = f"{t.relation(o[0], o[1])} {t.a(o[1])} there is {t.a(o[0])}"
+    text = f"{t.relation(o[0], o[1])} {_anchor(t, o[1], o)} there is {t.a(o[0])}"
     if len(o) == 3:
         text += f" and {t.relation(o[2], o[1], True)} {t.the(o[1])} there is {t.a(o[2])}"
     return text
@@ -254,7 +263,7 @@ def _chained(t: Telling, o: Objects) -> str:
 
 def _pictured(t: Telling, o: Objects) -> str:
     """'the picture shows a and b', and a relation."""
-    text = f"{t.pick('the picture shows', 'you can see')} {t.a(o[0])} and"
+    text = f"{t.pick('the picture shows', 'you can see')} {_anchor(t, o[0], o)} and"
     if len(o) == 2:
         return f"{text} {t.from_it(o[1], o[0])} {t.a(o[1])}"
     if len(o) == 3:
