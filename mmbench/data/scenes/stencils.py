@@ -36,8 +36,8 @@ _CIRCLE = 950  # its radius
 def stencils(half_extents: tuple[int, ...], width: int) -> npt.NDArray[np.int16]:
     """Coverages (shapes, half extents, 4, 4, width, width), from 0 to `FULL`.
 
-    The third and fourth axes are the centre's quarter of a pixel, down and across; the centre lies
-    in the pixel at `(width - 1) // 2`.
+    The third and fourth axes say how many quarters of a pixel the centre lies below and right of
+    the upper left corner of the pixel at `(width - 1) // 2`.
 
     Args:
         half_extents: from the centre to the edge, in quarter pixels.
@@ -49,11 +49,11 @@ def stencils(half_extents: tuple[int, ...], width: int) -> npt.NDArray[np.int16]
     shift = _POINTS // QUARTER
     for shape, name in enumerate(SHAPES):
         for place, half in enumerate(half_extents):
-            inside = _inside(name, half, (width + 1) * _POINTS // 2)
+            inside = _inside(name, half, (width + 2) * _POINTS // 2)
             for down in range(QUARTER):
                 for across in range(QUARTER):
                     # The grid's middle is the centre; start so that it falls on its pixel's quarter
-                    top, left = _POINTS - shift * down, _POINTS - shift * across
+                    top, left = 2 * _POINTS - shift * down, 2 * _POINTS - shift * across
                     side = width * _POINTS
                     part = inside[top : top + side, left : left + side]
                     blocks = part.reshape(width, _POINTS, width, _POINTS)
