@@ -235,15 +235,17 @@ def _alike(t: Telling, o: Objects) -> str:
 
 def _around(t: Telling, o: Objects) -> str:
     """One object and where the others lie, seen from it."""
+    text = _anchor(t, o[0], o)
     others = [f"{t.a(other)} {t.from_it(other, o[0])}" for other in o[1:]]
-    return f"{_anchor(t, o[0], o)} with {' and '.join(others)}"
+    return f"{text} with {' and '.join(others)}"
 
 
 def _anchored(t: Telling, o: Objects) -> str:
     """One object's relations to all others."""
     short = len(o) > 3
+    text = t.a(o[0])
     others = [f"{t.relation(o[0], other, short)} {t.a(other)}" for other in o[1:]]
-    return f"{t.a(o[0])} is {' and '.join(others)}"
+    return f"{text} is {' and '.join(others)}"
 
 
 def _inverted(t: Telling, o: Objects) -> str:

@@ -45,7 +45,7 @@ class Claims(TypedDict):
     """What a caption says.
 
     Keys:
-        objects: the different objects that it mentions.
+        objects: the different objects that it mentions, in this order.
         relations: [first, relation, second], by place in `objects`.
         count: how many objects it says there are; None where it does not say.
     """
