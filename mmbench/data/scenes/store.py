@@ -23,7 +23,7 @@ from mmbench.data.images import cache_folder
 from mmbench.data.scenes.counter import IntArray
 from mmbench.errors import MMBenchError
 
-VERSION = "1"  # raised when any byte of any split changes
+VERSION = "2"  # raised when any byte of any split changes
 
 Array = npt.NDArray[Any]
 Content = Mapping[str, "Array | Sequence[Any]"]
