@@ -4,7 +4,6 @@ import sys
 import numpy as np
 import pytest
 
-from mmbench.data.images import cache_folder
 from mmbench.data.scenes import store
 from mmbench.data.scenes.audio import SOUND_SPLITS
 from mmbench.data.scenes.build import (
@@ -184,8 +183,3 @@ def test_a_split_that_does_not_exist_is_refused_with_those_that_do(dataset):
         load("tset")
     with pytest.raises(MMBenchError, match=", ".join(splits)):
         load("dev")
-
-
-def test_the_cache_folder_is_asked_for_at_each_load(own_cache):
-    load_sounds("validation")
-    assert all(cache_folder() in path.parents for path in own_cache())
