@@ -6,7 +6,15 @@ from PIL import Image, ImageDraw
 
 from mmbench.data.scenes.render import PALETTE, render
 from mmbench.data.scenes.stencils import FULL, stencils
-from mmbench.data.scenes.world import COLOURS, HALF_EXTENT, SHAPES, SPLITS, sample_scenes
+from mmbench.data.scenes.video import VIDEO_SHAPES, render_videos, sample_videos
+from mmbench.data.scenes.world import (
+    COLOURS,
+    HALF_EXTENT,
+    SHAPES,
+    SIZES,
+    SPLITS,
+    sample_scenes,
+)
 
 FIRST = np.arange(200)
 # Of the first 200 pictures. Whoever changes one must raise VERSION in mmbench/data/scenes/store.py.
@@ -69,23 +77,59 @@ def test_every_object_has_its_colour_at_its_place_and_all_else_is_background(spl
         assert above.max() <= 15
 
 
+def test_every_object_has_its_shape():
+    """Of Pillow's drawings of all shapes at that place, the one named is nearest."""
+    extent = dict(zip(SIZES, HALF_EXTENT, strict=True))
+    scenes = sample_scenes("test", FIRST[:40])
+    pictures = render(scenes, "test")
+    for picture, objects, tint in zip(pictures, scenes.objects(), scenes.background, strict=True):
+        for thing in objects:
+            ink = PALETTE[COLOURS.index(thing.colour)]
+            assert nearest(picture, tint, ink, thing, extent[thing.size] / 4, SHAPES) == thing.shape
+
+
+def test_every_object_of_a_video_has_its_shape():
+    videos = sample_videos("test", FIRST[:40])
+    frames = render_videos(videos, "test")[:, 0]
+    for frame, objects, tint in zip(frames, videos.objects(), videos.background, strict=True):
+        for thing in objects:
+            ink = PALETTE[COLOURS.index(thing.colour)]
+            if thing.motion != "appears":
+                assert nearest(frame, tint, ink, thing, 3.5, VIDEO_SHAPES) == thing.shape
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_stencils_agree_with_pillows_drawing(shape):
-    """Drawn 16 times as large by Pillow and made smaller, each pixel is nearly as covered."""
     for place, half in enumerate(HALF_EXTENT):
-        ours = stencils(HALF_EXTENT, 24)[SHAPES.index(shape), place, 2, 2] / FULL
-        centre, unit = (11 + 0.5) * 16, half / 4 * 16
-        large = Image.new("L", (24 * 16, 24 * 16))
-        draw = ImageDraw.Draw(large)
-        outline = [(centre + unit * x, centre + unit * y) for x, y in OUTLINES.get(shape, [])]
-        if shape == "circle":
-            reach = 0.95 * unit
-            draw.ellipse([centre - reach, centre - reach, centre + reach, centre + reach], 255)
-        else:
-            draw.polygon(outline, 255)
-        theirs = np.asarray(large).reshape(24, 16, 24, 16).mean(axis=(1, 3)) / 255
+        ours = stencils(HALF_EXTENT, 24)[SHAPES.index(shape), place, 2, 3] / FULL
+        theirs = drawn(shape, half / 4, 11.75, 11.5, 24)
         assert abs(ours - theirs).max() < 0.15
         assert ours.sum() == pytest.approx(theirs.sum(), rel=0.02)
+
+
+def nearest(picture, tint, ink, thing, half, shapes):
+    """The shape whose drawing is most like the picture where the object is."""
+    channel = abs(ink - tint).argmax()
+    cover = (picture[..., channel] - 7.5 - tint[channel]) / (ink[channel] - tint[channel])
+    rows, columns = np.mgrid[: len(picture), : len(picture)] + 0.5
+    near = (abs(rows - thing.y) <= half + 0.5) & (abs(columns - thing.x) <= half + 0.5)
+    errors = [
+        abs(cover - drawn(shape, half, thing.x, thing.y, len(picture)))[near].sum()
+        for shape in shapes
+    ]
+    return shapes[int(np.argmin(errors))]
+
+
+def drawn(shape, half, x, y, side):
+    """How much of each pixel a shape covers, drawn 16 times as large by Pillow: (side, side)."""
+    large = Image.new("L", (side * 16, side * 16))
+    draw = ImageDraw.Draw(large)
+    if shape == "circle":
+        reach = 0.95 * half
+        draw.ellipse([16 * v for v in (x - reach, y - reach, x + reach, y + reach)], 255)
+    else:
+        draw.polygon([(16 * (x + half * a), 16 * (y + half * b)) for a, b in OUTLINES[shape]], 255)
+    return np.asarray(large).reshape(side, 16, side, 16).mean(axis=(1, 3)) / 255
 
 
 def _star():
