@@ -66,8 +66,9 @@ class Told(Generic[AnyCaption]):
     @cached_property
     def captions(self) -> list[list[AnyCaption]]:
         """Captions with their claims."""
-        claims = store.table(self._folder, "claims")
-        return [list(map(self._caption, *pair)) for pair in zip(self.texts, claims, strict=True)]
+        with store.collector_paused():
+            pairs = zip(self.texts, store.table(self._folder, "claims"), strict=True)
+            return [list(map(self._caption, *pair)) for pair in pairs]
 
 
 class SceneSplit(Told[Caption]):
@@ -91,8 +92,9 @@ class SceneSplit(Told[Caption]):
     @cached_property
     def questions(self) -> list[list[Question]]:
         """Questions and their answers."""
-        rows = store.table(self._folder, "questions")
-        return [[Question(*question) for question in row] for row in rows]
+        with store.collector_paused():
+            rows = store.table(self._folder, "questions")
+            return [[Question(*question) for question in row] for row in rows]
 
     @cached_property
     def objects(self) -> list[list[ObjectFact]]:
