@@ -24,7 +24,7 @@ from mmbench.data.images import cache_folder
 from mmbench.data.scenes.counter import IntArray
 from mmbench.errors import MMBenchError
 
-VERSION = "2"  # raised when any byte of any split changes
+VERSION = "3"  # raised when any byte of any split changes
 
 Array = npt.NDArray[Any]
 Content = Mapping[str, "Array | Sequence[Any]"]
@@ -128,15 +128,15 @@ def _write(folder: Path, make: Make, count: int, report: Callable[[int], None]) 
         stop = min(start + _STEP, count)
         for name, values in make(np.arange(start, stop)).items():
             if isinstance(values, np.ndarray):
-                path, content = folder / f"{name}.npy", values.tobytes()
-                head, tail = _header(values, count), b""
+                path, head = folder / f"{name}.npy", _header(values, count)
+                content = values.tobytes()
             else:
-                path, content = folder / f"{name}.json", _lines(values)
-                head, tail = b"[\n", b"\n]\n" if stop == count else b",\n"
+                path, head = folder / f"{name}.json", b"[\n"
+                content = _lines(values) + (b"\n]\n" if stop == count else b",\n")
             digests.setdefault(name, hashlib.sha256()).update(content)
             # Written, not memory-mapped: on a full disk a mapped page kills the process.
             with path.open("ab") as file:
-                file.write((head if start == 0 else b"") + content + tail)
+                file.write((head if start == 0 else b"") + content)
         report(stop)
     description = {
         "digests": {name: digest.hexdigest() for name, digest in digests.items()},
