@@ -1,0 +1,228 @@
+"""The splits of `scenes`, `scenes_video` and `scenes_audio`, ready to read.
+
+A split is made when it is first loaded, which takes seconds, and kept in the cache folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from mmbench.data.scenes import store
+from mmbench.data.scenes.audio import (
+    RATE,
+    SOUND_SPLITS,
+    SoundCaption,
+    WaveArray,
+    render_sounds,
+    sample_sounds,
+    sound_captions,
+)
+from mmbench.data.scenes.captions import Caption, captions
+from mmbench.data.scenes.counter import Dice, IntArray
+from mmbench.data.scenes.facts import ObjectFact, object_facts
+from mmbench.data.scenes.questions import Question, questions
+from mmbench.data.scenes.render import ByteArray, render
+from mmbench.data.scenes.store import Advanced, Content
+from mmbench.data.scenes.video import (
+    VIDEO_SPLITS,
+    VideoCaption,
+    render_videos,
+    sample_videos,
+    video_captions,
+)
+from mmbench.data.scenes.world import SPLITS, sample_scenes
+from mmbench.errors import MMBenchError, did_you_mean
+
+AnyCaption = TypeVar("AnyCaption")
+T = TypeVar("T")
+
+
+class Told(Generic[AnyCaption]):
+    """What the splits of all three datasets have. Text is read when it is first asked for.
+
+    Attributes:
+        split: its name.
+        digest: a hash of all its content.
+        texts: N lists of five captions, their words alone; read in a tenth of the time.
+        captions: N lists of five captions with their claims.
+    """
+
+    def __init__(
+        self, split: str, caption: Callable[[str, Any], AnyCaption], *folders: Path
+    ) -> None:
+        self.split = split
+        self.digest = store.digest(*folders)
+        self._folder = folders[0]
+        self._caption = caption
+
+    @cached_property
+    def texts(self) -> list[list[str]]:
+        """The words of the captions."""
+        return list(store.table(self._folder, "texts"))
+
+    @cached_property
+    def captions(self) -> list[list[AnyCaption]]:
+        """Captions with their claims."""
+        with store.collector_paused():
+            pairs = zip(self.texts, store.table(self._folder, "claims"), strict=True)
+            return [list(map(self._caption, *pair)) for pair in pairs]
+
+
+class SceneSplit(Told[Caption]):
+    """A split of `scenes`.
+
+    Attributes:
+        pixels: (N, size, size, 3) uint8, memory-mapped.
+        pixels_digest: a hash of the pixels.
+        questions: N lists of questions.
+        objects: N lists of the objects in the picture.
+    """
+
+    def __init__(self, split: str, text: Path, pictures: Path) -> None:
+        super().__init__(split, Caption, text, pictures)
+        self.pixels: ByteArray = store.array(pictures, "pixels")
+        self.pixels_digest = store.digest(pictures)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @cached_property
+    def questions(self) -> list[list[Question]]:
+        """Questions and their answers."""
+        with store.collector_paused():
+            rows = store.table(self._folder, "questions")
+            return [[Question(*question) for question in row] for row in rows]
+
+    @cached_property
+    def objects(self) -> list[list[ObjectFact]]:
+        """The objects in each picture."""
+        return list(store.table(self._folder, "objects"))
+
+
+class VideoSplit(Told[VideoCaption]):
+    """A split of `scenes_video`.
+
+    Attributes:
+        pixels: (N, 16, 32, 32, 3) uint8, memory-mapped.
+    """
+
+    def __init__(self, split: str, folder: Path) -> None:
+        super().__init__(split, VideoCaption, folder)
+        self.pixels: ByteArray = store.array(folder, "pixels")
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+class SoundSplit(Told[SoundCaption]):
+    """A split of `scenes_audio`.
+
+    Attributes:
+        waves: (N, 8000) int16, memory-mapped.
+        RATE: samples a second.
+    """
+
+    RATE = RATE
+
+    def __init__(self, split: str, folder: Path) -> None:
+        super().__init__(split, SoundCaption, folder)
+        self.waves: WaveArray = store.array(folder, "waves")
+
+    def __len__(self) -> int:
+        return len(self.waves)
+
+
+def load_scenes(split: str, size: int = 64, advanced: Advanced | None = None) -> SceneSplit:
+    """A split of `scenes`: 20,000 pictures to train on, 2,000 in each of the others.
+
+    Args:
+        split: train, validation, test, or compositional, whose pictures each hold a combination
+            of colour and shape that is in none of the others.
+        size: pixels a side, 64 or 32.
+        advanced: called with items made and items to make while the split is made.
+    Raises: MMBenchError if there is no such split or the cache cannot be written.
+    """
+    count = _count("scenes", SPLITS, split)
+    parts = {
+        f"scenes-{split}": partial(scene_text, split),
+        f"scenes-{split}-{size}": partial(scene_pictures, split, size),
+    }
+    return SceneSplit(split, *store.stored(parts, count, advanced))
+
+
+def load_videos(split: str, advanced: Advanced | None = None) -> VideoSplit:
+    """A split of `scenes_video`: 8,000 videos to train on, 1,000 in each of the others.
+
+    Args:
+        split: train, validation or test.
+        advanced: called with items made and items to make while the split is made.
+    Raises: MMBenchError if there is no such split or the cache cannot be written.
+    """
+    count = _count("scenes_video", VIDEO_SPLITS, split)
+    parts = {f"scenes_video-{split}": partial(video_content, split)}
+    return VideoSplit(split, *store.stored(parts, count, advanced))
+
+
+def load_sounds(split: str, advanced: Advanced | None = None) -> SoundSplit:
+    """A split of `scenes_audio`: 8,000 sounds to train on, 1,000 in each of the others.
+
+    Args:
+        split: train, validation or test.
+        advanced: called with items made and items to make while the split is made.
+    Raises: MMBenchError if there is no such split or the cache cannot be written.
+    """
+    count = _count("scenes_audio", SOUND_SPLITS, split)
+    parts = {f"scenes_audio-{split}": partial(sound_content, split)}
+    return SoundSplit(split, *store.stored(parts, count, advanced))
+
+
+def scene_text(split: str, index: IntArray) -> Content:
+    """Captions, questions and objects of the scenes at these places of a split."""
+    objects = sample_scenes(split, index).objects()
+    told = _each(captions, objects, f"scenes/{split}/captions", index)
+    asked = _each(questions, objects, f"scenes/{split}/questions", index)
+    return _columns(told) | {"questions": asked, "objects": [object_facts(o) for o in objects]}
+
+
+def scene_pictures(split: str, size: int, index: IntArray) -> Content:
+    """Pictures of the scenes at these places of a split."""
+    return {"pixels": render(sample_scenes(split, index), split, size)}
+
+
+def video_content(split: str, index: IntArray) -> Content:
+    """Videos and captions at these places of a split."""
+    videos = sample_videos(split, index)
+    told = _each(video_captions, videos.objects(), f"scenes_video/{split}/captions", index)
+    return _columns(told) | {"pixels": render_videos(videos, split)}
+
+
+def sound_content(split: str, index: IntArray) -> Content:
+    """Waveforms and captions at these places of a split."""
+    sounds = sample_sounds(split, index)
+    told = _each(sound_captions, sounds.tones(), f"scenes_audio/{split}/captions", index)
+    return _columns(told) | {"waves": render_sounds(sounds, split)}
+
+
+def _each(
+    tell: Callable[[Any, Dice], list[T]], items: Sequence[Any], stream: str, index: IntArray
+) -> list[list[T]]:
+    return [tell(item, dice) for item, dice in zip(items, Dice.of(stream, index), strict=True)]
+
+
+def _columns(told: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    return {
+        "texts": [[caption.text for caption in item] for item in told],
+        "claims": [[caption.claims for caption in item] for item in told],
+    }
+
+
+def _count(dataset: str, splits: Mapping[str, int], split: str) -> int:
+    if split not in splits:
+        raise MMBenchError(
+            f"{dataset} has no split '{split}'.{did_you_mean(split, splits)} "
+            f"It has {', '.join(splits)}."
+        )
+    return splits[split]
