@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmbench import registry
 from mmbench.errors import MMBenchError, did_you_mean
+
+if TYPE_CHECKING:
+    from mmbench.data.dataset import DatasetSpec
 
 LISTED = {
     "tasks": "tasks",
@@ -89,16 +92,9 @@ def _task(name: str) -> str:
 
 def _dataset(name: str) -> str:
     from mmbench.data.dataset import load_spec, tasks_of
+    from mmbench.data_commands import origin
 
-    task_name = tasks_of(name)[0]
-    spec = load_spec(name, task_name)
-    task = registry.load("tasks", task_name)()
-    splits = []
-    for split in spec.splits:
-        samples = task.load(spec, split)
-        groups = len({sample.group for sample in samples})
-        about = f"{split}: {len(samples):,} {task.unit}, {groups:,} groups"
-        splits.append(f"{about}, fingerprint {samples.fingerprint}")
+    spec = load_spec(name, tasks_of(name)[0])
     indent = "\n  " + " " * 12
     return _lines(
         f"dataset {name}",
@@ -107,13 +103,33 @@ def _dataset(name: str) -> str:
             "task": ", ".join(tasks_of(name)),
             "licence": spec.licence,
             "homepage": spec.homepage,
-            "source": f"package {spec.source.install}" if spec.source else "",
-            "splits": indent.join(splits),
+            "from": origin(spec) + (f" ({spec.hub.path})" if spec.hub else ""),
+            "download": spec.download,
+            "folder": spec.folder.strip().replace("\n", indent),
+            "splits": indent.join(_splits(spec)),
             "evaluates": spec.evaluate_on,
             "categories": ", ".join(spec.categories),
             "citation": spec.citation.strip().replace("\n", indent),
         },
     )
+
+
+def _splits(spec: DatasetSpec) -> list[str]:
+    """A line a split: what is in it, where it is here; otherwise what should be."""
+    if spec.folder:
+        held = {
+            name: f"{s.hold_out:.1%} of {s.of}" for name, s in spec.splits.items() if s.hold_out
+        }
+        counts = {name: f"{s.samples:,} samples" for name, s in spec.splits.items() if s.samples}
+        return [f"{name}: {(counts | held).get(name, 'any number')}" for name in spec.splits]
+    task = registry.load("tasks", spec.task)()
+    lines = []
+    for split in spec.splits:
+        samples = task.load(spec, split)
+        groups = len({sample.group for sample in samples})
+        about = f"{split}: {len(samples):,} {task.unit}, {groups:,} groups"
+        lines.append(f"{about}, fingerprint {samples.fingerprint}")
+    return lines
 
 
 def _recipe(name: str, task_name: str | None, dataset: str | None) -> str:

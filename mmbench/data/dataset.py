@@ -24,16 +24,33 @@ class PackageSource(Settings):
     install: str
 
 
+class HubMedia(Settings):
+    """A table of media apart from the rows, as some repositories have it.
+
+    Attributes:
+        name, split: its configuration and split.
+        key: its column that the rows' media column names.
+        column: its column of media.
+    """
+
+    name: str
+    split: str
+    key: str
+    column: str
+
+
 class HubSplit(Settings):
     """A split as the hub has it.
 
     Attributes:
         split: its name there; may be a slice, "train[:1000]".
         where: by column, the value that a row must have to be of it.
+        media: where the media are, if not beside the rows.
         path, name, revision, columns: where they differ from the dataset's.
     """
 
     split: str
+    media: HubMedia | None = None
     where: dict[str, str] = {}
     path: str | None = None
     name: str | None = None
@@ -50,6 +67,7 @@ class HubSource(Settings):
         path, name, revision: of the repository, its configuration and its commit.
         columns: by our column ("text", "target", "image", "captions", ...), theirs; a dot goes
             into a column that holds records; a list of columns makes a list.
+        lower: our columns whose texts are made lower-case.
         splits: by our split, theirs.
         streaming: fetch only the first `take` rows of a split, and keep those.
         take: how many rows of a split that is streamed.
@@ -59,6 +77,7 @@ class HubSource(Settings):
     name: str | None = None
     revision: str | None = None
     columns: dict[str, str | list[str]]
+    lower: list[str] = []
     splits: dict[str, HubSplit | str]
     streaming: bool = False
     take: int = Field(100_000, ge=1)

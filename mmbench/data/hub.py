@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from mmbench.data.dataset import DatasetSpec, HubSplit
+from mmbench.data.dataset import DatasetSpec, HubMedia, HubSplit
 from mmbench.data.media import cache_folder
 from mmbench.data.readers.columns import check_columns, row_of, value_at
 from mmbench.data.stored import Stamp, Stored
@@ -88,28 +88,55 @@ def read_hub(spec: DatasetSpec, split: str, kind: Kind) -> Table:
     where = f"{source.path}, split {source.split}"
     check_columns(source.columns, kind, where)
     table = _streamed(spec, source) if spec.hub.streaming else _load(spec, source)
-    columns = {ours: theirs for ours, theirs in source.columns.items() if ours not in MODALITIES}
     media = {ours: str(theirs) for ours, theirs in source.columns.items() if ours in MODALITIES}
-    texts = _names([*columns.values(), *source.where])
-    for name in [*texts, *media.values()]:
+    texts = {ours: theirs for ours, theirs in source.columns.items() if ours not in MODALITIES}
+    apart = None if source.media is None else _Apart(spec, source, source.media)
+    if apart is not None:
+        texts |= media
+    names = _names([*texts.values(), *source.where])
+    _check_columns(where, table, [*names, *media.values()])
+    rows: list[dict[str, Any]] = []
+    cells: dict[str, dict[Any, Stored]] = {modality: {} for modality in media}
+    columns = {m: HubTable(_encoded(table, n, where), n) for m, n in media.items() if not apart}
+    for number, record in enumerate(table.select_columns(names)):
+        if any(str(value_at(record, k)) != value for k, value in source.where.items()):
+            continue
+        row = row_of(record, texts, where, number, spec.hub.lower)
+        for modality in media:
+            if apart is not None:
+                cells[modality].setdefault(row[modality], apart.cell(row[modality]))
+            else:  # samples of one group share their medium
+                row[modality] = row.get("group", str(number))
+                cells[modality].setdefault(row[modality], Cell(columns[modality], number))
+        rows.append(row)
+    return Table(rows, cells)
+
+
+class _Apart:
+    """Media in a table of their own."""
+
+    def __init__(self, spec: DatasetSpec, source: HubSplit, media: HubMedia) -> None:
+        self._where = f"{source.path} {media.name}, split {media.split}"
+        found = source.model_copy(update={"name": media.name, "split": media.split})
+        table = _load(spec, found)
+        _check_columns(self._where, table, [media.key, media.column])
+        keys = table.select_columns(media.key)
+        self._place = {row[media.key]: number for number, row in enumerate(keys)}
+        self._values = HubTable(_encoded(table, media.column, self._where), media.column)
+
+    def cell(self, key: Any) -> Cell:
+        if key not in self._place:
+            raise MMBenchError(f"{self._where} lacks '{key}', which a row names")
+        return Cell(self._values, self._place[key])
+
+
+def _check_columns(where: str, table: Any, names: Sequence[str]) -> None:
+    for name in names:
         if name not in table.column_names:
             raise MMBenchError(
                 f"{where} has no column '{name}'.{did_you_mean(name, table.column_names)} "
                 f"It has {', '.join(table.column_names)}."
             )
-    rows: list[dict[str, Any]] = []
-    cells: dict[str, dict[Any, Stored]] = {modality: {} for modality in media}
-    tables = {m: HubTable(_encoded(table, name, where), name) for m, name in media.items()}
-    for number, record in enumerate(table.select_columns(texts)):
-        if any(str(value_at(record, k)) != value for k, value in source.where.items()):
-            continue
-        row = row_of(record, columns, where, number)
-        key = row.get("group", number)  # samples of one group share their medium
-        for modality in media:
-            row[modality] = key
-            cells[modality].setdefault(key, Cell(tables[modality], number))
-        rows.append(row)
-    return Table(rows, cells)
 
 
 def _names(columns: Sequence[int | str | list[str]]) -> list[str]:

@@ -137,6 +137,17 @@ def reader_of(spec: DatasetSpec, split: str) -> Reader:
     return validate(cls, options, f"{spec.name}: layout {name}, split {split}")
 
 
+def first_kind(spec: DatasetSpec, split: str) -> Kind:
+    """The kind of table that a split holds, or the first that it can be read as."""
+    if spec.hub is not None:
+        return "captions" if "captions" in spec.hub.columns else "questions"
+    reader = reader_of(spec, spec.splits[split].of or split) if split in spec.splits else None
+    columns = getattr(reader, "columns", {})
+    if "captions" in columns:
+        return "captions"
+    return "questions" if reader is None else reader.kinds[0]
+
+
 def data_folder(spec: DatasetSpec, reader: Reader) -> Path:
     """Where the files are.
 

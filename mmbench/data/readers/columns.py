@@ -47,12 +47,10 @@ class ColumnTable(Reader):
         path = folder / self.table
         check_columns(self.columns, kind, path)
         rows = [
-            row_of(record, self.columns, path, number)
+            row_of(record, self.columns, path, number, self.lower)
             for number, record in enumerate(self.records(path))
             if all(_matches(record, *condition, path) for condition in self.where.items())
         ]
-        for row in rows:
-            row |= {name: _lower(row[name]) for name in self.lower}
         patterns = {"image": self.images, "video": self.videos, "audio": self.sounds}
         return Table(rows, {m: files(rows, m, folder, p) for m, p in patterns.items() if p})
 
@@ -71,9 +69,18 @@ def check_columns(columns: Columns, kind: Kind, where: Any) -> None:
         )
 
 
-def row_of(record: Any, columns: Columns, where: Any, number: int) -> dict[str, Any]:
+def row_of(
+    record: Any, columns: Columns, where: Any, number: int, lower: Sequence[str] = ()
+) -> dict[str, Any]:
     """A record's values by our columns.
 
+    A target that is the place of one of the record's `choices` becomes that choice.
+
+    Args:
+        record: a row as its file has it.
+        columns: by our column, theirs.
+        where, number: what a message calls the file and the row.
+        lower: our columns whose texts are made lower-case, without spaces at their ends.
     Raises: MMBenchError if it has not the columns.
     """
     try:
@@ -87,12 +94,14 @@ def row_of(record: Any, columns: Columns, where: Any, number: int) -> dict[str, 
             row[name] = str(row[name])
     if isinstance(row.get("captions"), str):
         row["captions"] = [row["captions"]]
-    target = row.get("target")
+    target, choices = row.get("target"), row.get("choices")
+    if isinstance(target, int) and isinstance(choices, list) and 0 <= target < len(choices):
+        target = choices[target]
     if isinstance(target, list):
         row["target"] = [str(answer) for answer in target]
     elif target is not None:
         row["target"] = str(target)
-    return row
+    return row | {name: _lower(row[name]) for name in lower}
 
 
 def value_at(record: Any, key: int | str | Sequence[str]) -> Any:

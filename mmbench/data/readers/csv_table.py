@@ -12,7 +12,8 @@ from mmbench.data.text_files import read_csv
 class CsvTable(ColumnTable):
     """Rows of a file whose first line names the columns, or that has no such line.
 
-    A row's column `$row` is its number, from 0.
+    A row's column `$row` is its number, from 0, and `$shard` that over 10,000, rounded down: what
+    img2dataset names the files of a list of addresses by.
 
     Attributes:
         delimiter: between values.
@@ -25,4 +26,6 @@ class CsvTable(ColumnTable):
     def records(self, path: Path) -> list[Any]:
         """See `ColumnTable`."""
         rows = read_csv(path, self.delimiter, self.header)
-        return [{"$row": number} | row for number, row in enumerate(rows)]
+        if self.header and rows and list(rows[0].values()) == self.header:
+            rows = rows[1:]  # img2dataset needs the header, so that users add it to the file
+        return [{"$row": n, "$shard": n // 10_000} | row for n, row in enumerate(rows)]
