@@ -71,7 +71,7 @@ def _lines(title: str, about: str, rows: dict[str, Any]) -> str:
 
 
 def _task(name: str) -> str:
-    from mmbench.data.dataset import DatasetSpec, tasks_of
+    from mmbench.data.dataset import tasks_of
 
     task = registry.load("tasks", name)
     datasets = [dataset for dataset in registry.names("datasets") if name in tasks_of(dataset)]
