@@ -67,7 +67,9 @@ def _lines(title: str, about: str, rows: dict[str, Any]) -> str:
     rows = {key: value for key, value in rows.items() if value not in (None, "", {}, [])}
     width = max(map(len, rows), default=0)
     head = f"{title}: {about}" if about else title
-    return "\n".join([head, *(f"  {key:<{width}}  {value}" for key, value in rows.items())])
+    indent = "\n" + " " * (width + 4)
+    lines = [f"  {key:<{width}}  " + str(v).replace("\n", indent) for key, v in rows.items()]
+    return "\n".join([head, *lines])
 
 
 def _task(name: str) -> str:
@@ -95,7 +97,6 @@ def _dataset(name: str) -> str:
     from mmbench.data_commands import origin
 
     spec = load_spec(name, tasks_of(name)[0])
-    indent = "\n  " + " " * 12
     return _lines(
         f"dataset {name}",
         spec.summary,
@@ -105,11 +106,11 @@ def _dataset(name: str) -> str:
             "homepage": spec.homepage,
             "from": origin(spec) + (f" ({spec.hub.path})" if spec.hub else ""),
             "download": spec.download,
-            "folder": spec.folder.strip().replace("\n", indent),
-            "splits": indent.join(_splits(spec)),
+            "folder": spec.folder.strip(),
+            "splits": "\n".join(_splits(spec)),
             "evaluates": spec.evaluate_on,
             "categories": ", ".join(spec.categories),
-            "citation": spec.citation.strip().replace("\n", indent),
+            "citation": spec.citation.strip(),
         },
     )
 

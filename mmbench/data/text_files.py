@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -70,12 +71,12 @@ def read_csv(
     Raises: MMBenchError if it cannot be read, or a row has another number of values.
     """
     csv.field_size_limit(sys.maxsize)  # a caption longer than 128 KiB is told of later, as one
-    lines = read_text(path).split("\n")  # `splitlines` would also split within a caption
+    text = read_text(path)
     try:
         if delimiter == "\t":
-            rows = [line.split("\t") for line in lines if line]
+            rows = [line.split("\t") for line in text.split("\n") if line]
         else:
-            rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
+            rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
     except csv.Error as error:
         raise MMBenchError(f"{path} is not a table: {error}") from None
     if header is None and not rows:
