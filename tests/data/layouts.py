@@ -172,7 +172,7 @@ def scienceqa(root: Path) -> None:
         for n in range(first, first + 6):
             with_image = n % 3 != 0
             problems[str(n)] = {
-                "question": "Which is it?",
+                "question": f"Which is {'odd' if n % 2 else 'even'}?",
                 "choices": ["the cat", "the dog", f"number {n}"][: 2 + n % 2],
                 "answer": n % 2,
                 "hint": "",
