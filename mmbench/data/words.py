@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 PADDING, UNKNOWN = 0, 1
+_BETWEEN = re.compile(r" (['’-]) (?=\w)")  # joins the words on both sides
+_BEFORE_MARK = re.compile(r" ([,.;:!?)])")
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
@@ -38,11 +40,25 @@ class Vocabulary:
 
     def encode(self, texts: list[str]) -> npt.NDArray[np.int64]:
         """Token numbers (B, L), padded with 0 to the longest; a text without words is one 1."""
-        rows = [self._encode(text) for text in texts]
+        rows = self.rows(texts)
         tokens = np.full((len(rows), max(map(len, rows))), PADDING, dtype=np.int64)
         for place, row in enumerate(rows):
             tokens[place, : len(row)] = row
         return tokens
+
+    def rows(self, texts: Iterable[str]) -> list[list[int]]:
+        """The numbers of each text's words."""
+        return [self._encode(text) for text in texts]
+
+    def decode(self, numbers: Iterable[int]) -> str:
+        """The words of these numbers as a text, with marks joined to the words before them.
+
+        >>> vocabulary = Vocabulary.of(["a man's hat, red"])
+        >>> vocabulary.decode(vocabulary.encode(["a red man's hat, red"])[0].tolist())
+        "a red man's hat, red"
+        """
+        text = " ".join(self.words[number - 2] for number in numbers)
+        return _BEFORE_MARK.sub(r"\1", _BETWEEN.sub(r"\1", text))
 
     def _encode(self, text: str) -> list[int]:
         if text not in self._encoded:

@@ -13,6 +13,12 @@ def inputs(modality, batch=3):
     generator = torch.Generator().manual_seed(0)
     if modality == "image":
         return torch.randint(0, 256, (batch, 3, 64, 64), generator=generator, dtype=torch.uint8)
+    if modality == "video":
+        shape = (batch, 16, 3, 32, 32)
+        return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+    if modality == "audio":
+        shape = (batch, 2000)
+        return torch.randint(-9000, 9000, shape, generator=generator, dtype=torch.int16)
     tokens = torch.randint(2, 30, (batch, 7), generator=generator)
     tokens[1, 4:] = 0
     return tokens

@@ -14,8 +14,8 @@ class Encoder(nn.Module, ABC):
     """One modality -> a stream of token vectors.
 
     Attributes:
-        modality: what it reads: "image" takes uint8 pixels (B, 3, H, W); "text" takes token
-            numbers (B, L) int64, in which 0 is padding.
+        modality: what it reads: "image" takes uint8 pixels (B, 3, H, W); "video" (B, T, 3, H, W)
+            uint8; "audio" (B, S) int16; "text" token numbers (B, L) int64, in which 0 is padding.
         dim: the width D of its stream.
     """
 

@@ -1,0 +1,89 @@
+"""Readers of the generated scenes: pictures, videos and sounds that are made, not downloaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from mmbench.data.media import MediaSet
+from mmbench.data.table import Kind, Reader, Table
+
+
+class Scenes(Reader):
+    """Pictures with captions and their claims, or with questions.
+
+    Attributes:
+        part: the split of the generator; the dataset's split of the same name if None.
+        first: only so many pictures, from the start.
+        size: pixels a side, 32 or 64.
+    """
+
+    kinds = ("captions", "questions")
+    needs_folder = False
+
+    part: str | None = None
+    first: int | None = Field(None, ge=1)
+    size: int = 64
+
+    def read(self, folder: Path, split: str, kind: Kind) -> Table:
+        """See `Reader.read`."""
+        from mmbench.data.scenes.build import load_scenes
+
+        scenes = load_scenes(self.part or split, self.size)
+        count = min(self.first or len(scenes), len(scenes))
+        pictures = MediaSet(scenes.pixels[:count], f"{scenes.pixels_digest}/{count}")
+        rows: list[dict[str, Any]] = []
+        if kind == "captions":
+            for image, told in enumerate(scenes.captions[:count]):
+                rows.append(
+                    {
+                        "image": image,
+                        "captions": [caption.text for caption in told],
+                        "claims": [caption.claims for caption in told],
+                    }
+                )
+        else:
+            for image, asked in enumerate(scenes.questions[:count]):
+                rows += [
+                    {"image": image, "text": q.question, "target": q.answer, "category": q.category}
+                    for q in asked
+                ]
+        return Table(rows, {"image": pictures})
+
+
+class ScenesVideo(Reader):
+    """Videos with captions that need the motion."""
+
+    kinds = ("captions",)
+    needs_folder = False
+
+    def read(self, folder: Path, split: str, kind: Kind) -> Table:
+        """See `Reader.read`."""
+        from mmbench.data.scenes.build import load_videos
+
+        videos = load_videos(split)
+        rows = [
+            {"video": place, "captions": [caption.text for caption in told]}
+            for place, told in enumerate(videos.captions)
+        ]
+        return Table(rows, {"video": MediaSet(videos.pixels, videos.digest)})
+
+
+class ScenesAudio(Reader):
+    """Sequences of tones with captions that need the order."""
+
+    kinds = ("captions",)
+    needs_folder = False
+
+    def read(self, folder: Path, split: str, kind: Kind) -> Table:
+        """See `Reader.read`."""
+        from mmbench.data.scenes.build import load_sounds
+
+        sounds = load_sounds(split)
+        rows = [
+            {"audio": place, "captions": [caption.text for caption in told]}
+            for place, told in enumerate(sounds.captions)
+        ]
+        return Table(rows, {"audio": MediaSet(sounds.waves, sounds.digest)})

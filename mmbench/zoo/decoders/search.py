@@ -1,0 +1,142 @@
+"""How text is written with a decoder: greedily, by beam search, or by nucleus sampling.
+
+What is written for one sample does not depend on the others of its batch.
+
+Source: nucleus sampling: Holtzman et al., The Curious Case of Neural Text Degeneration, 2020
+(arXiv 1904.09751); beam search with its length penalty: Wu et al. 2016 (arXiv 1609.08144), eq. 14
+without the offset: the log-probability over length ** penalty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mmbench.yaml_file import Settings
+from mmbench.zoo.decoders.text import Contexts, TextDecoder
+
+
+class Search(Settings):
+    """How to write.
+
+    Attributes:
+        kind: "greedy" takes the likeliest word, "beam" keeps several texts, "nucleus" draws.
+        beams: texts kept by beam search.
+        length_penalty: 0 prefers short texts; 1 compares the mean log-probability of a word.
+        top_p: nucleus sampling draws among the likeliest words of this total probability.
+        temperature: of the probabilities that are drawn from.
+    """
+
+    kind: Literal["greedy", "beam", "nucleus"] = "greedy"
+    beams: int = 3
+    length_penalty: float = 1.0
+    top_p: float = 0.9
+    temperature: float = 1.0
+
+
+def write(
+    decoder: TextDecoder,
+    contexts: Contexts,
+    batch: int,
+    *,
+    end: int,
+    never: Sequence[int],
+    longest: int,
+    search: Search,
+    seeds: Sequence[int],
+) -> list[list[int]]:
+    """The words written for each of B samples, without the end.
+
+    Args:
+        decoder: in evaluation mode.
+        contexts: streams (B, N, D), or None.
+        batch: B.
+        end: the word that begins and ends a text.
+        never: words that are never written, such as padding.
+        longest: the most words of a text.
+        search: how.
+        seeds: (B,), of the draws of each sample.
+    """
+    if search.kind == "beam":
+        return _beam(decoder, contexts, batch, end, never, longest, search)
+    device = next(decoder.parameters()).device
+    draws = None
+    if search.kind == "nucleus":
+        rows = [torch.rand(longest, generator=torch.Generator().manual_seed(s)) for s in seeds]
+        draws = torch.stack(rows).to(device)
+    words = torch.full((batch,), end, device=device)
+    state = decoder.begin(batch, device)
+    done = torch.zeros(batch, dtype=torch.bool, device=device)
+    written = []
+    for place in range(longest):
+        logits, state = decoder.step(words, state, contexts)
+        logits[:, list(never)] = -torch.inf
+        if draws is None:
+            words = logits.argmax(-1)
+        else:
+            words = _draw(logits.float(), draws[:, place], search)
+        done |= words == end
+        if bool(done.all()):
+            break
+        written.append(words)
+    rows_of = torch.stack(written, 1).tolist() if written else [[] for _ in range(batch)]
+    return [row[: row.index(end)] if end in row else row for row in rows_of]
+
+
+def _draw(logits: Tensor, uniform: Tensor, search: Search) -> Tensor:
+    """A word (B,) of the nucleus, by the place where a uniform number (B,) falls."""
+    chances, order = (logits / search.temperature).softmax(-1).sort(-1, descending=True)
+    below = chances.cumsum(-1) - chances  # of likelier words
+    chances = chances * (below < search.top_p)  # the likeliest is always there
+    reached = chances.cumsum(-1) > uniform[:, None] * chances.sum(-1, keepdim=True)
+    return order.gather(1, reached.int().argmax(-1, keepdim=True))[:, 0]
+
+
+def _beam(
+    decoder: TextDecoder,
+    contexts: Contexts,
+    batch: int,
+    end: int,
+    never: Sequence[int],
+    longest: int,
+    search: Search,
+) -> list[list[int]]:
+    device = next(decoder.parameters()).device
+    beams = search.beams
+    rows = torch.arange(batch, device=device).repeat_interleave(beams)
+    contexts = [None if c is None else c.take(rows) for c in contexts]
+    state = decoder.begin(batch * beams, device)
+    words = torch.full((batch * beams,), end, device=device)
+    texts = torch.zeros(batch, beams, 0, dtype=torch.long, device=device)
+    scores = torch.full((batch, beams), -torch.inf, device=device)
+    scores[:, 0] = 0.0  # all beams are alike at first: only one counts
+    best: list[tuple[float, list[int]]] = [(-float("inf"), [])] * batch
+    for length in range(1, longest + 2):
+        logits, state = decoder.step(words, state, contexts)
+        logits = logits.float()
+        logits[:, list(never)] = -torch.inf
+        if length > longest:  # no more words: a text ends here
+            others = torch.arange(logits.shape[1], device=device) != end
+            logits = logits.log_softmax(-1).masked_fill(others, -torch.inf)
+        else:
+            logits = logits.log_softmax(-1)
+        total = scores[..., None] + logits.view(batch, beams, -1)
+        ended = total[..., end] / length**search.length_penalty
+        for row, (value, beam) in enumerate(zip(*(t.tolist() for t in ended.max(1)), strict=True)):
+            if value > best[row][0]:
+                best[row] = (value, texts[row, beam].tolist())
+        total[..., end] = -torch.inf
+        scores, chosen = total.flatten(1).topk(beams)
+        # What is still open can at best keep its log-probability until the longest length.
+        hope = scores[:, 0] / longest**search.length_penalty
+        if length > longest or all(h <= b[0] for h, b in zip(hope.tolist(), best, strict=True)):
+            break
+        beam, word = chosen // total.shape[-1], chosen % total.shape[-1]
+        texts = torch.cat([texts.gather(1, beam[..., None].expand_as(texts)), word[..., None]], 2)
+        kept = (torch.arange(batch, device=device)[:, None] * beams + beam).flatten()
+        state = [part.index_select(0, kept) for part in state]
+        words = word.flatten()
+    return [text for _, text in best]

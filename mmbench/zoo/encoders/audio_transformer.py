@@ -1,0 +1,62 @@
+"""A small Transformer over the frames of a spectrogram, trained from nothing.
+
+Source: Gong et al., AST: Audio Spectrogram Transformer, 2021 (arXiv 2104.01778), with frames of
+the whole frequency range as patches; pre-norm blocks as in Xiong et al. 2020 (arXiv 2002.04745).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mmbench.zoo.encoders.base import Encoder
+from mmbench.zoo.stream import Stream
+
+_SILENCE = 1e-4  # added to magnitudes before their logarithm
+
+
+class AudioTransformer(Encoder):
+    """Log-magnitude spectrum of each frame, projected, with its position, through self-attention.
+
+    Args:
+        dim: width D of the tokens.
+        frame: samples in a frame; frames do not overlap, and a rest is dropped.
+        layers: Transformer blocks.
+        heads: of their attention.
+        longest: the most frames that it takes.
+    Shape: (B, S) int16 -> (B, S // frame, D).
+    """
+
+    modality = "audio"
+
+    def __init__(
+        self, dim: int, frame: int = 200, layers: int = 2, heads: int = 4, longest: int = 1024
+    ) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"heads must divide the width {dim}, got {heads}")
+        if min(frame, layers, longest) < 1:
+            raise ValueError("frame, layers and longest must be at least 1")
+        self.dim = dim
+        self.frame = frame
+        self.register_buffer("window", torch.hann_window(frame), persistent=False)
+        self.project = nn.Linear(frame // 2 + 1, dim)
+        self.position = nn.Parameter(torch.randn(longest, dim) * 0.02)
+        block = nn.TransformerEncoderLayer(
+            dim, heads, 2 * dim, dropout=0.0, batch_first=True, norm_first=True
+        )
+        self.blocks = nn.TransformerEncoder(block, layers, nn.LayerNorm(dim), False)
+
+    def forward(self, x: Tensor) -> Stream:
+        """See the class.
+
+        Raises: ValueError for sounds of more frames than `longest`.
+        """
+        count = x.shape[1] // self.frame
+        if not 1 <= count <= len(self.position):
+            raise ValueError(f"a sound must have 1 to {len(self.position)} frames, got {count}")
+        frames = x[:, : count * self.frame].unflatten(1, (count, self.frame)).float() / 32768
+        spectrum = torch.fft.rfft(frames * self.window).abs()
+        tokens = self.project((spectrum + _SILENCE).log()) + self.position[:count]
+        tokens = self.blocks(tokens)
+        return Stream(tokens, tokens.new_ones(tokens.shape[:2]).bool())

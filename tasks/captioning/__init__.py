@@ -1,0 +1,1 @@
+"""Captioning: say what an image (video, sound) shows."""

@@ -1,0 +1,61 @@
+"""What captioning is: a sentence about an image (video, sound), judged by people's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mmbench.data.dataset import DatasetSpec
+from mmbench.data.sample import Sample, SampleSet
+from mmbench.data.splits import load_split
+from mmbench.data.words import Vocabulary
+from mmbench.task import Task
+
+if TYPE_CHECKING:
+    from mmbench.recipe import Recipe
+    from mmbench_tasks.captioning.model import CaptioningModel
+
+_ROOM = 4  # words that a caption may be longer than those of training
+
+
+class Captioning(Task):
+    """Captioning: describe an image in a sentence.
+
+    A sample is an image; its target is the list of its captions.
+    """
+
+    name = "captioning"
+    inputs = ("image", "video", "audio")
+    default_dataset = "scenes"
+    metrics = ("cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l")
+    encoders = {"image": "conv", "video": "conv3d", "audio": "audio_transformer"}
+    decoder = "transformer"
+    unit = "images"
+
+    def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
+        """A sample for each image, with all its captions."""
+        data = load_split(dataset, split, "captions")
+        samples = [
+            Sample(
+                id=str(row.get("id", f"{split}/{row['row']}")),
+                inputs=data.inputs(row),
+                target=row["captions"],
+                group=row["group"],
+                category=row.get("category"),
+            )
+            for row in data.rows.to_list()
+        ]
+        return SampleSet(samples, dataset.name, split, data.fingerprint, skipped=data.skipped)
+
+    def assets(self, samples: Sequence[Sample]) -> dict[str, Any]:
+        """The words of the captions, and how many a caption may have."""
+        captions = [caption for sample in samples for caption in sample.target]
+        vocabulary = Vocabulary.of(captions)
+        longest = max(len(row) for row in vocabulary.rows(captions))
+        return {"words": vocabulary.words, "longest": longest + _ROOM}
+
+    def build(self, recipe: Recipe, assets: Mapping[str, Any]) -> CaptioningModel:
+        """See `mmbench_tasks.captioning.model.CaptioningModel`."""
+        from mmbench_tasks.captioning.model import CaptioningModel
+
+        return CaptioningModel(recipe, words=assets["words"], longest=assets["longest"])

@@ -1,0 +1,77 @@
+"""What retrieval is: every text asks for its image (video, sound), every image for its texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mmbench.data.dataset import DatasetSpec
+from mmbench.data.sample import Sample, SampleSet
+from mmbench.data.splits import load_split
+from mmbench.data.words import Vocabulary
+from mmbench.errors import MMBenchError
+from mmbench.task import Task
+
+if TYPE_CHECKING:
+    from mmbench.recipe import Recipe
+    from mmbench_tasks.retrieval.model import RetrievalModel
+
+
+class Retrieval(Task):
+    """Retrieval: rank a gallery of images by a text, and one of texts by an image.
+
+    A sample is a query: an image or a text. Its target is the direction that it asks in, its right
+    items are those of the other side in its group, and its answer is their ranks in the gallery of
+    all samples of the other side.
+    """
+
+    name = "retrieval"
+    inputs = ("image", "video", "audio", "text")
+    default_dataset = "scenes"
+    metrics = (
+        *(f"text_to_image_recall_at_{k}" for k in (1, 5, 10)),
+        *(f"image_to_text_recall_at_{k}" for k in (1, 5, 10)),
+        "text_to_image_median_rank",
+        "image_to_text_median_rank",
+        "rsum",
+    )
+    encoders = {
+        "image": "conv",
+        "video": "conv3d",
+        "audio": "audio_transformer",
+        "text": "gru",
+    }
+    decoder = "classifier"
+    unit = "queries"
+    limit_groups = True
+
+    def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
+        """A query for each image, followed by one for each of its captions."""
+        if len(dataset.modalities) != 1:
+            raise MMBenchError(
+                f"retrieval finds one kind of medium by text; {dataset.name} has "
+                f"{' and '.join(dataset.modalities)}"
+            )
+        modality = dataset.modalities[0]
+        data = load_split(dataset, split, "captions")
+        samples = []
+        for row in data.rows.to_list():
+            name = str(row.get("id", f"{split}/{row['row']}"))
+            group = row["group"]
+            samples.append(Sample(name, data.inputs(row), f"{modality}_to_text", group))
+            samples += [
+                Sample(f"{name}#{number}", {"text": text}, f"text_to_{modality}", group)
+                for number, text in enumerate(row["captions"])
+            ]
+        return SampleSet(samples, dataset.name, split, data.fingerprint, skipped=data.skipped)
+
+    def assets(self, samples: Sequence[Sample]) -> dict[str, Any]:
+        """The words of the captions."""
+        texts = (s.inputs["text"] for s in samples if "text" in s.inputs)
+        return {"words": Vocabulary.of(texts).words}
+
+    def build(self, recipe: Recipe, assets: Mapping[str, Any]) -> RetrievalModel:
+        """See `mmbench_tasks.retrieval.model.RetrievalModel`."""
+        from mmbench_tasks.retrieval.model import RetrievalModel
+
+        return RetrievalModel(recipe, words=assets["words"])
