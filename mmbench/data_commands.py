@@ -19,18 +19,25 @@ _SHOWN = 5  # problems of a split
 
 
 def list_text() -> str:
-    """A line a dataset: its tasks, how many samples, from where, how large, under what licence."""
-    rows = [("dataset", "tasks", "samples", "from", "download", "licence")]
+    """A line a dataset; see `rows`."""
+    table = rows()
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]) - 1)]
+    lines = ["  ".join([*map(str.ljust, row, widths), row[-1]]) for row in table]
+    return "\n".join(lines)
+
+
+def rows() -> list[tuple[str, ...]]:
+    """Of each dataset, below a header: tasks, samples, where from, how large, what licence."""
+    table = [("dataset", "tasks", "samples", "from", "download", "licence")]
     for name in registry.names("datasets"):
         spec = load_spec(name, tasks_of(name)[0])
         counts = {split: s.samples for split, s in spec.splits.items() if s.samples}
         shown = [split for split in ("train", spec.evaluate_on) if split in counts]
         samples = ", ".join(f"{counts[split]:,} {split}" for split in shown)
         whence = origin(spec)
-        rows.append((name, ", ".join(tasks_of(name)), samples, whence, spec.download, spec.licence))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
-    lines = ["  ".join([*map(str.ljust, row, widths), row[-1]]) for row in rows]
-    return "\n".join(lines)
+        tasks = ", ".join(tasks_of(name))
+        table.append((name, tasks, samples, whence, spec.download, spec.licence))
+    return table
 
 
 def origin(spec: DatasetSpec) -> str:

@@ -3,6 +3,7 @@
 import pytest
 from PIL import Image
 
+from tests.conftest import ROOT
 from tests.data.layouts import FOLDERS
 
 
@@ -126,3 +127,11 @@ def test_list_imports_nothing_heavy(tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True
     )
     assert done.stderr.strip() == b"[]"
+
+
+def test_the_documentation_lists_every_dataset_as_it_is():
+    from mmbench.data_commands import rows
+
+    text = (ROOT / "docs" / "datasets.md").read_text()
+    for name, *cells in rows()[1:]:
+        assert "| " + " | ".join([f"`{name}`", *cells]) + " |" in text
