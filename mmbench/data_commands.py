@@ -28,7 +28,7 @@ def list_text() -> str:
 
 def rows() -> list[tuple[str, ...]]:
     """Of each dataset, below a header: tasks, samples, where from, how large, what licence."""
-    table = [("dataset", "tasks", "samples", "from", "download", "licence")]
+    table: list[tuple[str, ...]] = [("dataset", "tasks", "samples", "from", "download", "licence")]
     for name in registry.names("datasets"):
         spec = load_spec(name, tasks_of(name)[0])
         counts = {split: s.samples for split, s in spec.splits.items() if s.samples}
@@ -38,6 +38,13 @@ def rows() -> list[tuple[str, ...]]:
         tasks = ", ".join(tasks_of(name))
         table.append((name, tasks, samples, whence, spec.download, spec.licence))
     return table
+
+
+def markdown() -> str:
+    """The table of docs/datasets.md: `python -m mmbench.data_commands` prints it."""
+    head, *body = rows()
+    table = [head, ("---",) * len(head), *((f"`{name}`", *cells) for name, *cells in body)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in table)
 
 
 def origin(spec: DatasetSpec) -> str:
@@ -149,3 +156,7 @@ def _place(values: object) -> str:
     if file is None:
         return "too large to be kept decoded: decoded when they are used"
     return f"{Path(file).stat().st_size / 1e6:,.0f} MB decoded, {file}"
+
+
+if __name__ == "__main__":
+    print(markdown())
