@@ -85,11 +85,16 @@ def test_a_run_on_a_folder_skips_and_counts(mmbench, clevr):
     done = mmbench(*arguments)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "clevr, split val: 2 of 24 samples cannot be used: image clevr/images" in done.stderr
+    assert (
+        "clevr, split val, in clevr: 2 of 24 samples cannot be used: image images/val"
+        in done.stderr
+    )
     done = mmbench(*arguments, "--skip-bad")
     assert done.returncode == 0, done.stderr
     assert "val split: 22 samples" in done.stdout
-    assert "skipped in val: 2 of 24 samples cannot be used" in done.stdout
+    assert (
+        "2 skipped in val: image images/val/CLEVR_val_000000.png cannot be decoded" in done.stdout
+    )
 
 
 @pytest.mark.parametrize(

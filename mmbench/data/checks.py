@@ -59,21 +59,25 @@ def leaves(folder: Path, path: Path) -> bool:
 
 
 def complain(where: str, reasons: Sequence[str], of: int) -> NoReturn:
-    """Raise an MMBenchError that names the first few reasons.
+    """Raise an MMBenchError that says how many samples cannot be used, and the first reasons.
 
     Args:
-        where: dataset and split.
+        where: dataset, split and folder.
         reasons: why samples cannot be used, one each.
         of: how many samples there are.
     """
     raise MMBenchError(
-        f"{where}: {few(reasons, of)}. --skip-bad leaves such samples out and counts them."
+        f"{where}: {len(reasons):,} of {of:,} samples cannot be used: {few(reasons)}. "
+        "--skip-bad leaves such samples out and counts them."
     )
 
 
-def few(reasons: Sequence[str], of: int) -> str:
-    """How many samples cannot be used, and the first few reasons, each once."""
+def few(reasons: Sequence[str]) -> str:
+    """The first few reasons, each once, and how many more there are.
+
+    >>> few(["a", "b", "b", "c", "d", "e"])
+    'a; b; c; and 2 more'
+    """
     different = list(dict.fromkeys(reasons))
     more = len(different) - _SHOWN
-    told = "; ".join(different[:_SHOWN]) + (f"; and {more:,} more" if more > 0 else "")
-    return f"{len(reasons):,} of {of:,} samples cannot be used: {told}"
+    return "; ".join(different[:_SHOWN]) + (f"; and {more:,} more" if more > 0 else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,13 +75,15 @@ def load_split(spec: DatasetSpec, split: str, kind: Kind) -> LoadedSplit:
         rows = [r for r in rows if _belongs_to(spec.name, r["group"], held_out, origin) == split]
     if not rows:
         raise MMBenchError(f"the split '{split}' of {spec.name} is empty")
-    where, count = f"{spec.name}, split {split}", len(rows)
+    where = f"{spec.name}, split {split}" + (f", in {folder}" if folder else "")
+    count = len(rows)
     skipped: list[str] = []
 
     def good(rows: list[Row], bad: Mapping[int, str]) -> list[Row]:
+        reasons = [why.replace(f"{folder}{os.sep}", "") for why in bad.values()]
         if bad and not spec.skip_bad:
-            complain(where, list(bad.values()), count)
-        skipped.extend(bad.values())
+            complain(where, reasons, count)
+        skipped.extend(reasons)
         return [row for place, row in enumerate(rows) if place not in bad]
 
     rows = good(rows, row_problems(rows, kind))
@@ -104,7 +107,7 @@ def load_split(spec: DatasetSpec, split: str, kind: Kind) -> LoadedSplit:
         place_of = {key: i for i, key in enumerate(key for key in keys if key not in broken)}
         rows = [row | {f"{modality}_row": place_of[row[modality]]} for row in rows]
     if not rows:
-        raise MMBenchError(f"{where}: {few(skipped, count)}")
+        raise MMBenchError(f"{where}: all {count:,} samples are skipped: {few(skipped)}")
 
     from datasets import Dataset  # 0.6 s to import: after all cheap checks
 

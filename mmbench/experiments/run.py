@@ -292,9 +292,9 @@ def _read_splits(plan: Plan) -> list[SampleSet]:
 
 
 def _skipped_notes(plan: Plan) -> list[str]:
-    """Of each split that lacks samples, how many, and the first few reasons."""
+    """Of each split that lacks samples, how many, and why the first few."""
     return [
-        f"skipped in {samples.split}: {few(samples.skipped, len(samples) + len(samples.skipped))}"
+        f"{len(samples.skipped):,} skipped in {samples.split}: {few(samples.skipped)}"
         for samples in _read_splits(plan)
         if samples.skipped
     ]
