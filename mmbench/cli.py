@@ -36,6 +36,13 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 BatchSize = Annotated[
     int | None, typer.Option(help="Groups (an image and its questions) a batch in inference.")
 ]
+DataDir = Annotated[
+    Path | None, typer.Option(help="The folder of the dataset's files: `mmbench show DATASET`.")
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option("--skip-bad", help="Leave out samples that cannot be read, and count them."),
+]
 Out = Annotated[Path, typer.Option(help="Where records are kept.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; print only the result.")]
 
@@ -57,6 +64,8 @@ def run(
     checkpoint: Annotated[
         Path | None, typer.Option(help="Use the weights in this safetensors file.")
     ] = None,
+    data_dir: DataDir = None,
+    skip_bad: SkipBad = False,
     out: Out = Path("results"),
     force: Annotated[bool, typer.Option("--force", help="Run although there is a record.")] = False,
     resume: Annotated[
@@ -83,6 +92,8 @@ def run(
         device=device,
         batch_size=batch_size,
         checkpoint=checkpoint,
+        data_dir=data_dir,
+        skip_bad=skip_bad,
         out=out,
         force=force,
         resume=resume,
@@ -113,6 +124,8 @@ def compare(
     limit: Limit = None,
     device: Device = "auto",
     batch_size: BatchSize = None,
+    data_dir: DataDir = None,
+    skip_bad: SkipBad = False,
     out: Out = Path("results"),
     quiet: Quiet = False,
 ) -> None:
@@ -141,6 +154,8 @@ def compare(
         limit=limit,
         device=device,
         batch_size=batch_size,
+        data_dir=data_dir,
+        skip_bad=skip_bad,
         out=out,
         watch=SILENT if quiet else TerminalWatch(),
         told=(lambda *_: None) if quiet else tell,
@@ -230,6 +245,43 @@ def show(
     from mmbench.show import show_text
 
     print(show_text(name, task, dataset))
+
+
+data = typer.Typer(help="List, prepare and check datasets.", no_args_is_help=True)
+app.add_typer(data, name="data")
+DatasetName = Annotated[str, typer.Argument(help="A dataset, or its YAML file.")]
+
+
+@data.command("list")
+def list_data() -> None:
+    """List the datasets: tasks, samples, where from, size, licence."""
+    from mmbench.data_commands import list_text
+
+    print(list_text())
+
+
+@data.command("prepare")
+def prepare_data(
+    name: DatasetName,
+    data_dir: DataDir = None,
+    split: Annotated[str | None, typer.Option(help="Only this one.")] = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Read and decode a dataset into the cache, so that later runs start at once."""
+    from mmbench.data_commands import prepare
+    from mmbench.progress import TerminalWatch
+
+    for line in prepare(name, data_dir, split, skip_bad, TerminalWatch().read):
+        print(line, flush=True)
+
+
+@data.command("check")
+def check_data(name: DatasetName, data_dir: DataDir = None) -> None:
+    """Verify a dataset: every file is there and can be read, every split is as large as it is."""
+    from mmbench.data_commands import check
+    from mmbench.progress import TerminalWatch
+
+    check(name, data_dir, told=TerminalWatch().read)
 
 
 def main() -> None:

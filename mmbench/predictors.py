@@ -11,14 +11,18 @@ from mmbench.errors import MMBenchError
 
 
 class Majority:
-    """Always gives the most frequent target of the training samples."""
+    """Always gives the most frequent target of the training samples.
+
+    Of a target that is a list, such as the answers of ten annotators, each counts.
+    """
 
     def __init__(self) -> None:
         self.answer: Any = None
 
     def fit(self, samples: Sequence[Sample]) -> None:
         """Count the targets; among equally frequent ones the first in sorted order is taken."""
-        counts = Counter(sample.target for sample in samples)
+        targets = [s.target if isinstance(s.target, list) else [s.target] for s in samples]
+        counts = Counter(answer for answers in targets for answer in answers)
         if not counts:
             raise MMBenchError("majority needs at least one training sample")
         self.answer = min(counts, key=lambda target: (-counts[target], str(target)))

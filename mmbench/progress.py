@@ -20,6 +20,7 @@ class TerminalWatch(Watch):
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._title = ""
+        self._reading = ""
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._epochs = 0
@@ -28,6 +29,17 @@ class TerminalWatch(Watch):
         self._step = 0
         self._samples = 0
         self._looked = 0.0
+
+    def read(self, what: str, done: int, of: int) -> None:
+        """See `Watch`."""
+        if what != self._reading:
+            self._open(what, of, 0)
+            self._reading = what
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, says=f"{done:,} of {of:,}")
+        if done == of:
+            self._reading = ""
+            self.done()
 
     def began(self, model: str, seed: int) -> None:
         """See `Watch`."""

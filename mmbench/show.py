@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmbench import registry
 from mmbench.errors import MMBenchError, did_you_mean
+
+if TYPE_CHECKING:
+    from mmbench.data.dataset import DatasetSpec
 
 LISTED = {
     "tasks": "tasks",
@@ -64,11 +67,13 @@ def _lines(title: str, about: str, rows: dict[str, Any]) -> str:
     rows = {key: value for key, value in rows.items() if value not in (None, "", {}, [])}
     width = max(map(len, rows), default=0)
     head = f"{title}: {about}" if about else title
-    return "\n".join([head, *(f"  {key:<{width}}  {value}" for key, value in rows.items())])
+    indent = "\n" + " " * (width + 4)
+    lines = [f"  {key:<{width}}  " + str(v).replace("\n", indent) for key, v in rows.items()]
+    return "\n".join([head, *lines])
 
 
 def _task(name: str) -> str:
-    from mmbench.data.dataset import DatasetSpec, tasks_of
+    from mmbench.data.dataset import tasks_of
 
     task = registry.load("tasks", name)
     datasets = [dataset for dataset in registry.names("datasets") if name in tasks_of(dataset)]
@@ -89,17 +94,9 @@ def _task(name: str) -> str:
 
 def _dataset(name: str) -> str:
     from mmbench.data.dataset import load_spec, tasks_of
+    from mmbench.data_commands import origin
 
-    task_name = tasks_of(name)[0]
-    spec = load_spec(name, task_name)
-    task = registry.load("tasks", task_name)()
-    splits = []
-    for split in spec.splits:
-        samples = task.load(spec, split)
-        groups = len({sample.group for sample in samples})
-        about = f"{split}: {len(samples):,} {task.unit}, {groups:,} groups"
-        splits.append(f"{about}, fingerprint {samples.fingerprint}")
-    indent = "\n  " + " " * 12
+    spec = load_spec(name, tasks_of(name)[0])
     return _lines(
         f"dataset {name}",
         spec.summary,
@@ -107,13 +104,33 @@ def _dataset(name: str) -> str:
             "task": ", ".join(tasks_of(name)),
             "licence": spec.licence,
             "homepage": spec.homepage,
-            "source": f"package {spec.source.install}" if spec.source else "",
-            "splits": indent.join(splits),
+            "from": origin(spec) + (f" ({spec.hub.path})" if spec.hub else ""),
+            "download": spec.download,
+            "folder": spec.folder.strip(),
+            "splits": "\n".join(_splits(spec)),
             "evaluates": spec.evaluate_on,
             "categories": ", ".join(spec.categories),
-            "citation": spec.citation.strip().replace("\n", indent),
+            "citation": spec.citation.strip(),
         },
     )
+
+
+def _splits(spec: DatasetSpec) -> list[str]:
+    """A line a split: what is in it, where it is here; otherwise what should be."""
+    if spec.folder:
+        held = {
+            name: f"{s.hold_out:.1%} of {s.of}" for name, s in spec.splits.items() if s.hold_out
+        }
+        counts = {name: f"{s.samples:,} samples" for name, s in spec.splits.items() if s.samples}
+        return [f"{name}: {(counts | held).get(name, 'any number')}" for name in spec.splits]
+    task = registry.load("tasks", spec.task)()
+    lines = []
+    for split in spec.splits:
+        samples = task.load(spec, split)
+        groups = len({sample.group for sample in samples})
+        about = f"{split}: {len(samples):,} {task.unit}, {groups:,} groups"
+        lines.append(f"{about}, fingerprint {samples.fingerprint}")
+    return lines
 
 
 def _recipe(name: str, task_name: str | None, dataset: str | None) -> str:

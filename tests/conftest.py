@@ -99,4 +99,5 @@ def command_line(*arguments: str) -> list[str]:
 def environment(*folders: Path) -> dict[str, str]:
     """The environment of a command that finds modules in these folders too."""
     paths = [str(folder) for folder in folders]
+    paths += filter(None, [os.environ.get("PYTHONPATH")])
     return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200"}

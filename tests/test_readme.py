@@ -96,12 +96,16 @@ def test_a_task_of_ones_own(plugins, tmp_path):
 
 
 def test_every_command_is_one_that_exists():
-    lines = re.findall(r"^mmbench (\w+)(.*?)(?: +#.*)?$", README, re.MULTILINE)
+    lines = re.findall(r"^mmbench (data \w+|\w+)(.*?)(?: +#.*)?$", README, re.MULTILINE)
     assert len(lines) >= 7
     for command, arguments in lines:
         options = re.findall(r"--[\w-]+", arguments)
         text = subprocess.run(
-            command_line(command, "--help"), env=environment(), capture_output=True, text=True
+            command_line(*command.split(), "--help"),
+            env=environment(),
+            capture_output=True,
+            text=True,
         ).stdout
+        assert text
         for option in options:
             assert option in text, f"mmbench {command} has no {option}"

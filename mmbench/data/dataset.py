@@ -24,18 +24,92 @@ class PackageSource(Settings):
     install: str
 
 
+class HubMedia(Settings):
+    """A table of media apart from the rows, as some repositories have it.
+
+    Attributes:
+        name, split: its configuration and split.
+        key: its column that the rows' media column names.
+        column: its column of media.
+    """
+
+    name: str
+    split: str
+    key: str
+    column: str
+
+
+class HubSplit(Settings):
+    """A split as the hub has it.
+
+    Attributes:
+        split: its name there; may be a slice, "train[:1000]".
+        where: by column, the value that a row must have to be of it.
+        media: where the media are, if not beside the rows.
+        path, name, revision, columns: where they differ from the dataset's.
+    """
+
+    split: str
+    media: HubMedia | None = None
+    where: dict[str, str] = {}
+    path: str | None = None
+    name: str | None = None
+    revision: str | None = None
+    columns: dict[str, str | list[str]] | None = None
+
+
+class HubSource(Settings):
+    """A dataset on the Hugging Face hub, or a folder in a layout of the hub's, as a plain table.
+
+    It is read with `datasets.load_dataset`; code that lies beside the data is never run.
+
+    Attributes:
+        path, name, revision: of the repository, its configuration and its commit.
+        columns: by our column ("text", "target", "image", "captions", ...), theirs; a dot goes
+            into a column that holds records; a list of columns makes a list.
+        lower: our columns whose texts are made lower-case.
+        splits: by our split, theirs.
+        streaming: fetch only the first `take` rows of a split, and keep those.
+        take: how many rows of a split that is streamed.
+    """
+
+    path: str
+    name: str | None = None
+    revision: str | None = None
+    columns: dict[str, str | list[str]]
+    lower: list[str] = []
+    splits: dict[str, HubSplit | str]
+    streaming: bool = False
+    take: int = Field(100_000, ge=1)
+
+    def split(self, name: str) -> HubSplit:
+        """A split, with what it does not set taken from the dataset."""
+        found = self.splits[name]
+        if isinstance(found, str):
+            found = HubSplit(split=found)
+        own = {key: value for key, value in dict(found).items() if value is not None}
+        inherited = {key: getattr(self, key) for key in ("path", "name", "revision", "columns")}
+        if "path" in own:
+            inherited |= {"name": None, "revision": None}
+        return HubSplit(**(inherited | own))
+
+
 class Split(BaseModel):
     """A split as its reader finds it, or one held out of another.
 
     Attributes:
-        of, hold_out: the split that this one is held out of, and the share of its groups. Any
-            other key is an option of the dataset's reader.
+        of, hold_out: the split that this one is held out of, and the share of its groups.
+        samples: how many there officially are; `mmbench data check` counts.
+        reader: where it is in another layout than the dataset's.
+        Any other key is an option of the reader.
     """
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
     of: str | None = None
     hold_out: float | None = Field(None, gt=0, lt=1)
+    samples: int | None = Field(None, ge=1)
+    reader: str | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> Split:
@@ -74,14 +148,20 @@ class DatasetSpec(Settings):
         name: the YAML file's name.
         task: the task.
         summary, homepage, licence, citation: what it is and whose.
-        source: the package that brings its files; without, they are in `data_dir`, or are made.
+        source: the package that brings its files.
+        hub: where the hub has it, for those who name no folder.
         data_dir: the folder of its files, where the user names one.
-        layout: how the files are laid out.
+        layout: how the files in that folder, or in the package, are laid out.
+        folder: what the folder must hold, for a person who is to fill it.
+        download: how large what must be fetched is: "13 GB".
         splits: by name. A split that another is held out of loses those groups.
         evaluate_on: the split that `mmbench run` scores unless told otherwise.
         modalities: of its media: image, video or audio.
         categories: by category, the targets that belong to it.
-        image_size: pixels a side that images are kept at.
+        image_size: pixels a side that images, and the frames of videos, are kept at.
+        frames: of a video.
+        sample_rate, seconds: of a sound.
+        options: what else the task reads.
         metrics: names of metrics, the primary one first; the task's own if none are named.
         train: how long and how fast models are trained on it, where a recipe does not say.
         skip_bad: whether samples whose media cannot be read are left out, and counted.
@@ -94,13 +174,20 @@ class DatasetSpec(Settings):
     licence: str
     citation: str
     source: PackageSource | None = None
+    hub: HubSource | None = None
+    folder: str = ""
+    download: str = ""
     data_dir: Path | None = Field(None, strict=False)
-    layout: Layout
+    layout: Layout | None = None
     splits: dict[str, Split]
     evaluate_on: str = "test"
     modalities: list[str] = ["image"]
     categories: dict[str, list[str]] = {}
     image_size: int = Field(224, ge=1)
+    frames: int = Field(16, ge=1)
+    sample_rate: int = Field(16_000, ge=1)
+    seconds: float = Field(10.0, gt=0, strict=False)
+    options: dict[str, Any] = {}
     metrics: list[str] = []
     train: dict[str, Any] = {}
     skip_bad: bool = False
@@ -110,7 +197,15 @@ class DatasetSpec(Settings):
         for split in (self.evaluate_on, *(s.of for s in self.splits.values() if s.of)):
             if split not in self.splits:
                 raise ValueError(f"the split '{split}' is named but not in `splits`")
+        if self.layout is None and self.hub is None:
+            raise ValueError("says neither `layout` nor `hub`: how are its files to be read?")
+        unknown = [split for split in (self.hub.splits if self.hub else ()) if not self._has(split)]
+        if unknown:
+            raise ValueError(f"hub.splits names '{unknown[0]}', which is not in `splits`")
         return self
+
+    def _has(self, split: str) -> bool:
+        return split in self.splits and self.splits[split].of is None
 
 
 def tasks_of(name: str) -> list[str]:

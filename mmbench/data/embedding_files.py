@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.data.prediction_files import read_json
+from mmbench.data.text_files import read_json
 from mmbench.errors import MMBenchError
 
 Array = npt.NDArray[Any]

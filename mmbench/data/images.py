@@ -1,74 +1,73 @@
-"""Image sets, decoded once into a memory-mapped uint8 array that later runs share."""
+"""Decodes images: RGB, of one size."""
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-import tempfile
-from collections.abc import Sequence
-from pathlib import Path
+import io
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from mmbench.data.media import MediaSet, cache_folder
-from mmbench.errors import MMBenchError
+from mmbench.data.decoding import Decoder, Unreadable
+from mmbench.data.media import Array
+from mmbench.data.stored import Stored
 
-Pixels = npt.NDArray[np.uint8]
+SMALLEST = 2  # pixels a side
+LARGEST = 80_000_000  # pixels: below the number that Pillow warns at
 
 
-def open_images(paths: Sequence[Path], size: int) -> MediaSet:
-    """The images at `paths`, resized to `size` pixels a side where they are not, decoded once.
+@dataclass(frozen=True)
+class ImageDecoder(Decoder):
+    """Images as (size, size, 3) uint8, RGB; resized bicubically where they are of another size.
 
-    The cache is keyed by the files' content and the size, so a changed file is decoded anew.
-
-    Raises: MMBenchError naming a file that is missing or cannot be decoded.
+    Attributes:
+        pixels: a side.
     """
-    content = hashlib.sha256(f"rgb uint8 {size} bicubic".encode())
-    for path in paths:
-        try:
-            content.update(hashlib.sha256(path.read_bytes()).digest())
-        except OSError as error:
-            raise MMBenchError(f"image {path} cannot be read: {error.strerror}") from None
-    digest = content.hexdigest()
-    cached = cache_folder() / "images" / f"{digest[:24]}.npy"
-    if not cached.exists():
-        _decode(paths, size, cached)
-    return MediaSet(np.load(cached, mmap_mode="r"), digest)
+
+    pixels: int
+
+    modality: ClassVar[str] = "image"
+    dtype: ClassVar[type[np.generic]] = np.uint8
+
+    @property
+    def format(self) -> str:
+        """See `Decoder`."""
+        return f"rgb uint8 {self.pixels} bicubic"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """See `Decoder`."""
+        return (self.pixels, self.pixels, 3)
+
+    def decode(self, medium: Stored) -> Array:
+        """See `Decoder`."""
+        return decode_image(medium.content(), self.pixels)
 
 
-def _decode(paths: Sequence[Path], size: int, cached: Path) -> None:
-    """Decode into a temporary file and rename it, so that the cache never holds half an array."""
-    folder = None
+def decode_image(content: bytes, pixels: int) -> Array:
+    """An encoded image as (pixels, pixels, 3) uint8, RGB.
+
+    A JPEG that is much larger is scaled down while it is decoded, to no less than twice the size.
+
+    Raises: Unreadable if it is no image, truncated, or absurdly large or small.
+    """
     try:
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=cached.parent))
-        shape = (len(paths), size, size, 3)
-        pixels = np.lib.format.open_memmap(
-            folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape
-        )
-        for row, path in enumerate(paths):
-            pixels[row] = _read_rgb(path, size)
-        pixels.flush()
-        del pixels
-        (folder / "pixels.npy").rename(cached)
-    except OSError as error:
-        raise MMBenchError(
-            f"cannot write the image cache {cached.parent}: {error.strerror or error}. "
-            "Make room there or set MMBENCH_CACHE to another folder."
-        ) from None
-    finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _read_rgb(path: Path, size: int) -> Pixels:
-    try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(content)) as image:
+            _check_size(*image.size)
+            image.draft("RGB", (2 * pixels, 2 * pixels))
             rgb = image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise MMBenchError(f"image {path} cannot be decoded: {error}") from None
-    if rgb.size != (size, size):
-        rgb = rgb.resize((size, size), Image.Resampling.BICUBIC)
+    except Image.DecompressionBombError:
+        raise Unreadable(f"it has more than {LARGEST:,} pixels") from None
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise Unreadable(str(error)) from None
+    if rgb.size != (pixels, pixels):
+        rgb = rgb.resize((pixels, pixels), Image.Resampling.BICUBIC)
     return np.asarray(rgb)
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > LARGEST:
+        raise Unreadable(f"it is {width:,} x {height:,}, more than {LARGEST:,} pixels")
+    if min(width, height) < SMALLEST:
+        raise Unreadable(f"it is {width} x {height} pixels, too small to show anything")

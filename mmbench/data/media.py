@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy.typing as npt
 from PIL import Image
@@ -19,17 +19,27 @@ def cache_folder() -> Path:
     return Path(os.environ.get("MMBENCH_CACHE", default))
 
 
+class OnTheFly(Protocol):
+    """Media that are too large to be kept decoded: an array that is only read row by row."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def __getitem__(self, row: int) -> Array:
+        """One of them, decoded now."""
+
+
 @dataclass(frozen=True)
 class MediaSet:
     """Media of one modality and one size, by row.
 
     Attributes:
-        values: memory-mapped. Images are (M, H, W, 3) uint8, RGB; videos (M, T, H, W, 3) uint8;
-            sounds (M, S) int16, one channel.
+        values: memory-mapped, or decoded whenever a row is read (`OnTheFly`). Images are
+            (M, H, W, 3) uint8, RGB; videos (M, T, H, W, 3) uint8; sounds (M, S) int16, one channel.
         digest: a hash of their content.
     """
 
-    values: Array
+    values: Array | OnTheFly
     digest: str
 
     def __len__(self) -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.data.sample import Sample, SampleSet
+from mmbench.data.text_files import read_json, read_text
 from mmbench.errors import MMBenchError
 
 _TABLES = (".jsonl", ".parquet")
@@ -171,33 +172,12 @@ def _question_texts(path: Path) -> Mapping[str, str]:
         ) from None
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file's value.
-
-    Raises: MMBenchError if it cannot be read, is not UTF-8 or not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MMBenchError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise MMBenchError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
-    except ValueError as error:
-        raise MMBenchError(f"{path} is not JSON: {error}") from None
-
-
 def _table(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
     """The rows of a JSONL or Parquet file, which must have these columns."""
     if path.suffix == ".jsonl":
+        lines = read_text(path).splitlines()
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
             rows = [json.loads(line) for line in lines if line.strip()]
-        except OSError as error:
-            raise MMBenchError(f"cannot read {path}: {error.strerror}") from None
-        except UnicodeDecodeError as error:
-            raise MMBenchError(
-                f"{path} is not UTF-8: {error.reason} at byte {error.start}"
-            ) from None
         except ValueError as error:
             raise MMBenchError(f"{path} is not JSON, one value a line: {error}") from None
     else:

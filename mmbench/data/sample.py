@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
 
@@ -13,7 +13,7 @@ class Sample:
 
     Attributes:
         id: unique in its split.
-        inputs: by modality ("image": an `ImageRef`; "text": a string).
+        inputs: by modality ("image": a `MediaRef`; "text": a string).
         target: the right answer; what it is depends on the task.
         group: what it shares with other samples, for example its image. Batches are drawn by
             group, validation is held out by group, and intervals redraw groups.
@@ -37,6 +37,7 @@ class SampleSet(Sequence[Sample]):
         fingerprint: a hash of the content of the whole split, whatever the limit.
         limit: how many samples (or groups of them) were asked for; None for all.
         skipped: why samples were left out, one line each.
+        options: what the dataset's YAML sets for its task.
     """
 
     samples: Sequence[Sample]
@@ -45,6 +46,7 @@ class SampleSet(Sequence[Sample]):
     fingerprint: str
     limit: int | None = None
     skipped: Sequence[str] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -5,21 +5,29 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench import registry
+from mmbench.data.checks import complain, few, leaves, row_problems
 from mmbench.data.dataset import DatasetSpec, PackageSource
-from mmbench.data.images import open_images
+from mmbench.data.decoding import Decoder, open_media
+from mmbench.data.images import ImageDecoder
 from mmbench.data.media import MediaRef, MediaSet
-from mmbench.data.table import Kind, Reader
+from mmbench.data.sounds import SoundDecoder
+from mmbench.data.stored import File, Stored, stored_video
+from mmbench.data.table import Kind, Reader, Table
+from mmbench.data.videos import VideoDecoder
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.yaml_file import validate
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,8 @@ class LoadedSplit:
 def load_split(spec: DatasetSpec, split: str, kind: Kind) -> LoadedSplit:
     """Read a split of a dataset as a table of a kind.
 
-    Raises: MMBenchError if there is no such split, a file is missing or not as the YAML says.
+    Raises: MMBenchError if there is no such split, a file is missing or not as the YAML says; and
+        for samples that cannot be used, unless `spec.skip_bad` leaves them out.
     """
     if split not in spec.splits:
         raise MMBenchError(
@@ -59,36 +68,94 @@ def load_split(spec: DatasetSpec, split: str, kind: Kind) -> LoadedSplit:
             f"It has {', '.join(spec.splits)}."
         )
     origin = spec.splits[split].of or split
-    reader = _reader(spec, origin, kind)
-    table = reader.read(_folder(spec, reader), origin, kind)
+    table, folder = _table(spec, origin, kind)
     held_out = {name: s.hold_out for name, s in spec.splits.items() if s.of == origin}
     rows = [_with_group(row, place, spec.modalities) for place, row in enumerate(table.rows)]
     if held_out:
         rows = [r for r in rows if _belongs_to(spec.name, r["group"], held_out, origin) == split]
     if not rows:
         raise MMBenchError(f"the split '{split}' of {spec.name} is empty")
-    media = {}
-    for modality, found in table.media.items():
-        media[modality], rows = _open(found, rows, modality, spec)
+    where = f"{spec.name}, split {split}" + (f", in {folder}" if folder else "")
+    count = len(rows)
+    skipped: list[str] = []
+
+    def good(rows: list[Row], bad: Mapping[int, str]) -> list[Row]:
+        reasons = [why.replace(f"{folder}{os.sep}", "") for why in bad.values()]
+        if bad and not spec.skip_bad:
+            complain(where, reasons, count)
+        skipped.extend(reasons)
+        return [row for place, row in enumerate(rows) if place not in bad]
+
+    rows = good(rows, row_problems(rows, kind))
+    stored = {
+        modality: {key: _stored(file, modality) for key, file in found.items()}
+        for modality, found in table.media.items()
+        if not isinstance(found, MediaSet)
+    }
+    for modality, files in stored.items():  # what is absent is told before anything is decoded
+        rows = good(rows, _absent(rows, modality, files, folder))
+    media = {m: found for m, found in table.media.items() if isinstance(found, MediaSet)}
+    for modality in media:
+        rows = [row | {f"{modality}_row": row[modality]} for row in rows]
+    for modality, files in stored.items():
+        keys = list(dict.fromkeys(row[modality] for row in rows))
+        opened = open_media([files[key] for key in keys], _decoder(spec, modality))
+        media[modality] = opened.media
+        broken = {keys[place]: why for place, why in opened.bad.items()}
+        bad = {place: broken.get(row[modality], "") for place, row in enumerate(rows)}
+        rows = good(rows, {place: why for place, why in bad.items() if why})
+        place_of = {key: i for i, key in enumerate(key for key in keys if key not in broken)}
+        rows = [row | {f"{modality}_row": place_of[row[modality]]} for row in rows]
+    if not rows:
+        raise MMBenchError(f"{where}: all {count:,} samples are skipped: {few(skipped)}")
 
     from datasets import Dataset  # 0.6 s to import: after all cheap checks
 
-    return LoadedSplit(Dataset.from_list(rows), media, _fingerprint(rows, media))
+    return LoadedSplit(Dataset.from_list(rows), media, _fingerprint(rows, media), skipped)
 
 
-def _reader(spec: DatasetSpec, split: str, kind: Kind) -> Reader:
-    cls = registry.load("readers", spec.layout.reader)
-    options = spec.layout.options | spec.splits[split].options
-    reader = validate(cls, options, f"{spec.name}: layout {spec.layout.reader}, split {split}")
+def _table(spec: DatasetSpec, split: str, kind: Kind) -> tuple[Table, Path | None]:
+    """A split as its reader or the hub has it, and the folder that it is in, if it is in one."""
+    if spec.layout is None or (spec.hub and spec.data_dir is None and spec.source is None):
+        from mmbench.data.hub import read_hub
+
+        return read_hub(spec, split, kind), None
+    reader = reader_of(spec, split)
     if kind not in reader.kinds:
         raise MMBenchError(
             f"the layout {spec.layout.reader} of {spec.name} holds {', '.join(reader.kinds)}, "
             f"which the task {spec.task} cannot use: it needs {kind}"
         )
-    return reader
+    folder = data_folder(spec, reader)
+    return reader.read(folder, split, kind), folder if reader.needs_folder else None
 
 
-def _folder(spec: DatasetSpec, reader: Reader) -> Path:
+def reader_of(spec: DatasetSpec, split: str) -> Reader:
+    """The reader of a split, with its options."""
+    assert spec.layout is not None
+    own = spec.splits[split]
+    name = own.reader or spec.layout.reader
+    options = ({} if own.reader else spec.layout.options) | own.options
+    cls = registry.load("readers", name)
+    return validate(cls, options, f"{spec.name}: layout {name}, split {split}")
+
+
+def first_kind(spec: DatasetSpec, split: str) -> Kind:
+    """The kind of table that a split holds, or the first that it can be read as."""
+    if spec.hub is not None:
+        return "captions" if "captions" in spec.hub.columns else "questions"
+    reader = reader_of(spec, spec.splits[split].of or split) if split in spec.splits else None
+    columns = getattr(reader, "columns", {})
+    if "captions" in columns:
+        return "captions"
+    return "questions" if reader is None else reader.kinds[0]
+
+
+def data_folder(spec: DatasetSpec, reader: Reader) -> Path:
+    """Where the files are.
+
+    Raises: MMBenchError saying what the user must fetch or name.
+    """
     if not reader.needs_folder:
         return Path()
     if spec.data_dir is not None:
@@ -98,7 +165,7 @@ def _folder(spec: DatasetSpec, reader: Reader) -> Path:
     if spec.source is None:
         raise MMBenchError(
             f"{spec.name} does not come with mmbench: name its folder with --data-dir. "
-            f"It is described at {spec.homepage}"
+            f"`mmbench show {spec.name}` says what it must hold; it is described at {spec.homepage}"
         )
     return _package_folder(spec.source)
 
@@ -112,27 +179,43 @@ def _package_folder(source: PackageSource) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _with_group(row: dict[str, Any], place: int, modalities: Sequence[str]) -> dict[str, Any]:
+def _with_group(row: Row, place: int, modalities: Sequence[str]) -> Row:
     """The row with its place, and the group that it falls into where the reader did not say."""
     key = next((row[modality] for modality in modalities if modality in row), place)
     return {"row": place, "group": str(key)} | row
 
 
-def _open(
-    found: MediaSet | Mapping[Any, Path],
-    rows: list[dict[str, Any]],
-    modality: str,
-    spec: DatasetSpec,
-) -> tuple[MediaSet, list[dict[str, Any]]]:
-    """The media of a modality, and the rows with their places in it."""
-    if isinstance(found, MediaSet):
-        return found, [row | {f"{modality}_row": row[modality]} for row in rows]
-    if modality != "image":
-        raise MMBenchError(f"{spec.name}: files of {modality} cannot be read yet")
-    keys = list(dict.fromkeys(row[modality] for row in rows))
-    place = {key: i for i, key in enumerate(keys)}
-    media = open_images([found[key] for key in keys], spec.image_size)
-    return media, [row | {f"{modality}_row": place[row[modality]]} for row in rows]
+def _stored(file: Path | Stored, modality: str) -> Stored:
+    if isinstance(file, Stored):
+        return file
+    return stored_video(file) if modality == "video" else File(file)
+
+
+def _absent(
+    rows: Sequence[Row], modality: str, files: Mapping[Any, Stored], folder: Path | None
+) -> dict[int, str]:
+    """By place, why the file of a row is not one that may be read."""
+    problems: dict[Any, str] = {}
+    for key in dict.fromkeys(row[modality] for row in rows):
+        file = files[key]
+        path = getattr(file, "path", None)
+        if folder is not None and path is not None and leaves(folder, path):
+            problems[key] = f"{modality} {file} is outside of the data folder"
+            continue
+        try:
+            file.stamp()
+        except OSError as error:
+            problems[key] = f"{modality} {file} cannot be read: {error.strerror}"
+    found = {place: problems.get(row[modality], "") for place, row in enumerate(rows)}
+    return {place: why for place, why in found.items() if why}
+
+
+def _decoder(spec: DatasetSpec, modality: str) -> Decoder:
+    if modality == "image":
+        return ImageDecoder(spec.image_size)
+    if modality == "video":
+        return VideoDecoder(spec.frames, spec.image_size)
+    return SoundDecoder(spec.sample_rate, spec.seconds)
 
 
 def _belongs_to(dataset: str, group: str, held_out: Mapping[str, Any], origin: str) -> str:
@@ -145,7 +228,7 @@ def _belongs_to(dataset: str, group: str, held_out: Mapping[str, Any], origin: s
     return origin
 
 
-def _fingerprint(rows: Sequence[dict[str, Any]], media: Mapping[str, MediaSet]) -> str:
+def _fingerprint(rows: Sequence[Row], media: Mapping[str, MediaSet]) -> str:
     content = hashlib.sha256("".join(found.digest for found in media.values()).encode())
     for row in rows:
         content.update(json.dumps(row, sort_keys=True, ensure_ascii=True).encode())

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from mmbench.data.media import MediaSet
+from mmbench.data.stored import Stored
 from mmbench.yaml_file import Settings
 
 Kind = Literal["questions", "captions"]
-MediaFiles = Mapping[str, Path]
+MediaFiles = Mapping[Any, Path | Stored]
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from mmbench import registry
+from mmbench.data.checks import few
 from mmbench.data.sample import SampleSet
+from mmbench.data.telling import telling
 from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.infer import ModelPredictor, flops_per_sample
 from mmbench.experiments.plan import Plan, make_plan
@@ -79,7 +82,14 @@ class RunResult:
         """A row a sample: id, group, category, its text, target, prediction, metrics."""
         import pandas as pd
 
-        return pd.read_parquet(self.path / PREDICTIONS_FILE)
+        table = pd.read_parquet(self.path / PREDICTIONS_FILE)
+        table["target"] = [_plain(target) for target in table["target"]]
+        return table
+
+
+def _plain(target: Any) -> Any:
+    """A target as it was before it went into a Parquet file, which makes lists arrays."""
+    return target.tolist() if isinstance(target, np.ndarray) else target
 
 
 def load_run(path: str | Path) -> RunResult:
@@ -134,19 +144,20 @@ def run(
     """
     _check_arguments(seed, limit, batch_size, train, checkpoint, resume)
     out = Path(out)
-    plan = make_plan(
-        task,
-        model,
-        dataset,
-        split,
-        train,
-        seed,
-        overrides,
-        limit,
-        checkpoint,
-        data_dir,
-        skip_bad,
-    )
+    with telling(watch.read):
+        plan = make_plan(
+            task,
+            model,
+            dataset,
+            split,
+            train,
+            seed,
+            overrides,
+            limit,
+            checkpoint,
+            data_dir,
+            skip_bad,
+        )
     run_hash = plan.hash()
     folder = record_folder(out, plan.task.name, plan.dataset.name, plan.model, run_hash, plan.seed)
     if folder.exists() and not force:
@@ -267,11 +278,26 @@ def _carry_out(
         ),
         peak_memory_mb=peak_memory_mb(),
         environment=environment(device, device_name(device)),
-        notes=scores.notes,
+        notes=scores.notes + _skipped_notes(plan),
+        skipped={s.split: len(s.skipped) for s in _read_splits(plan) if s.skipped},
         failed=scores.failed,
         files={},
     )
     return record, files
+
+
+def _read_splits(plan: Plan) -> list[SampleSet]:
+    splits = (plan.samples, plan.train, plan.validation)
+    return [samples for samples in splits if samples is not None]
+
+
+def _skipped_notes(plan: Plan) -> list[str]:
+    """Of each split that lacks samples, how many, and why the first few."""
+    return [
+        f"{len(samples.skipped):,} skipped in {samples.split}: {few(samples.skipped)}"
+        for samples in _read_splits(plan)
+        if samples.skipped
+    ]
 
 
 def _ready_model(

@@ -9,6 +9,9 @@ from typing import Any
 class Watch:
     """Told how a run goes; this one says nothing. `mmbench.progress` shows bars."""
 
+    def read(self, what: str, done: int, of: int) -> None:
+        """So much of the data is read or decoded."""
+
     def began(self, model: str, seed: int) -> None:
         """A run begins."""
 

@@ -121,6 +121,7 @@ class Record(_Entry):
         flops_per_sample: of the forward pass of one sample alone; None for a predictor without.
         training, inference: time and throughput; None where there was none.
         notes: what a reader of the numbers should know, such as empty captions.
+        skipped: by split, how many samples were left out since they could not be read.
         failed: by metric, why it could not be computed.
         peak_memory_mb: largest resident size of the process, in 10^6 bytes.
         environment: versions and device.
@@ -150,6 +151,7 @@ class Record(_Entry):
     peak_memory_mb: float | None
     environment: Environment
     notes: list[str] = []
+    skipped: dict[str, int] = {}
     failed: dict[str, str] = {}
     files: dict[str, str]
 

@@ -16,6 +16,7 @@ from mmbench.model import Batch
 from mmbench.recipe import Recipe
 from mmbench.zoo.part import build_part
 from mmbench.zoo.stream import Stream
+from mmbench_tasks.vqa.task import most_frequent
 
 UNKNOWN_ANSWER = -100  # a target that training did not have: no loss, and it cannot be answered
 
@@ -60,7 +61,8 @@ class VQAModel(ComposedModel):
         """
         batch = self.inputs(samples)
         if targets:
-            labels = [self._label.get(str(sample.target), UNKNOWN_ANSWER) for sample in samples]
+            right = [most_frequent(sample.target) for sample in samples]
+            labels = [self._label.get(answer, UNKNOWN_ANSWER) for answer in right]
             batch["target"] = torch.tensor(labels)
         return batch
 

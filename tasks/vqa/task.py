@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from mmbench.data.dataset import DatasetSpec
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.data.splits import load_split
 from mmbench.data.words import Vocabulary
+from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.task import Task
 
 if TYPE_CHECKING:
@@ -16,8 +18,18 @@ if TYPE_CHECKING:
     from mmbench_tasks.vqa.model import VQAModel
 
 
+OPTIONS = ("answers",)
+MOST_ANSWERS = 3129  # as is common for VQA v2, since Anderson et al. 2018 (arXiv 1707.07998)
+
+
 class VQA(Task):
-    """Visual question answering: name the answer to a question about an image."""
+    """Visual question answering: name the answer to a question about an image.
+
+    A target is the right answer, or the list of several annotators' answers. A model chooses among
+    the most frequent answers of training; or, where a sample has `choices`, among those.
+
+    A dataset's YAML may set `options: {answers: N}`: how many answers to choose from.
+    """
 
     name = "vqa"
     inputs = ("image", "text")
@@ -29,29 +41,63 @@ class VQA(Task):
 
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
         """Samples with an image and a question; group is the image, category the answer's type."""
+        unknown = [name for name in dataset.options if name not in OPTIONS]
+        if unknown:
+            raise MMBenchError(
+                f"{dataset.name}: vqa knows no option '{unknown[0]}'."
+                f"{did_you_mean(unknown[0], OPTIONS)} It knows {', '.join(OPTIONS)}."
+            )
         data = load_split(dataset, split, "questions")
         category = {a: name for name, answers in dataset.categories.items() for a in answers}
         samples = [
             Sample(
                 id=str(row.get("id", f"{split}/{row['row']}")),
-                inputs={**data.inputs(row), "text": row["text"]},
+                inputs={**data.inputs(row), "text": row["text"], **_choices(row)},
                 target=row["target"],
                 group=row["group"],
                 category=row.get("category", category.get(str(row["target"]))),
             )
             for row in data.rows.to_list()
         ]
-        return SampleSet(samples, dataset.name, split, data.fingerprint, skipped=data.skipped)
+        return SampleSet(
+            samples,
+            dataset.name,
+            split,
+            data.fingerprint,
+            skipped=data.skipped,
+            options=dataset.options,
+        )
 
     def assets(self, samples: Sequence[Sample]) -> dict[str, Any]:
-        """The words of the questions, and the answers to choose from."""
-        return {
-            "words": Vocabulary.of(str(sample.inputs["text"]) for sample in samples).words,
-            "answers": sorted({str(sample.target) for sample in samples}),
-        }
+        """The words of the questions, and the answers to choose from: None where each has own."""
+        texts = [str(sample.inputs["text"]) for sample in samples]
+        texts += [choice for sample in samples for choice in sample.inputs.get("choices", ())]
+        words = Vocabulary.of(texts).words
+        if all("choices" in sample.inputs for sample in samples):
+            return {"words": words, "answers": None}
+        options = samples.options if isinstance(samples, SampleSet) else {}
+        counts = Counter(most_frequent(sample.target) for sample in samples)
+        ordered = sorted(counts, key=lambda answer: (-counts[answer], answer))
+        return {"words": words, "answers": sorted(ordered[: options.get("answers", MOST_ANSWERS)])}
 
     def build(self, recipe: Recipe, assets: Mapping[str, Any]) -> VQAModel:
         """See `mmbench_tasks.vqa.model.VQAModel`."""
+        from mmbench_tasks.vqa.choices import ChoiceModel
         from mmbench_tasks.vqa.model import VQAModel
 
+        if assets["answers"] is None:
+            return ChoiceModel(recipe, words=assets["words"])
         return VQAModel(recipe, words=assets["words"], answers=assets["answers"])
+
+
+def most_frequent(target: str | Sequence[str]) -> str:
+    """The answer to train on: the one that most annotators gave, among equals the first.
+
+    >>> most_frequent("no"), most_frequent(["red", "blue", "blue"])
+    ('no', 'blue')
+    """
+    return target if isinstance(target, str) else Counter(target).most_common(1)[0][0]
+
+
+def _choices(row: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    return {"choices": tuple(row["choices"])} if row.get("choices") else {}

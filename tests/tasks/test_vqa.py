@@ -94,7 +94,7 @@ def with_changes(mini: str, folder: Path, **changes: object) -> str:
     [
         ({"task": "captioning"}, "is for the task captioning, not vqa"),
         (
-            {"layout": {"reader": "json_table", "columns": {"target": 7}}},
+            {"layout": {"reader": "json_table", "columns": {"text": 0, "target": 7}}},
             "row 0 has not the columns",
         ),
         ({"layout": {"reader": "jsn_table"}}, "no reader called 'jsn_table'. Did you mean json"),

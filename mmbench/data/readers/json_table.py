@@ -1,50 +1,33 @@
-"""A JSON list with a row a sample, and its images beside it."""
+"""A JSON file with a row a sample, and its media beside it."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from mmbench.data.table import Reader, Table
-from mmbench.errors import MMBenchError
+from mmbench.data.readers.columns import ColumnTable, value_at
+from mmbench.data.text_files import layout, read_json
 
 
-class JsonTable(Reader):
-    """Rows that are lists or objects.
+class JsonTable(ColumnTable):
+    """Rows that are lists or objects, in a list; or objects in an object, by their key.
 
     Attributes:
-        table: the file, below the dataset's folder.
-        columns: the position or key in a row of `text`, `target`, `image`, `captions`, ...
-        images: the pattern of an image's file; `{image}` stands for the row's image column.
+        rows: where the rows are, if not at the top: `data`, or `a.b`. The key of a row in an
+            object is its column `$key`.
     """
 
-    kinds = ("questions", "captions")
+    rows: str | None = None
 
-    table: str
-    columns: dict[str, int | str]
-    images: str | None = None
-
-    def read(self, folder: Path, split: str, kind: str) -> Table:
-        """See `Reader.read`."""
-        rows = self._rows(folder / self.table)
-        if self.images is None:
-            return Table(rows)
-        files = {row["image"]: folder / self.images.format(image=row["image"]) for row in rows}
-        return Table(rows, {"image": files})
-
-    def _rows(self, path: Path) -> list[dict[str, Any]]:
-        try:
-            table = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise MMBenchError(f"{path}: cannot be read as JSON: {error}") from None
-        rows = []
-        for number, record in enumerate(table):
-            try:
-                rows.append({name: record[key] for name, key in self.columns.items()})
-            except (LookupError, TypeError):
-                raise MMBenchError(
-                    f"{path}: row {number} has not the columns {sorted(self.columns)}: "
-                    f"{str(record)[:80]}"
-                ) from None
-        return rows
+    def records(self, path: Path) -> list[Any]:
+        """See `ColumnTable`."""
+        value = read_json(path)
+        at = f" at '{self.rows}'" if self.rows else ""
+        with layout(path, f"a table, with its rows{at}"):
+            if self.rows:
+                value = value_at(value, self.rows)
+            if isinstance(value, dict):
+                return [{"$key": key} | record for key, record in value.items()]
+            if not isinstance(value, list):
+                raise TypeError(f"it holds a {type(value).__name__}")
+        return value

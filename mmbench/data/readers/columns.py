@@ -1,0 +1,157 @@
+"""Tables whose columns are named by a dataset's YAML: what its readers have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from mmbench.data.table import Kind, MediaFiles, Reader, Table
+from mmbench.errors import MMBenchError
+
+Columns = Mapping[str, int | str | list[str]]
+
+
+class ColumnTable(Reader):
+    """A row a sample, and its media beside it.
+
+    Attributes:
+        table: the file, below the dataset's folder.
+        columns: by our column (`text`, `target`, `image`, `captions`, ...), the position or name of
+            theirs. A dot goes into a column that holds records, as `answers.answer`; a list of
+            names makes a list.
+        where: by their column, the pattern that its value must match; `!` before it for must not.
+        lower: our columns whose texts are made lower-case, without spaces at their ends.
+        images, videos, sounds: the pattern of a medium's file; `{image}`, or any other of our
+            columns in braces, stands for its value.
+    """
+
+    kinds = ("questions", "captions")
+
+    table: str
+    columns: dict[str, int | str | list[str]]
+    where: dict[str, str] = {}
+    lower: list[str] = []
+    images: str | None = None
+    videos: str | None = None
+    sounds: str | None = None
+
+    @abstractmethod
+    def records(self, path: Path) -> list[Any]:
+        """The rows of the file, as it has them."""
+
+    def read(self, folder: Path, split: str, kind: Kind) -> Table:
+        """See `Reader.read`."""
+        path = folder / self.table
+        check_columns(self.columns, kind, path)
+        rows = [
+            row_of(record, self.columns, path, number, self.lower)
+            for number, record in enumerate(self.records(path))
+            if all(_matches(record, *condition, path) for condition in self.where.items())
+        ]
+        patterns = {"image": self.images, "video": self.videos, "audio": self.sounds}
+        return Table(rows, {m: files(rows, m, folder, p) for m, p in patterns.items() if p})
+
+
+def check_columns(columns: Columns, kind: Kind, where: Any) -> None:
+    """Whether a table with these columns is of a kind.
+
+    Raises: MMBenchError if it is not.
+    """
+    needed = ("text", "target") if kind == "questions" else ("captions",)
+    absent = [name for name in needed if name not in columns]
+    if absent:
+        raise MMBenchError(
+            f"{where}: a table of {kind} needs the column {absent[0]}; "
+            f"the dataset's YAML names {', '.join(columns)}"
+        )
+
+
+def row_of(
+    record: Any, columns: Columns, where: Any, number: int, lower: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A record's values by our columns.
+
+    A target that is the place of one of the record's `choices` becomes that choice.
+
+    Args:
+        record: a row as its file has it.
+        columns: by our column, theirs.
+        where, number: what a message calls the file and the row.
+        lower: our columns whose texts are made lower-case, without spaces at their ends.
+    Raises: MMBenchError if it has not the columns.
+    """
+    try:
+        row = {name: value_at(record, key) for name, key in columns.items()}
+    except (LookupError, TypeError):
+        raise MMBenchError(
+            f"{where}: row {number} has not the columns {sorted(columns)}: {str(record)[:80]}"
+        ) from None
+    for name in ("id", "group", "category"):
+        if row.get(name) is not None:
+            row[name] = str(row[name])
+    if isinstance(row.get("captions"), str):
+        row["captions"] = [row["captions"]]
+    target, choices = row.get("target"), row.get("choices")
+    if isinstance(target, int) and isinstance(choices, list) and 0 <= target < len(choices):
+        target = choices[target]
+    if isinstance(target, list):
+        row["target"] = [str(answer) for answer in target]
+    elif target is not None:
+        row["target"] = str(target)
+    return row | {name: _lower(row[name]) for name in lower}
+
+
+def value_at(record: Any, key: int | str | Sequence[str]) -> Any:
+    """The value of a column.
+
+    >>> value_at({"answers": [{"answer": "yes"}, {"answer": "no"}]}, "answers.answer")
+    ['yes', 'no']
+    >>> value_at({"a": 1, "b": 2}, ["b", "a"])
+    [2, 1]
+    """
+    if isinstance(key, int):
+        return record[key]
+    if not isinstance(key, str):
+        return [value_at(record, name) for name in key]
+    for name in key.split("."):
+        many = isinstance(record, list)
+        record = [inner[name] for inner in record] if many else record[name]
+    return record
+
+
+def files(
+    rows: Sequence[Mapping[str, Any]], modality: str, folder: Path, pattern: str
+) -> MediaFiles:
+    """The file of each row's medium.
+
+    Raises: MMBenchError if the pattern does not fit the values.
+    """
+    found = {}
+    for row in rows:
+        try:
+            found[row[modality]] = folder / pattern.format_map(row)
+        except (LookupError, ValueError, TypeError) as error:
+            raise MMBenchError(
+                f"the pattern of {modality}s, {pattern}, does not fit "
+                f"{modality} = {row.get(modality)!r}: {error}"
+            ) from None
+    return found
+
+
+def _matches(record: Any, column: str, pattern: str, path: Path) -> bool:
+    try:
+        value = str(value_at(record, column)).strip()
+    except (LookupError, TypeError):
+        raise MMBenchError(f"{path}: a row has no {column}: {str(record)[:80]}") from None
+    if pattern.startswith("!"):
+        return not fnmatchcase(value, pattern[1:])
+    return fnmatchcase(value, pattern)
+
+
+def _lower(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_lower(inner) for inner in value]
+    return value.strip().lower() if isinstance(value, str) else value

@@ -1,0 +1,31 @@
+"""A CSV or TSV file with a row a sample, and its media beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmbench.data.readers.columns import ColumnTable
+from mmbench.data.text_files import read_csv
+
+
+class CsvTable(ColumnTable):
+    """Rows of a file whose first line names the columns, or that has no such line.
+
+    A row's column `$row` is its number, from 0, and `$shard` that over 10,000, rounded down: what
+    img2dataset names the files of a list of addresses by.
+
+    Attributes:
+        delimiter: between values.
+        header: the columns of a file that does not name them.
+    """
+
+    delimiter: str = ","
+    header: list[str] | None = None
+
+    def records(self, path: Path) -> list[Any]:
+        """See `ColumnTable`."""
+        rows = read_csv(path, self.delimiter, self.header)
+        if self.header and rows and list(rows[0].values()) == self.header:
+            rows = rows[1:]  # img2dataset needs the header, so that users add it to the file
+        return [{"$row": n, "$shard": n // 10_000} | row for n, row in enumerate(rows)]

@@ -1,0 +1,91 @@
+"""Reads files of text: JSON, CSV, lists of lines. Whatever is wrong with one is a clear line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmbench.errors import MMBenchError
+
+
+@contextmanager
+def layout(path: Path, what: str) -> Iterator[None]:
+    """Inside, a key, place or type that is not there means: this file is of another layout.
+
+    Args:
+        path: the file that is read.
+        what: it should be, with its layout: "VQA questions, {questions: [...]}".
+    Raises: MMBenchError saying so.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        missing = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise MMBenchError(f"{path} is not {what}: {missing}") from None
+
+
+def read_text(path: Path) -> str:
+    """A file's text.
+
+    Raises: MMBenchError if it cannot be read or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise MMBenchError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise MMBenchError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's value.
+
+    Raises: MMBenchError if it cannot be read, is not UTF-8 or not JSON.
+    """
+    try:
+        return json.loads(read_text(path))
+    except ValueError as error:
+        raise MMBenchError(f"{path} is not JSON: {error}") from None
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a file that are not empty, without spaces at their ends."""
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+
+
+def read_csv(
+    path: Path, delimiter: str = ",", header: Sequence[str] | None = None
+) -> list[dict[str, str]]:
+    """The rows of a CSV file by column.
+
+    Args:
+        path: the file; its first line names the columns unless `header` does.
+        delimiter: between values; where it is a tab, quotes have no meaning.
+        header: the columns of a file that does not name them.
+    Raises: MMBenchError if it cannot be read, or a row has another number of values.
+    """
+    csv.field_size_limit(sys.maxsize)  # a caption longer than 128 KiB is told of later, as one
+    text = read_text(path)
+    try:
+        if delimiter == "\t":
+            rows = [line.split("\t") for line in text.split("\n") if line]
+        else:
+            rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+    except csv.Error as error:
+        raise MMBenchError(f"{path} is not a table: {error}") from None
+    if header is None and not rows:
+        raise MMBenchError(f"{path} is empty: its first line should name its columns")
+    names = [name.strip() for name in (header if header is not None else rows.pop(0))]
+    for number, row in enumerate(rows):
+        if len(row) != len(names):
+            raise MMBenchError(
+                f"{path}: row {number} has {len(row)} values where the columns are "
+                f"{', '.join(names)}: {str(row)[:80]}"
+            )
+    return [dict(zip(names, row, strict=True)) for row in rows]

@@ -1,0 +1,162 @@
+"""What `mmbench data` prints: the datasets that there are, their preparation, and their check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmbench import registry
+from mmbench.data.dataset import DatasetSpec, load_spec, tasks_of
+from mmbench.errors import MMBenchError
+
+if TYPE_CHECKING:
+    from mmbench.data.splits import LoadedSplit
+    from mmbench.data.telling import Told
+
+_SHOWN = 5  # problems of a split
+
+
+def list_text() -> str:
+    """A line a dataset; see `rows`."""
+    table = rows()
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]) - 1)]
+    lines = ["  ".join([*map(str.ljust, row, widths), row[-1]]) for row in table]
+    return "\n".join(lines)
+
+
+def rows() -> list[tuple[str, ...]]:
+    """Of each dataset, below a header: tasks, samples, where from, how large, what licence."""
+    table: list[tuple[str, ...]] = [("dataset", "tasks", "samples", "from", "download", "licence")]
+    for name in registry.names("datasets"):
+        spec = load_spec(name, tasks_of(name)[0])
+        counts = {split: s.samples for split, s in spec.splits.items() if s.samples}
+        shown = [split for split in ("train", spec.evaluate_on) if split in counts]
+        samples = ", ".join(f"{counts[split]:,} {split}" for split in shown)
+        whence = origin(spec)
+        tasks = ", ".join(tasks_of(name))
+        table.append((name, tasks, samples, whence, spec.download, spec.licence))
+    return table
+
+
+def markdown() -> str:
+    """The table of docs/datasets.md: `python -m mmbench.data_commands` prints it."""
+    head, *body = rows()
+    table = [head, ("---",) * len(head), *((f"`{name}`", *cells) for name, *cells in body)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in table)
+
+
+def origin(spec: DatasetSpec) -> str:
+    """Where a dataset's files come from."""
+    if spec.source is not None:
+        return f"package {spec.source.install}"
+    if spec.hub is None and not spec.folder:
+        return "generated"
+    return " or ".join(
+        word for word, there in (("hub", spec.hub), ("folder", spec.folder)) if there
+    )
+
+
+def prepare(
+    name: str,
+    data_dir: Path | None = None,
+    split: str | None = None,
+    skip_bad: bool = False,
+    told: Told | None = None,
+) -> Iterator[str]:
+    """Read and decode a dataset into the cache; a line for each split as it is done.
+
+    Args:
+        name: the dataset, or the path of its YAML file.
+        data_dir: the folder of its files.
+        split: the only one to prepare.
+        skip_bad: leave out samples that cannot be read.
+        told: called with progress.
+    Raises: MMBenchError for what `mmbench run` would stop at.
+    """
+    spec = _spec(name, data_dir, skip_bad)
+    yield f"{spec.name}: {spec.summary}"
+    yield f"  licence  {spec.licence}"
+    if spec.download:
+        yield f"  size     {spec.download}"
+    for each in [split] if split else spec.splits:
+        loaded = _load(spec, each, told)
+        yield f"  {each}: {_counts(loaded)}"
+        for modality, media in loaded.media.items():
+            yield f"    {modality}: {_place(media.values)}"
+
+
+def check(
+    name: str,
+    data_dir: Path | None = None,
+    say: Callable[[str], None] = print,
+    told: Told | None = None,
+) -> None:
+    """Read all of a dataset, and say what of it is missing, broken, or not as many as it should be.
+
+    Args:
+        name: the dataset, or the path of its YAML file.
+        data_dir: the folder of its files.
+        say: called with a line for each split, and one for each problem.
+        told: called with progress.
+    Raises: MMBenchError if there are problems.
+    """
+    spec = _spec(name, data_dir, skip_bad=True)
+    problems = 0
+    counts: dict[str, int] = {}
+    for split in spec.splits:
+        try:
+            loaded = _load(spec, split, told)
+        except MMBenchError as error:
+            say(f"{split}: {error}")
+            problems += 1
+            continue
+        counts[split] = len(loaded.rows)
+        say(f"{split}: {_counts(loaded)}, fingerprint {loaded.fingerprint}")
+        different = list(dict.fromkeys(loaded.skipped))
+        for reason in different[:_SHOWN]:
+            say(f"  {reason}")
+        if len(different) > _SHOWN:
+            say(f"  and {len(different) - _SHOWN:,} more")
+        problems += bool(different)
+    for split, settings in spec.splits.items():
+        whole = [split, *(name for name, other in spec.splits.items() if other.of == split)]
+        found = sum(counts.get(part, 0) for part in whole)
+        if settings.samples is not None and split in counts and found != settings.samples:
+            say(f"{' and '.join(whole)}: {settings.samples:,} samples expected, {found:,} found")
+            problems += 1
+    if problems:
+        raise MMBenchError(f"{spec.name} is not whole: {problems} problems, said above")
+    say(f"{spec.name} is whole")
+
+
+def _spec(name: str, data_dir: Path | None, skip_bad: bool) -> DatasetSpec:
+    spec = load_spec(name, tasks_of(name)[0])
+    return spec.model_copy(update={"data_dir": data_dir or spec.data_dir, "skip_bad": skip_bad})
+
+
+def _load(spec: DatasetSpec, split: str, told: Told | None) -> LoadedSplit:
+    from mmbench.data.splits import first_kind, load_split
+    from mmbench.data.telling import telling
+
+    with telling(told) if told else nullcontext():
+        return load_split(spec, split, first_kind(spec, split))
+
+
+def _counts(loaded: LoadedSplit) -> str:
+    media = [f"{len(found):,} {modality}s" for modality, found in loaded.media.items()]
+    skipped = [f"{len(loaded.skipped):,} skipped"] if loaded.skipped else []
+    return ", ".join([f"{len(loaded.rows):,} samples", *media, *skipped])
+
+
+def _place(values: object) -> str:
+    """Where decoded media are."""
+    file = getattr(values, "filename", None)
+    if file is None:
+        return "too large to be kept decoded: decoded when they are used"
+    return f"{Path(file).stat().st_size / 1e6:,.0f} MB decoded, {file}"
+
+
+if __name__ == "__main__":
+    print(markdown())

@@ -1,0 +1,1 @@
+"""Datasets of several tasks, one YAML file each."""
