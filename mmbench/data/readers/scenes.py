@@ -12,7 +12,7 @@ from mmbench.data.table import Kind, Reader, Table
 
 
 class Scenes(Reader):
-    """Pictures with captions and their claims, or with questions.
+    """Pictures with captions, or with questions.
 
     Attributes:
         part: the split of the generator; the dataset's split of the same name if None.
@@ -36,14 +36,8 @@ class Scenes(Reader):
         pictures = MediaSet(scenes.pixels[:count], f"{scenes.pixels_digest}/{count}")
         rows: list[dict[str, Any]] = []
         if kind == "captions":
-            for image, told in enumerate(scenes.captions[:count]):
-                rows.append(
-                    {
-                        "image": image,
-                        "captions": [caption.text for caption in told],
-                        "claims": [caption.claims for caption in told],
-                    }
-                )
+            texts = scenes.texts[:count]
+            rows = [{"image": image, "captions": told} for image, told in enumerate(texts)]
         else:
             for image, asked in enumerate(scenes.questions[:count]):
                 rows += [
@@ -64,10 +58,7 @@ class ScenesVideo(Reader):
         from mmbench.data.scenes.build import load_videos
 
         videos = load_videos(split)
-        rows = [
-            {"video": place, "captions": [caption.text for caption in told]}
-            for place, told in enumerate(videos.captions)
-        ]
+        rows = [{"video": place, "captions": told} for place, told in enumerate(videos.texts)]
         return Table(rows, {"video": MediaSet(videos.pixels, videos.digest)})
 
 
@@ -82,8 +73,5 @@ class ScenesAudio(Reader):
         from mmbench.data.scenes.build import load_sounds
 
         sounds = load_sounds(split)
-        rows = [
-            {"audio": place, "captions": [caption.text for caption in told]}
-            for place, told in enumerate(sounds.captions)
-        ]
+        rows = [{"audio": place, "captions": told} for place, told in enumerate(sounds.texts)]
         return Table(rows, {"audio": MediaSet(sounds.waves, sounds.digest)})

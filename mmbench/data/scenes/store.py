@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.data.images import cache_folder
+from mmbench.data.media import cache_folder
 from mmbench.data.scenes.counter import IntArray
 from mmbench.errors import MMBenchError
 

@@ -49,8 +49,8 @@ class Block(nn.Module):
         whole = past[0].shape[1] == 0
         if not whole:
             key, value = torch.cat([past[0], key], 1), torch.cat([past[1], value], 1)
-        split = [t.unflatten(-1, (self._heads, -1)).transpose(1, 2) for t in (query, key, value)]
-        heads = functional.scaled_dot_product_attention(*split, is_causal=whole)
+        q, k, v = (t.unflatten(-1, (self._heads, -1)).transpose(1, 2) for t in (query, key, value))
+        heads = functional.scaled_dot_product_attention(q, k, v, is_causal=whole)
         x = x + self.mix(heads.transpose(1, 2).flatten(-2))
         if self.fused is not None:
             x = self.fused(x, contexts)
