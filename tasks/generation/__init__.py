@@ -1,0 +1,1 @@
+"""Generation: draw the image that a text describes."""
