@@ -1,1 +1,1 @@
-"""Generation: draw the image that a text describes."""
+"""Generation: draw an image that shows what a prompt says."""
