@@ -79,6 +79,14 @@ class Generation(Task):
             "prediction": [_png(answer) for answer in answers],
         }
 
+    def pictures(self, samples: Sequence[Sample], answers: Sequence[Any]) -> dict[str, bytes]:
+        """A page of samples beside the real images, `samples.png`."""
+        from mmbench_tasks.generation.grid import sample_grid
+
+        prompts = [str(sample.inputs["text"]) for sample in samples]
+        real = [sample.target["image"].array() for sample in samples]
+        return {"samples.png": sample_grid(prompts, answers, real)}
+
 
 def _place(name: str) -> int:
     return int(hashlib.sha256(name.encode()).hexdigest()[:12], 16)

@@ -158,7 +158,7 @@ class ImageTokens(ImageDecoder):
         contexts = with_and_without(contexts) if copies == 2 else contexts
         count = len(self.ground) + self.squares * len(self.patches)
         uniform = _uniform(seeds, count).to(self.start.device)
-        inputs = self.start.expand(copies * len(seeds), 1, -1)
+        inputs = self.start.detach().expand(copies * len(seeds), 1, -1)
         past = self._begin(inputs)
         written: list[Tensor] = []
         for place in range(1 + self.squares):
