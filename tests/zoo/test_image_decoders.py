@@ -115,9 +115,7 @@ def test_its_autoencoder_is_the_same_at_first_whatever_the_seed(name):
     def fresh(seed):
         torch.manual_seed(seed)
         fusion = lambda: GatedFusion(D, 1)  # noqa: E731
-        made = build_part(
-            "decoders", name, {"size": 16}, dim=D, fusion=fusion, autoencoder=SMALL
-        )
+        made = build_part("decoders", name, {"size": 16}, dim=D, fusion=fusion, autoencoder=SMALL)
         return made.state_dict()
 
     one, other = fresh(1), fresh(2)
@@ -214,16 +212,16 @@ def test_a_quantiser_takes_the_nearest_entry_of_what_is_left_over():
     torch.testing.assert_close(distance, expected)
 
 
-def test_a_quantiser_comes_to_use_all_its_entries_and_to_lie_nearer():
+def test_a_quantisers_unused_entries_go_where_nothing_is_near():
     torch.manual_seed(0)
-    centres = 5 * torch.randn(16, 4)
-    quantiser = Quantiser(1, 16, 4).train()
+    centres = 5 * torch.randn(8, 4)
+    quantiser = Quantiser(1, 32, 4).train()
     quantiser.books[0] = 100.0  # entries that nothing is near to
     quantiser.started.fill_(True)
     for _ in range(60):
-        latents = centres[torch.randint(16, (512,))] + 0.01 * torch.randn(512, 4)
+        latents = centres[torch.randint(8, (512,))] + 0.01 * torch.randn(512, 4)
         codes, distance = quantiser(latents)
-    assert len(codes.unique()) == 16
+    assert len(codes.unique()) > 8
     assert distance < 0.01
 
 
@@ -235,10 +233,11 @@ def test_a_plain_background_is_one_code_whatever_its_shade_and_noise():
     shades = torch.randint(20, 230, (5, 3, 1, 1)) + torch.randint(-3, 4, (5, 3, 16, 16))
     codes = model.encode(shades.to(torch.uint8))
     assert len(codes[:, 3:].unique(dim=0)) == 1
-    shown = model.decode(codes).float().mean((2, 3))
-    nothing = model.decode(torch.cat([torch.zeros_like(codes[:, :3]), codes[:, 3:]], 1)).float()
-    lifted = shown - nothing.mean((2, 3))
-    assert (lifted - shades.float().mean((2, 3))).abs().max() < 24  # the ground is added back
+    assert (codes[:, :3] * 8 + 4 - shades.float().mean((2, 3))).abs().max() < 8
+    middle = torch.full_like(codes[:, :3], 15)
+    lighter = torch.cat([middle + 2, codes[:, 3:]], 1)
+    shown = [model.decode(torch.cat([middle, codes[:, 3:]], 1)), model.decode(lighter)]
+    assert (shown[1].float() - shown[0].float()).median() == 16  # the ground is added
 
 
 @pytest.mark.parametrize("quantised", [True, False])
