@@ -21,13 +21,20 @@ from mmbench.errors import MMBenchError
 Batch = dict[str, Tensor]
 
 FORMAT = 1
+FROZEN = " (frozen)"
 
 
 class TaskModel(nn.Module, ABC):
     """A model composed for a task.
 
     Its child modules are its parts: parameters are counted by child.
+
+    Attributes:
+        reuses_features: whether what `prepare` kept stands for running the frozen encoders. It is
+            off while operations are counted, so that those of frozen encoders count too.
     """
+
+    reuses_features = True
 
     @abstractmethod
     def collate(self, samples: Sequence[Sample], targets: bool = True) -> Batch:
@@ -58,7 +65,10 @@ class TaskModel(nn.Module, ABC):
 
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:
-    """Parameters by part, without double counting of shared ones; the sum is their total."""
+    """Parameters by part, without double counting of shared ones; the sum is their total.
+
+    Those of frozen networks, which are not among a module's own, are parts ending in FROZEN.
+    """
     counts: dict[str, int] = {}
     seen: set[int] = set()
     for name, parameter in model.named_parameters():
@@ -66,6 +76,9 @@ def parameter_counts(model: nn.Module) -> dict[str, int]:
         if id(parameter) not in seen:
             seen.add(id(parameter))
             counts[part] = counts.get(part, 0) + parameter.numel()
+    for name, module in model.named_modules():
+        if frozen := getattr(module, "frozen_parameters", 0):
+            counts[_part_of(name) + FROZEN] = frozen
     return counts
 
 
