@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmbench.data.decoding import unwritable
-from mmbench.data.media import MediaRef, cache_folder
+from mmbench.data.media import Array, MediaRef, cache_folder
 from mmbench.data.telling import tell
 
 Features = npt.NDArray[np.float16]
@@ -118,7 +118,7 @@ class FeatureCache:
     def _write(self, values: Sequence[Value], features: Sequence[Features]) -> None:
         keys = [_key(value) for value in values]
         ends = np.cumsum([len(rows) for rows in features])
-        arrays = (
+        arrays: tuple[Array, ...] = (
             np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1),
             ends.astype(np.int64),
             np.concatenate(features).astype(np.float16),

@@ -1,4 +1,4 @@
-"""What the pretrained encoders share: a network, frozen or not, and a learnt projection."""
+"""What the pretrained encoders share: a network, frozen or not, and a learnt projection of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmbench.zoo.stream import Stream
 
 
 class PretrainedEncoder(Encoder):
-    """The features of a pretrained network, projected to the width.
+    """The features of a pretrained network, normalised and projected to the width.
 
     A frozen network is neither trained nor part of a checkpoint, and it does not run for inputs
     whose features are given in their place: whoever keeps what `extract` gave saves its time.
@@ -38,6 +38,7 @@ class PretrainedEncoder(Encoder):
         super().__init__()
         self.dim = dim
         self.frozen = frozen
+        self.norm = nn.LayerNorm(self.features)
         self.project = nn.Linear(self.features, dim)
         if frozen:
             network.requires_grad_(False)
@@ -72,4 +73,4 @@ class PretrainedEncoder(Encoder):
         features = x if x.is_floating_point() else self.extract(x)
         mask = ~features[..., 0].isnan()
         features = features.masked_fill(~mask[..., None], 0)
-        return Stream(self.project(features.to(self.project.weight.dtype)), mask)
+        return Stream(self.project(self.norm(features.to(self.project.weight.dtype))), mask)
