@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -66,13 +66,14 @@ class ComposedModel(TaskModel):
 
         Raises: MMBenchError if the cache cannot be written.
         """
-        for modality, features in self._features.items():
-            values = [s.inputs[modality] for s in samples if modality in s.inputs]
-            features.add(
-                distinct(values)[0],
-                partial(self._compute, modality),
-                f"computing features of {modality}",
-            )
+        for modality in self._features:
+            self.remember(modality, [s.inputs[modality] for s in samples if modality in s.inputs])
+
+    def remember(self, modality: str, values: Iterable[Any]) -> None:
+        """Compute what a frozen encoder makes of these values, once; another encoder is let be."""
+        if (features := self._features.get(modality)) is not None:
+            compute = partial(self._compute, modality)
+            features.add(distinct(list(values))[0], compute, f"computing features of {modality}")
 
     def _compute(self, modality: str, values: Sequence[Any]) -> Iterator[Features]:
         """The features (N, F) of each of these values, by a frozen encoder."""

@@ -221,7 +221,10 @@ def record_text(record: Any, path: Path) -> str:
         if entry.interval:
             ends = entry.interval.low * entry.scale, entry.interval.high * entry.scale
             interval = f"  [{ends[0]:.2f}, {ends[1]:.2f}]"
-        lines.append(f"  {label:<{width}} {value}{interval:<18}  n = {entry.samples:,}")
+        ceiling = ""
+        if entry.ceiling is not None:
+            ceiling = f"  ceiling {entry.ceiling * entry.scale:.2f}"
+        lines.append(f"  {label:<{width}} {value}{interval:<18}  n = {entry.samples:,}{ceiling}")
     first = record.primary
     facts = {"signature": first.signature}
     if first.interval:

@@ -62,6 +62,10 @@ class Task(ABC):
         encoders = {m: part for m, part in self.encoders.items() if m not in absent}
         return recipe.resolve(encoders, self.decoder, dataset.train)
 
+    def adapt(self, dataset: DatasetSpec, recipe: Recipe) -> DatasetSpec:
+        """The dataset as a resolved recipe needs it, such as its images in another size."""
+        return dataset
+
     @abstractmethod
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
         """The samples of a split."""
@@ -76,6 +80,15 @@ class Task(ABC):
     @abstractmethod
     def build(self, recipe: Recipe, assets: Mapping[str, Any]) -> TaskModel:
         """A model with fresh weights, composed from the zoo as the resolved recipe says."""
+
+    def table(self, samples: Sequence[Sample], answers: Sequence[Any]) -> dict[str, list[Any]]:
+        """Columns of the record's predictions, a row a sample: `target` and `prediction`."""
+        targets = [sample.target for sample in samples]
+        return {"target": targets, "prediction": list(answers)}
+
+    def pictures(self, samples: Sequence[Sample], answers: Sequence[Any]) -> dict[str, bytes]:
+        """Files to keep with the record for a person to look at, by name."""
+        return {}
 
 
 class Predictor(Protocol):

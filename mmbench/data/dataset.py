@@ -192,6 +192,10 @@ class DatasetSpec(Settings):
     train: dict[str, Any] = {}
     skip_bad: bool = False
 
+    def at_size(self, pixels: int) -> DatasetSpec:
+        """The same with images of so many pixels a side."""
+        return self.model_copy(update={"image_size": pixels})
+
     @model_validator(mode="after")
     def _splits_exist(self) -> DatasetSpec:
         for split in (self.evaluate_on, *(s.of for s in self.splits.values() if s.of)):

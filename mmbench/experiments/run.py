@@ -23,6 +23,7 @@ from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.infer import ModelPredictor, flops_per_sample
 from mmbench.experiments.plan import Plan, make_plan
 from mmbench.experiments.score import score_answers
+from mmbench.experiments.train import ready_model
 from mmbench.experiments.watch import SILENT, Watch
 from mmbench.model import Checkpoint, TaskModel, parameter_counts
 from mmbench.records.environment import environment, peak_memory_mb
@@ -38,7 +39,7 @@ from mmbench.records.store import (
 )
 from mmbench.task import Predictor
 from mmbench.training.device import choose_device, device_name
-from mmbench.training.loop import Trained, fit
+from mmbench.training.loop import Trained
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -226,13 +227,13 @@ def _carry_out(
         fitted.fit(plan.train)
         predictor = fitted
     else:
-        model, trained = _ready_model(plan, device, batch, state, resume, watch)
+        model, trained = ready_model(plan, device, batch, state, resume, watch)
         if trained:
             files[WEIGHTS_FILE] = _checkpoint_of(plan, model).to_bytes()
             files[LOG_FILE] = "".join(json.dumps(e) + "\n" for e in trained.log).encode()
         parameters = parameter_counts(model)
-        flops = flops_per_sample(model, plan.samples[0], device)
         model.prepare(plan.samples)  # now, so that it is not in the time of answering
+        flops = flops_per_sample(model, plan.samples[0], device)
         predictor = ModelPredictor(model, device, batch, watch.answered)
 
     watch.started_answering(len(plan.samples))
@@ -243,7 +244,9 @@ def _carry_out(
         raise MMBenchError(f"{plan.model} gave {len(answers)} answers to {len(plan.samples)}")
 
     scores = score_answers(plan.metrics, plan.samples, answers)
-    files[PREDICTIONS_FILE] = predictions_file(plan.samples, answers, scores.statistics)
+    table = plan.task.table(plan.samples, answers)
+    files[PREDICTIONS_FILE] = predictions_file(plan.samples, table, scores.statistics)
+    files |= plan.task.pictures(plan.samples, answers)
     watch.done()
     training = None
     if trained and plan.train and plan.validation:
@@ -302,49 +305,6 @@ def _skipped_notes(plan: Plan) -> list[str]:
     ]
 
 
-def _ready_model(
-    plan: Plan, device: torch.device, batch: int, state: Path, resume: bool, watch: Watch
-) -> tuple[TaskModel, Trained | None]:
-    """The model with its weights: read from the checkpoint, or trained now."""
-    torch.manual_seed(plan.seed)
-    if plan.checkpoint is not None:
-        try:
-            model = plan.task.build(plan.recipe, plan.checkpoint.assets)
-        except (KeyError, TypeError):
-            raise MMBenchError(
-                f"{plan.checkpoint.path} lacks what a {plan.task.name} model is built from"
-            ) from None
-        plan.checkpoint.restore(model)
-        return model.to(device), None
-    assert plan.train is not None
-    assert plan.validation is not None
-    validation = plan.validation
-    model = plan.task.build(plan.recipe, plan.task.assets(plan.train)).to(device)
-    metric = plan.metrics[0]
-    targets = [sample.target for sample in validation]
-    sign = 1.0 if metric.higher_is_better else -1.0
-
-    def validate() -> float:
-        answers = ModelPredictor(model, device, batch).predict(validation)
-        return sign * metric.aggregate(metric.statistics(answers, targets))
-
-    if not resume:
-        shutil.rmtree(state, ignore_errors=True)
-    model.prepare(validation)
-    trained = fit(
-        model,
-        plan.train,
-        plan.recipe.train,
-        validate,
-        seed=plan.seed,
-        device=device,
-        folder=state,
-        resume=resume,
-        watcher=watch,
-    )
-    return model, trained
-
-
 def _checkpoint_of(plan: Plan, model: TaskModel) -> Checkpoint:
     assert plan.train is not None
     return Checkpoint(
@@ -362,9 +322,15 @@ def _checkpoint_of(plan: Plan, model: TaskModel) -> Checkpoint:
 
 
 def predictions_file(
-    samples: SampleSet, answers: Sequence[Any], statistics: Mapping[str, Any]
+    samples: SampleSet, table: Mapping[str, Sequence[Any]], statistics: Mapping[str, Any]
 ) -> bytes:
-    """The Parquet file of all answers, with the value per sample of metrics that have one."""
+    """The Parquet file of all answers, with the value per sample of metrics that have one.
+
+    Args:
+        samples: that were asked.
+        table: columns of targets and predictions, from `Task.table`.
+        statistics: by metric, (N, k).
+    """
     import pandas as pd
 
     columns: dict[str, Any] = {
@@ -372,9 +338,8 @@ def predictions_file(
         "group": [sample.group for sample in samples],
         "category": [sample.category for sample in samples],
         "text": [sample.inputs.get("text") for sample in samples],
-        "target": [sample.target for sample in samples],
-        "prediction": list(answers),
     }
+    columns |= {name: list(values) for name, values in table.items()}
     for name, values in statistics.items():
         if values.shape[1] == 1:
             columns[name] = values[:, 0]

@@ -124,4 +124,5 @@ def _entry(
         value=value,
         samples=len(statistics),
         interval=interval,
+        ceiling=metric.ceiling(statistics),
     )

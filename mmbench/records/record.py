@@ -41,6 +41,7 @@ class MetricEntry(_Entry):
         value: unscaled.
         samples: how many it is over.
         interval: of the value.
+        ceiling: the value that the real data get, where the metric knows it.
     """
 
     name: str
@@ -51,6 +52,7 @@ class MetricEntry(_Entry):
     value: float
     samples: int
     interval: IntervalEntry | None
+    ceiling: float | None = None
 
 
 class Weights(_Entry):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -17,7 +18,9 @@ class Scenes(Reader):
     Attributes:
         part: the split of the generator; the dataset's split of the same name if None.
         first: only so many pictures, from the start.
-        size: pixels a side, 32 or 64.
+        size: pixels a side; the dataset's `image_size`.
+        claims: whether captions come with what they claim (see `mmbench.data.scenes.facts`): a list
+            `claims` in each row, of JSON, one a caption.
     """
 
     kinds = ("captions", "questions")
@@ -25,7 +28,8 @@ class Scenes(Reader):
 
     part: str | None = None
     first: int | None = Field(None, ge=1)
-    size: int = 64
+    size: Literal[32, 64] = 64
+    claims: bool = False
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
         """See `Reader.read`."""
@@ -38,6 +42,9 @@ class Scenes(Reader):
         if kind == "captions":
             texts = scenes.texts[:count]
             rows = [{"image": image, "captions": told} for image, told in enumerate(texts)]
+            if self.claims:
+                for row, told in zip(rows, scenes.captions, strict=False):  # rows may be fewer
+                    row["claims"] = [json.dumps(caption.claims) for caption in told]
         else:
             for image, asked in enumerate(scenes.questions[:count]):
                 rows += [
