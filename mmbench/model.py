@@ -21,6 +21,7 @@ from mmbench.errors import MMBenchError
 Batch = dict[str, Tensor]
 
 FORMAT = 1
+FROZEN = " (frozen)"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class TaskModel(nn.Module, ABC):
     Its child modules are its parts: parameters are counted by child.
 
     Attributes:
+        reuses_features: whether what `prepare` kept stands for running the frozen encoders. It is
+            off while operations are counted, so that those of frozen encoders count too.
         chosen_by: what the weights of an epoch are chosen by on validation: the task's first
             metric, or the loss where answers take too long to be made every epoch.
         stage: the name of the stage that `loss` is asked for.
@@ -56,6 +59,7 @@ class TaskModel(nn.Module, ABC):
 
     chosen_by: ClassVar[Literal["metric", "loss"]] = "metric"
     stage: str = ""
+    reuses_features = True
 
     @abstractmethod
     def collate(self, samples: Sequence[Sample], targets: bool = True) -> Batch:
@@ -100,7 +104,10 @@ class TaskModel(nn.Module, ABC):
 
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:
-    """Parameters by part, without double counting of shared ones; the sum is their total."""
+    """Parameters by part, without double counting of shared ones; the sum is their total.
+
+    Those of frozen networks, which are not among a module's own, are parts ending in FROZEN.
+    """
     counts: dict[str, int] = {}
     seen: set[int] = set()
     for name, parameter in model.named_parameters():
@@ -108,6 +115,9 @@ def parameter_counts(model: nn.Module) -> dict[str, int]:
         if id(parameter) not in seen:
             seen.add(id(parameter))
             counts[part] = counts.get(part, 0) + parameter.numel()
+    for name, module in model.named_modules():
+        if frozen := getattr(module, "frozen_parameters", 0):
+            counts[_part_of(name) + FROZEN] = frozen
     return counts
 
 

@@ -158,6 +158,15 @@ def _recipe(name: str, task_name: str | None, dataset: str | None) -> str:
     return _lines(f"model {name} on {task.name}/{spec.name}", recipe.summary, rows)
 
 
+def _parameters(counts: dict[str, int]) -> str:
+    """Their total, and how many of them are frozen."""
+    from mmbench.model import FROZEN
+
+    frozen = sum(count for part, count in counts.items() if part.endswith(FROZEN))
+    total = f"{sum(counts.values()):,} parameters"
+    return f"{total} ({frozen:,} frozen)" if frozen else total
+
+
 def _plain(value: Any) -> Any:
     """Settings as a person writes them: `image: conv, text: gru`."""
     if isinstance(value, dict) and set(value) == {"name", "options"}:
@@ -235,7 +244,7 @@ def record_text(record: Any, path: Path) -> str:
     if record.parameters and record.inference:
         speed = record.inference.samples_per_second
         cost += [
-            f"{sum(record.parameters.values()):,} parameters",
+            _parameters(record.parameters),
             f"{record.flops_per_sample / 1e6:.1f} MFLOPs a sample",
             f"{speed:,.0f} samples/s on {record.environment.device}",
         ]

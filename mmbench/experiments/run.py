@@ -168,9 +168,10 @@ def run(
     watch.began(plan.model, plan.seed)
     state = _state_folder(folder)
     try:
-        record, files = _carry_out(
-            plan, run_hash, where, batch_size or DEFAULT_BATCH, state, resume, watch
-        )
+        with telling(watch.read):
+            record, files = _carry_out(
+                plan, run_hash, where, batch_size or DEFAULT_BATCH, state, resume, watch
+            )
     except KeyboardInterrupt:
         kept = "Its training is kept up to the last whole epoch: go on with --resume."
         raise Interrupted(
@@ -231,6 +232,7 @@ def _carry_out(
             files[WEIGHTS_FILE] = _checkpoint_of(plan, model).to_bytes()
             files[LOG_FILE] = "".join(json.dumps(e) + "\n" for e in trained.log).encode()
         parameters = parameter_counts(model)
+        model.prepare(plan.samples)  # now, so that it is not in the time of answering
         flops = flops_per_sample(model, plan.samples[0], device)
         predictor = ModelPredictor(model, device, batch, watch.answered)
 

@@ -80,6 +80,8 @@ def _train_stage(
         shared = _SharedPart(plan, stage, settings)
         if (found := shared.read(model.get_submodule(stage.part))) is not None:
             return found
+    assert plan.validation is not None
+    model.prepare(plan.validation)  # now, so that it is not in the time of training
     if stage.name:
         watch.began(f"{plan.model} {stage.name}", plan.seed)
     trained = fit(

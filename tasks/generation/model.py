@@ -80,6 +80,8 @@ class GenerationModel(ComposedModel):
 
     def prepare(self, samples: Sequence[Sample]) -> None:
         """In the second stage, what the autoencoder makes of the images is found once."""
+        if self.stage != "autoencoder":
+            self.remember("text", (text for s in samples for text in _captions(s)))
         if self.stage != "decoder":
             return
         images = {sample.target["image"]: None for sample in samples}
@@ -133,9 +135,15 @@ class GenerationModel(ComposedModel):
         return torch.from_numpy(stacked).permute(0, 3, 1, 2)
 
 
+def _captions(sample: Sample) -> list[str]:
+    """The captions of a sample's image, of which its prompt is one."""
+    captions: list[str] = sample.target["captions"]
+    return captions
+
+
 def _of_any_caption(sample: Sample) -> Sample:
     """The sample with one of its image's captions, drawn at random, as its prompt."""
-    captions = sample.target["captions"]
+    captions = _captions(sample)
     text = captions[int(torch.randint(len(captions), ()))]
     return Sample(sample.id, {"text": text}, sample.target, sample.group)
 

