@@ -19,7 +19,7 @@ from mmbench.metrics.base import IntArray
 BoolArray = npt.NDArray[np.bool_]
 
 _LONGEST = 7  # words of a phrase; the table's longest has as many
-_BLOCK = 1 << 22  # bytes looked through at a time, to stay in the cache
+_BLOCK = 1 << 18  # bytes looked through at a time, to stay in the cache
 
 
 class ParaphraseTable:
@@ -31,15 +31,20 @@ class ParaphraseTable:
 
     def __init__(self, path: Path) -> None:
         import pyarrow
+        import pyarrow.compute
 
-        with gzip.open(path) as file:
-            self._content = file.read()
+        self._content = gzip.decompress(path.read_bytes())
         self._starts = _line_starts(self._content)
         self._lines = pyarrow.Array.from_buffers(  # views of the content, each with its newline
             pyarrow.binary(),
             len(self._starts) - 1,
             [None, pyarrow.py_buffer(self._starts), pyarrow.py_buffer(self._content)],
         )
+        # The table is sorted by phrase: each one is looked up once, where its paraphrases begin.
+        self._begins = np.ones(len(self._lines) // 3, np.bool_)  # (paraphrases,)
+        differs = pyarrow.compute.not_equal(self._lines[3:], self._lines[:-3])  # three lines on
+        self._begins[1:] = _array(differs)[1::3]
+        self._phrases = self._lines.take(3 * np.flatnonzero(self._begins) + 1)
 
     def between(self, sentences: Iterable[str]) -> bytes:
         """The part of the table whose phrases and paraphrases both occur, compressed.
@@ -51,12 +56,8 @@ class ParaphraseTable:
         import pyarrow.compute
 
         asked = pyarrow.array(phrases(sentences), pyarrow.binary())
-        phrase = self._lines.take(np.arange(1, len(self._lines), 3, dtype=np.int32))
-        # The table is sorted: each phrase is looked up once, where its paraphrases begin.
-        new = np.ones(len(phrase), np.bool_)
-        new[1:] = _array(pyarrow.compute.not_equal(phrase[1:], phrase[:-1]))
-        found = _array(pyarrow.compute.is_in(phrase.filter(new), value_set=asked))
-        rows = np.flatnonzero(found[np.cumsum(new) - 1])
+        found = _array(pyarrow.compute.is_in(self._phrases, value_set=asked))
+        rows = np.flatnonzero(found[np.cumsum(self._begins) - 1])
         paraphrase = self._lines.take(3 * rows + 2)
         rows = rows[_array(pyarrow.compute.is_in(paraphrase, value_set=asked))]
         first, last = self._starts[3 * rows].tolist(), self._starts[3 * rows + 3].tolist()
