@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from mmbench.errors import MMBenchError
     from mmbench.experiments.compare import Comparison, compare
     from mmbench.experiments.outside import compare_predictions, score
-    from mmbench.experiments.run import RunResult, load_run, run
+    from mmbench.experiments.result import RunResult, load_run
+    from mmbench.experiments.run import run
     from mmbench.reports.report import report
 
 _HOME = {
@@ -24,8 +25,8 @@ _HOME = {
     "compare": "mmbench.experiments.compare",
     "compare_predictions": "mmbench.experiments.outside",
     "score": "mmbench.experiments.outside",
-    "RunResult": "mmbench.experiments.run",
-    "load_run": "mmbench.experiments.run",
+    "RunResult": "mmbench.experiments.result",
+    "load_run": "mmbench.experiments.result",
     "run": "mmbench.experiments.run",
     "report": "mmbench.reports.report",
 }

@@ -11,7 +11,7 @@ import typer
 from mmbench.errors import Interrupted, MMBenchError
 
 if TYPE_CHECKING:
-    from mmbench.experiments.run import RunResult
+    from mmbench.experiments.result import RunResult
 
 app = typer.Typer(
     name="mmbench",

@@ -49,7 +49,7 @@ def test_the_first_output_is_the_real_one(tmp_path):
 
 def test_the_comparison_is_that_of_the_reference_records():
     from mmbench.experiments.compare import compare_runs
-    from mmbench.experiments.run import load_run
+    from mmbench.experiments.result import load_run
     from mmbench.records.store import find_records
     from mmbench.reports.comparison import comparison_text
 

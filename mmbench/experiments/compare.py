@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmbench.errors import MMBenchError
-from mmbench.experiments.run import RunResult, run
+from mmbench.experiments.result import RunResult
+from mmbench.experiments.run import run
 from mmbench.experiments.score import load_metrics
 from mmbench.experiments.watch import SILENT, Watch
 from mmbench.records.record import MetricEntry, Record

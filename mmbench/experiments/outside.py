@@ -15,7 +15,7 @@ from mmbench.data.image_folder import read_image_folder
 from mmbench.data.prediction_files import PredictionFile, file_hash, first_ids, read_prediction_file
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.errors import MMBenchError, did_you_mean
-from mmbench.experiments.run import RunResult, predictions_file
+from mmbench.experiments.result import RunResult, predictions_file
 from mmbench.experiments.score import Scores, load_metrics, score_answers, score_sets
 from mmbench.metrics.base import Metric
 from mmbench.metrics.positives import matching_positives
@@ -219,8 +219,6 @@ def _score_images(
 
 
 def _record(task: str, model: str, given: PredictionFile, scores: Scores, run_hash: str) -> Record:
-    import torch
-
     samples = given.samples
     return Record(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -243,7 +241,7 @@ def _record(task: str, model: str, given: PredictionFile, scores: Scores, run_ha
         training=None,
         inference=None,
         peak_memory_mb=peak_memory_mb(),
-        environment=environment(torch.device("cpu"), "cpu"),
+        environment=environment("cpu", "cpu"),
         notes=scores.notes,
         failed=scores.failed,
         files={},

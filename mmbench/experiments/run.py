@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
 
 from mmbench import registry
@@ -22,6 +19,7 @@ from mmbench.data.telling import telling
 from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.infer import ModelPredictor, flops_per_sample
 from mmbench.experiments.plan import Plan, make_plan
+from mmbench.experiments.result import RunResult, predictions_file
 from mmbench.experiments.score import score_answers
 from mmbench.experiments.train import ready_model
 from mmbench.experiments.watch import SILENT, Watch
@@ -41,63 +39,8 @@ from mmbench.task import Predictor
 from mmbench.training.device import choose_device, device_name
 from mmbench.training.loop import Trained
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 DEFAULT_BATCH = 128  # groups a batch in inference
 _LARGEST_SEED = 2**31 - 1
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """A run's record and where it lies.
-
-    Attributes:
-        record: what `run.json` holds.
-        path: the record's folder.
-        reused: whether it was there before.
-    """
-
-    record: Record
-    path: Path
-    reused: bool
-
-    @property
-    def value(self) -> float:
-        """The primary metric over all samples, unscaled."""
-        return self.record.primary.value
-
-    def to_frame(self) -> pd.DataFrame:
-        """A row a metric and category: value, interval, samples, signature."""
-        import pandas as pd
-
-        rows = []
-        for entry in self.record.metrics:
-            row = entry.model_dump(exclude={"interval"}) | {"category": entry.category or "all"}
-            interval = entry.interval
-            row |= {"low": interval.low, "high": interval.high} if interval else {}
-            rows.append(row)
-        return pd.DataFrame(rows)
-
-    def predictions(self) -> pd.DataFrame:
-        """A row a sample: id, group, category, its text, target, prediction, metrics."""
-        import pandas as pd
-
-        table = pd.read_parquet(self.path / PREDICTIONS_FILE)
-        table["target"] = [_plain(target) for target in table["target"]]
-        return table
-
-
-def _plain(target: Any) -> Any:
-    """A target as it was before it went into a Parquet file, which makes lists arrays."""
-    return target.tolist() if isinstance(target, np.ndarray) else target
-
-
-def load_run(path: str | Path) -> RunResult:
-    """The result of an earlier run from its record's folder."""
-    folder = Path(path)
-    folder = folder.parent if folder.is_file() else folder
-    return RunResult(read_record(folder), folder, reused=True)
 
 
 def run(
@@ -282,7 +225,7 @@ def _carry_out(
             seconds=seconds, samples_per_second=len(answers) / seconds, batch=batch
         ),
         peak_memory_mb=peak_memory_mb(),
-        environment=environment(device, device_name(device)),
+        environment=environment(str(device), device_name(device)),
         notes=scores.notes + _skipped_notes(plan),
         skipped={s.split: len(s.skipped) for s in _read_splits(plan) if s.skipped},
         failed=scores.failed,
@@ -319,30 +262,3 @@ def _checkpoint_of(plan: Plan, model: TaskModel) -> Checkpoint:
             "seed": plan.seed,
         },
     )
-
-
-def predictions_file(
-    samples: SampleSet, table: Mapping[str, Sequence[Any]], statistics: Mapping[str, Any]
-) -> bytes:
-    """The Parquet file of all answers, with the value per sample of metrics that have one.
-
-    Args:
-        samples: that were asked.
-        table: columns of targets and predictions, from `Task.table`.
-        statistics: by metric, (N, k).
-    """
-    import pandas as pd
-
-    columns: dict[str, Any] = {
-        "id": [sample.id for sample in samples],
-        "group": [sample.group for sample in samples],
-        "category": [sample.category for sample in samples],
-        "text": [sample.inputs.get("text") for sample in samples],
-    }
-    columns |= {name: list(values) for name, values in table.items()}
-    for name, values in statistics.items():
-        if values.shape[1] == 1:
-            columns[name] = values[:, 0]
-    buffer = io.BytesIO()
-    pd.DataFrame(columns).to_parquet(buffer, index=False)
-    return buffer.getvalue()

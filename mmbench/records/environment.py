@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
-
 from mmbench.records.record import Environment
 
 _PACKAGES = ("torch", "numpy", "datasets", "safetensors", "pandas")
 
 
-def environment(device: torch.device, device_name: str) -> Environment:
-    """The environment of this process."""
+def environment(device: str, device_name: str) -> Environment:
+    """The environment of this process; torch, which takes long to import, only if it was used."""
     commit, dirty = _git_state(Path(__file__).parent)
     return Environment(
         mmbench=version("mmbench"),
         python=platform.python_version(),
         packages={name: version(name) for name in _PACKAGES},
         platform=platform.platform(),
-        device=str(device),
+        device=device,
         device_name=device_name,
-        threads=torch.get_num_threads(),
+        threads=_threads(),
         git_commit=commit,
         git_dirty=dirty,
     )
+
+
+def _threads() -> int:
+    """Those of torch, or the machine's where torch was not needed."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch else os.cpu_count() or 1
 
 
 def peak_memory_mb() -> float | None:

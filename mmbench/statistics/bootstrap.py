@@ -6,8 +6,10 @@ Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13 (pe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,7 @@ IntArray = npt.NDArray[np.int64]
 Replicate = Callable[[FloatArray], FloatArray]
 
 BLOCK = 2_000_000  # weights held at a time: 16 MB
+_KEPT = 10_000_000  # weights kept for the next metric, in 16 bits each: 20 MB
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,23 @@ def bootstrap_replicates(
             makes differences between models paired.
     Returns: (replicates,) float64.
     """
+    few = groups * replicates <= _KEPT
+    drawn = _kept_draws(groups, replicates, seed) if few else _draws(groups, replicates, seed)
+    return np.concatenate([replicate(weights.astype(np.float64)) for weights in drawn])
+
+
+@lru_cache(maxsize=8)  # all metrics of a run redraw the same groups
+def _kept_draws(groups: int, replicates: int, seed: int) -> tuple[npt.NDArray[Any], ...]:
+    return tuple(weights.astype(np.uint16) for weights in _draws(groups, replicates, seed))
+
+
+def _draws(groups: int, replicates: int, seed: int) -> Iterator[IntArray]:
+    """How often each group was drawn, block by block of replicates, (R, G)."""
     rng = np.random.default_rng(seed)
     share = np.full(groups, 1.0 / groups)
     block = max(1, BLOCK // groups)
-    values = []
     for start in range(0, replicates, block):
-        weights = rng.multinomial(groups, share, size=min(block, replicates - start))
-        values.append(replicate(weights.astype(np.float64)))
-    return np.concatenate(values)
+        yield rng.multinomial(groups, share, size=min(block, replicates - start))
 
 
 def bootstrap_interval(

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from mmbench.metrics.base import FloatArray, TotalsMetric
+from mmbench.metrics.base import FloatArray, IntArray, TotalsMetric
+from mmbench.metrics.captions.ngrams import CountedCaptions, NGrams, counted, pair
 from mmbench.metrics.captions.tokens import TOKENIZERS, TokenisedCaptions, tokenised
 
-_LONGEST = 4
 _SMALL, _TINY = 1e-9, 1e-15  # pycocoevalcap's, which keep a division by zero away
 
 
@@ -62,13 +62,35 @@ class BLEU(TotalsMetric):
 @lru_cache(maxsize=1)  # four orders share the counting
 def _counts(captions: TokenisedCaptions) -> FloatArray:
     """Caption length, closest reference length, 4 counts found, 4 counts made; (N, 10)."""
-    from pycocoevalcap.bleu.bleu_scorer import cook_refs, cook_test
+    counts = counted(captions)
+    length = counts.lengths[: counts.captions]
+    found = [_found(counts, grams) for grams in counts.ngrams]
+    made = [np.maximum(length - n, 0) for n in range(len(found))]
+    return np.stack([length, _closest(counts), *found, *made], axis=1).astype(np.float64)
 
-    rows = []
-    for candidate, references in zip(captions.candidates, captions.references, strict=True):
-        cooked = cook_test(candidate, cook_refs(references, n=_LONGEST), "closest", _LONGEST)
-        rows.append([cooked["testlen"], cooked["reflen"], *cooked["correct"], *cooked["guess"]])
-    return np.array(rows, np.float64)
+
+def _closest(counts: CountedCaptions) -> IntArray:
+    """The length of the reference nearest in length to each caption, the shorter of two; (N,)."""
+    number, image = counts.captions, counts.image[counts.captions :]
+    lengths = counts.lengths[number:]
+    order = np.lexsort((lengths, np.abs(lengths - counts.lengths[image]), image))
+    first = np.searchsorted(image, np.arange(number))  # references stand image by image
+    return lengths[order[first]]
+
+
+def _found(counts: CountedCaptions, grams: NGrams) -> FloatArray:
+    """N-grams of each caption that are in a reference, each at most as often as there; (N,)."""
+    number, image = counts.captions, counts.image
+    keys = pair(image[grams.sentence], grams.gram)
+    mine = grams.sentence < number
+    order = np.lexsort((-grams.times[~mine], keys[~mine]))
+    known, first = np.unique(keys[~mine][order], return_index=True)
+    most = grams.times[~mine][order][first]  # in any one reference
+    if not len(known):
+        return np.zeros(number)
+    place = np.minimum(np.searchsorted(known, keys[mine]), len(known) - 1)
+    clipped = np.where(known[place] == keys[mine], np.minimum(grams.times[mine], most[place]), 0)
+    return np.bincount(grams.sentence[mine], clipped, minlength=number).astype(np.float64)
 
 
 bleu_1 = partial(BLEU, 1)

