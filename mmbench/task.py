@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from mmbench.data.dataset import DatasetSpec, load_spec
 from mmbench.data.sample import Sample, SampleSet
-from mmbench.recipe import PartLike, Recipe
+from mmbench.recipe import PartLike, Recipe, read_part
 
 if TYPE_CHECKING:
     from mmbench.model import TaskModel
@@ -59,7 +59,11 @@ class Task(ABC):
     def resolve(self, recipe: Recipe, dataset: DatasetSpec) -> Recipe:
         """The recipe with this task's defaults for what it leaves open on a dataset."""
         absent = {"image", "video", "audio"} - set(dataset.modalities)
-        encoders = {m: part for m, part in self.encoders.items() if m not in absent}
+        encoders = {
+            modality: read_part(dataset.encoders.get(modality, part)).over(read_part(part))
+            for modality, part in self.encoders.items()
+            if modality not in absent
+        }
         return recipe.resolve(encoders, self.decoder, dataset.train)
 
     def adapt(self, dataset: DatasetSpec, recipe: Recipe) -> DatasetSpec:

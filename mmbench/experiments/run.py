@@ -163,6 +163,7 @@ def _carry_out(
     trained: Trained | None = None
     parameters: dict[str, int] = {}
     flops: int | None = None
+    model: TaskModel | None = None
     predictor: Predictor
     if plan.recipe.predictor:
         fitted = registry.load("predictors", plan.recipe.predictor)()
@@ -226,7 +227,7 @@ def _carry_out(
         ),
         peak_memory_mb=peak_memory_mb(),
         environment=environment(str(device), device_name(device)),
-        notes=scores.notes + _skipped_notes(plan),
+        notes=scores.notes + (model.notes() if model else []) + _skipped_notes(plan),
         skipped={s.split: len(s.skipped) for s in _read_splits(plan) if s.skipped},
         failed=scores.failed,
         files={},

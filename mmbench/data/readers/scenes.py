@@ -55,30 +55,48 @@ class Scenes(Reader):
 
 
 class ScenesVideo(Reader):
-    """Videos with captions that need the motion."""
+    """Videos with captions that need the motion.
+
+    Attributes:
+        part: the split of the generator; the dataset's split of the same name if None.
+        first: only so many videos, from the start.
+    """
 
     kinds = ("captions",)
     needs_folder = False
+
+    part: str | None = None
+    first: int | None = Field(None, ge=1)
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
         """See `Reader.read`."""
         from mmbench.data.scenes.build import load_videos
 
-        videos = load_videos(split)
-        rows = [{"video": place, "captions": told} for place, told in enumerate(videos.texts)]
-        return Table(rows, {"video": MediaSet(videos.pixels, videos.digest)})
+        videos = load_videos(self.part or split)
+        count = min(self.first or len(videos), len(videos))
+        rows = [{"video": place, "captions": videos.texts[place]} for place in range(count)]
+        return Table(rows, {"video": MediaSet(videos.pixels[:count], f"{videos.digest}/{count}")})
 
 
 class ScenesAudio(Reader):
-    """Sequences of tones with captions that need the order."""
+    """Sequences of tones with captions that need the order.
+
+    Attributes:
+        part: the split of the generator; the dataset's split of the same name if None.
+        first: only so many sounds, from the start.
+    """
 
     kinds = ("captions",)
     needs_folder = False
+
+    part: str | None = None
+    first: int | None = Field(None, ge=1)
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
         """See `Reader.read`."""
         from mmbench.data.scenes.build import load_sounds
 
-        sounds = load_sounds(split)
-        rows = [{"audio": place, "captions": told} for place, told in enumerate(sounds.texts)]
-        return Table(rows, {"audio": MediaSet(sounds.waves, sounds.digest)})
+        sounds = load_sounds(self.part or split)
+        count = min(self.first or len(sounds), len(sounds))
+        rows = [{"audio": place, "captions": sounds.texts[place]} for place in range(count)]
+        return Table(rows, {"audio": MediaSet(sounds.waves[:count], f"{sounds.digest}/{count}")})
