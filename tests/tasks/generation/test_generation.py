@@ -14,6 +14,7 @@ from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.watch import Watch
 from mmbench.recipe import load_recipe
 from mmbench_tasks.generation.task import Generation
+from tests.data.layouts import coco_30k
 
 FEW_SCENES = """
 tasks:
@@ -207,3 +208,14 @@ def test_the_prompt_is_one_of_the_captions_and_its_claims_are_its_own(few):
         for mention in sample.target["claims"]["objects"]:
             if "colour" in mention:
                 assert mention["colour"] in sample.inputs["text"]
+
+
+def test_it_trains_and_draws_on_coco_30k_in_its_official_layout(tmp_path):
+    folder = tmp_path / "coco"
+    coco_30k(folder)
+    result = run("coco_30k", tmp_path / "out", data_dir=folder, overrides=TINY)
+    assert {picture.shape for picture in pictures(result)} == {(32, 32, 3)}
+    by_name = {entry.name: entry for entry in result.record.metrics}
+    assert by_name["fd_efficientnet_lite0"].value > 0
+    assert any("fewer" in note or "images" in note for note in result.record.notes)
+    assert result.predictions()["target"].isna().all()  # nobody knows what COCO's prompts claim
