@@ -212,7 +212,10 @@ def record_text(record: Any, path: Path) -> str:
         if entry.interval:
             ends = entry.interval.low * entry.scale, entry.interval.high * entry.scale
             interval = f"  [{ends[0]:.2f}, {ends[1]:.2f}]"
-        lines.append(f"  {label:<{width}} {value}{interval:<18}  n = {entry.samples:,}")
+        error = ""
+        if entry.standard_error is not None and record.weights.source == "elsewhere":
+            error = f"  se {entry.standard_error * entry.scale:.2f}"
+        lines.append(f"  {label:<{width}} {value}{interval:<18}  n = {entry.samples:,}{error}")
     first = record.primary
     facts = {"signature": first.signature}
     if first.interval:

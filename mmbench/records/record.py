@@ -41,6 +41,7 @@ class MetricEntry(_Entry):
         value: unscaled.
         samples: how many it is over.
         interval: of the value.
+        standard_error: of a mean, robust to dependence within groups; None for what is no mean.
     """
 
     name: str
@@ -51,6 +52,7 @@ class MetricEntry(_Entry):
     value: float
     samples: int
     interval: IntervalEntry | None
+    standard_error: float | None = None
 
 
 class Weights(_Entry):
