@@ -2,8 +2,8 @@
 
     python -m mmbench_baselines.ship results/reference [TASK]
 
-Of every record of seed 0 below the folder whose weights are there, the weights are put in float16 (large
-ones in a byte each) into `weights/<task>/<dataset>/<model>.safetensors` beside the recipes;
+Of every record of seed 0 below the folder whose weights are there, the weights are put in float16
+(large ones in a byte each) into `weights/<task>/<dataset>/<model>.safetensors` beside the recipes;
 each is then run as a newcomer would run it, and its scores go to `scores.json`. Where that takes
 long, so do the scores of the first samples alone, under the same name followed by `@` and how many;
 tests check those.
