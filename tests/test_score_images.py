@@ -1,10 +1,10 @@
 """Two folders of images, scored without a model."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import mmbench
@@ -55,7 +55,8 @@ def test_truncated_image_is_named(folders):
     path = folders / "fake" / "3.png"
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(MMBenchError, match=r"1 of 8 images cannot be read: 3\.png"):
-        read_image_folder(folders / "fake")
+        mmbench.score("generation", folders / "fake", folders / "real", out=folders / "out")
+    assert not (folders / "out").exists()
     (folders / "empty").mkdir()
     with pytest.raises(MMBenchError, match="holds no images"):
         read_image_folder(folders / "empty")
@@ -64,9 +65,13 @@ def test_truncated_image_is_named(folders):
     assert json.dumps(read_image_folder(folders / "real").names[:2]) == '["0.png", "1.png"]'
 
 
+def no_network(*_, **__):
+    raise OSError("no network")
+
+
 def test_features_without_weights_fail_alone(folders, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(folders / "no_weights"))
-    monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", no_network)
     names = ["kid_efficientnet_lite0", "fid"]
     sides = (folders / "fake", folders / "real")
     result = mmbench.score("generation", *sides, metrics=names, out=folders / "out")
