@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,18 +11,25 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.data.batches import distinct
+from mmbench.data.features import FeatureCache, Features
 from mmbench.data.sample import Sample
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
 from mmbench.model import Batch, TaskModel
 from mmbench.recipe import Recipe
+from mmbench.zoo.encoders.pretrained import PretrainedEncoder
 from mmbench.zoo.fusion.base import Fusion
 from mmbench.zoo.part import build_part
 from mmbench.zoo.stream import Stream
 
+_AT_ONCE = 64  # inputs of a frozen encoder at a time, on a GPU
+
 
 class ComposedModel(TaskModel):
     """A model with an encoder for each modality that its recipe does not drop.
+
+    What a frozen encoder makes of the samples that `prepare` was told of is computed once and kept
+    on disk; of others it is computed as they come.
 
     Args:
         recipe: resolved.
@@ -47,6 +55,35 @@ class ComposedModel(TaskModel):
             if encoder.modality != modality:
                 raise MMBenchError(f"the encoder for {modality} reads {encoder.modality}")
             self.encoders[modality] = encoder
+        self._features = {
+            modality: FeatureCache(encoder.fingerprint)
+            for modality, encoder in self.encoders.items()
+            if isinstance(encoder, PretrainedEncoder) and encoder.frozen
+        }
+
+    def prepare(self, samples: Sequence[Sample]) -> None:
+        """See `TaskModel.prepare`.
+
+        Raises: MMBenchError if the cache cannot be written.
+        """
+        for modality in self._features:
+            self.remember(modality, [s.inputs[modality] for s in samples if modality in s.inputs])
+
+    def remember(self, modality: str, values: Iterable[Any]) -> None:
+        """Compute what a frozen encoder makes of these values, once; another encoder is let be."""
+        if (features := self._features.get(modality)) is not None:
+            compute = partial(self._compute, modality)
+            features.add(distinct(list(values))[0], compute, f"computing features of {modality}")
+
+    def _compute(self, modality: str, values: Sequence[Any]) -> Iterator[Features]:
+        """The features (N, F) of each of these values, by a frozen encoder."""
+        encoder: Any = self.encoders[modality]
+        device = encoder.project.weight.device
+        at_once = encoder.at_once if device.type == "cpu" else _AT_ONCE
+        for start in range(0, len(values), at_once):
+            inputs = self._inputs(modality, values[start : start + at_once])
+            for tokens in encoder.extract(inputs.to(device)).half().cpu():
+                yield tokens[~tokens[:, 0].isnan()].numpy()
 
     def inputs(self, samples: Sequence[Sample]) -> Batch:
         """The samples' inputs, each distinct one once.
@@ -66,9 +103,20 @@ class ComposedModel(TaskModel):
         return batch
 
     def tensor(self, modality: str, values: Sequence[Any]) -> Tensor:
-        """What the encoder of a modality reads, of these values (U)."""
+        """What the encoder of a modality reads, of these values (U).
+
+        Of a frozen one that is their features, (U, N, F) float16, where they are known.
+        """
+        features = self._features.get(modality)
+        if features is not None and self.reuses_features and features.holds(values):
+            return torch.from_numpy(features.rows(values))
+        return self._inputs(modality, values)
+
+    def _inputs(self, modality: str, values: Sequence[Any]) -> Tensor:
         if modality == "text":
-            return torch.from_numpy(self.vocabulary.encode([str(text) for text in values]))
+            texts = [str(text) for text in values]
+            own: Tensor | None = self.encoders["text"].tokenize(texts)  # type: ignore[operator]
+            return torch.from_numpy(self.vocabulary.encode(texts)) if own is None else own
         arrays = torch.from_numpy(np.stack([value.array() for value in values]))
         return arrays.movedim(-1, -3) if modality in ("image", "video") else arrays
 

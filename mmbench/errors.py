@@ -11,7 +11,9 @@ class MMBenchError(Exception):
 
 
 class ToolError(MMBenchError):
-    """A program or model that a metric needs is absent, died or hung; other metrics are kept."""
+    """A metric cannot be computed, and others are kept: a program or model that it needs is absent,
+    died or hung, or there is nothing that it could measure.
+    """
 
 
 class Interrupted(BaseException):

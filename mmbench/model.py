@@ -6,9 +6,9 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,13 +21,45 @@ from mmbench.errors import MMBenchError
 Batch = dict[str, Tensor]
 
 FORMAT = 1
+FROZEN = " (frozen)"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training: what is trained, and how it differs from the recipe's `train`.
+
+    Attributes:
+        name: what progress and log call it.
+        part: the module that is trained, by its dotted name, while the rest is frozen; None for all
+            but the parts of the stages before.
+        train: settings of training that differ from the recipe's.
+        shared: all that decides its result besides the training data, where neither recipe nor seed
+            do otherwise: such a part is trained once for every run of a comparison. None if the
+            stage belongs to its run alone.
+    """
+
+    name: str
+    part: str | None = None
+    train: Mapping[str, Any] = field(default_factory=dict)
+    shared: Mapping[str, Any] | None = None
 
 
 class TaskModel(nn.Module, ABC):
     """A model composed for a task.
 
     Its child modules are its parts: parameters are counted by child.
+
+    Attributes:
+        reuses_features: whether what `prepare` kept stands for running the frozen encoders. It is
+            off while operations are counted, so that those of frozen encoders count too.
+        chosen_by: what the weights of an epoch are chosen by on validation: the task's first
+            metric, or the loss where answers take too long to be made every epoch.
+        stage: the name of the stage that `loss` is asked for.
     """
+
+    chosen_by: ClassVar[Literal["metric", "loss"]] = "metric"
+    stage: str = ""
+    reuses_features = True
 
     @abstractmethod
     def collate(self, samples: Sequence[Sample], targets: bool = True) -> Batch:
@@ -40,6 +72,20 @@ class TaskModel(nn.Module, ABC):
     @abstractmethod
     def answer(self, batch: Batch) -> list[Any]:
         """An answer per sample."""
+
+    def stages(self) -> list[Stage]:
+        """How it is trained, in order; the last stage is always of the model itself."""
+        return [Stage("")]
+
+    def enter(self, stage: Stage) -> None:
+        """Train what this stage trains from now on, and freeze the rest."""
+        self.stage = stage.name
+        frozen = tuple(f"{other.part}." for other in self.stages() if other.part is not None)
+        for name, parameter in self.named_parameters():
+            if stage.part:
+                parameter.requires_grad_(name.startswith(f"{stage.part}."))
+            else:
+                parameter.requires_grad_(not name.startswith(frozen))
 
     def prepare(self, samples: Sequence[Sample]) -> None:
         """Told of all samples before training on them or answering them.
@@ -56,9 +102,16 @@ class TaskModel(nn.Module, ABC):
         """
         return answers
 
+    def notes(self) -> list[str]:
+        """What the record should say of the answers just given, besides their scores."""
+        return []
+
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:
-    """Parameters by part, without double counting of shared ones; the sum is their total."""
+    """Parameters by part, without double counting of shared ones; the sum is their total.
+
+    Those of frozen networks, which are not among a module's own, are parts ending in FROZEN.
+    """
     counts: dict[str, int] = {}
     seen: set[int] = set()
     for name, parameter in model.named_parameters():
@@ -66,6 +119,9 @@ def parameter_counts(model: nn.Module) -> dict[str, int]:
         if id(parameter) not in seen:
             seen.add(id(parameter))
             counts[part] = counts.get(part, 0) + parameter.numel()
+    for name, module in model.named_modules():
+        if frozen := getattr(module, "frozen_parameters", 0):
+            counts[_part_of(name) + FROZEN] = frozen
     return counts
 
 

@@ -21,21 +21,38 @@ from mmbench.yaml_file import Settings, parse_yaml, read_yaml, validate
 
 
 class Part(Settings):
-    """One member of the zoo and its options. In YAML: `gru`, or `{name: gru, layers: 2}`."""
+    """One member of the zoo and its options. In YAML: `gru`, or `{name: gru, layers: 2}`.
 
-    name: str
+    Without a name, as in `{layers: 2}`, it is the task's default with other options.
+    """
+
+    name: str = ""
     options: dict[str, Any] = {}
+
+    def over(self, default: Part) -> Part:
+        """This part; the default with this one's options where it has no name."""
+        return (
+            self if self.name else Part(name=default.name, options=default.options | self.options)
+        )
+
+
+PartLike = str | Mapping[str, Any]  # as YAML has it
+
+
+def read_part(value: PartLike | Part) -> Part:
+    """A part as YAML has it: `gru`, `{name: gru, layers: 2}`, or options alone."""
+    return value if isinstance(value, Part) else Part.model_validate(_read_part(value))
 
 
 def _read_part(value: Any) -> Any:
     if isinstance(value, str):
         return {"name": value}
-    if isinstance(value, dict) and "name" in value and "options" not in value:
-        return {"name": value["name"], "options": {k: v for k, v in value.items() if k != "name"}}
+    if isinstance(value, dict) and "options" not in value:
+        options = {k: v for k, v in value.items() if k != "name"}
+        return {"name": value.get("name", ""), "options": options}
     return value
 
 
-PartLike = str | Mapping[str, Any]  # as YAML has it
 PartField = Annotated[Part, BeforeValidator(_read_part)]
 
 
@@ -95,7 +112,7 @@ class Recipe(Settings):
 
     def resolve(
         self,
-        encoders: Mapping[str, PartLike],
+        encoders: Mapping[str, PartLike | Part],
         decoder: PartLike,
         train: Mapping[str, Any] | None = None,
     ) -> Recipe:
@@ -114,15 +131,17 @@ class Recipe(Settings):
                     f"the recipe names an encoder for '{modality}', which this task has not: "
                     f"it has {', '.join(encoders)}.{did_you_mean(modality, encoders)}"
                 )
-        filled = {
-            m: self.encoders[m] if m in self.encoders else Part.model_validate(_read_part(part))
-            for m, part in encoders.items()
-        }
+        filled: dict[str, Part | None] = {}
+        for modality, part in encoders.items():
+            default = read_part(part)
+            chosen = self.encoders.get(modality, default)
+            filled[modality] = chosen.over(default) if chosen else None
+        writer = read_part(decoder)
         own = self.train.model_dump(exclude_unset=True)
         return self.model_copy(
             update={
                 "encoders": filled,
-                "decoder": self.decoder or Part.model_validate(_read_part(decoder)),
+                "decoder": self.decoder.over(writer) if self.decoder else writer,
                 "train": validate(Train, {**(train or {}), **own}, "train"),
             }
         )

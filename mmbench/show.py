@@ -83,7 +83,7 @@ def _task(name: str) -> str:
         registry.summary("tasks", name),
         {
             "inputs": ", ".join(task.inputs),
-            "metrics": ", ".join(task.metrics),
+            "metrics": ", ".join(default.metrics or task.metrics),
             "datasets": ", ".join(datasets),
             "default": f"{default.name}, split {default.evaluate_on}",
             "encoders": ", ".join(f"{k}: {_plain(v)}" for k, v in task.encoders.items()),
@@ -158,6 +158,15 @@ def _recipe(name: str, task_name: str | None, dataset: str | None) -> str:
     return _lines(f"model {name} on {task.name}/{spec.name}", recipe.summary, rows)
 
 
+def _parameters(counts: dict[str, int]) -> str:
+    """Their total, and how many of them are frozen."""
+    from mmbench.model import FROZEN
+
+    frozen = sum(count for part, count in counts.items() if part.endswith(FROZEN))
+    total = f"{sum(counts.values()):,} parameters"
+    return f"{total} ({frozen:,} frozen)" if frozen else total
+
+
 def _plain(value: Any) -> Any:
     """Settings as a person writes them: `image: conv, text: gru`."""
     if isinstance(value, dict) and set(value) == {"name", "options"}:
@@ -212,10 +221,12 @@ def record_text(record: Any, path: Path) -> str:
         if entry.interval:
             ends = entry.interval.low * entry.scale, entry.interval.high * entry.scale
             interval = f"  [{ends[0]:.2f}, {ends[1]:.2f}]"
-        error = ""
+        more = ""
         if entry.standard_error is not None and record.weights.source == "elsewhere":
-            error = f"  se {entry.standard_error * entry.scale:.2f}"
-        lines.append(f"  {label:<{width}} {value}{interval:<18}  n = {entry.samples:,}{error}")
+            more += f"  se {entry.standard_error * entry.scale:.2f}"
+        if entry.ceiling is not None:
+            more += f"  ceiling {entry.ceiling * entry.scale:.2f}"
+        lines.append(f"  {label:<{width}} {value}{interval:<18}  n = {entry.samples:,}{more}")
     first = record.primary
     facts = {"signature": first.signature}
     if first.interval:
@@ -235,7 +246,7 @@ def record_text(record: Any, path: Path) -> str:
     if record.parameters and record.inference:
         speed = record.inference.samples_per_second
         cost += [
-            f"{sum(record.parameters.values()):,} parameters",
+            _parameters(record.parameters),
             f"{record.flops_per_sample / 1e6:.1f} MFLOPs a sample",
             f"{speed:,.0f} samples/s on {record.environment.device}",
         ]

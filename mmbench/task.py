@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from mmbench.data.dataset import DatasetSpec, load_spec
 from mmbench.data.sample import Sample, SampleSet
-from mmbench.recipe import PartLike, Recipe
+from mmbench.recipe import PartLike, Recipe, read_part
 
 if TYPE_CHECKING:
     from mmbench.model import TaskModel
@@ -59,8 +59,16 @@ class Task(ABC):
     def resolve(self, recipe: Recipe, dataset: DatasetSpec) -> Recipe:
         """The recipe with this task's defaults for what it leaves open on a dataset."""
         absent = {"image", "video", "audio"} - set(dataset.modalities)
-        encoders = {m: part for m, part in self.encoders.items() if m not in absent}
+        encoders = {
+            modality: read_part(dataset.encoders.get(modality, part)).over(read_part(part))
+            for modality, part in self.encoders.items()
+            if modality not in absent
+        }
         return recipe.resolve(encoders, self.decoder, dataset.train)
+
+    def adapt(self, dataset: DatasetSpec, recipe: Recipe) -> DatasetSpec:
+        """The dataset as a resolved recipe needs it, such as its images in another size."""
+        return dataset
 
     @abstractmethod
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
@@ -76,6 +84,15 @@ class Task(ABC):
     @abstractmethod
     def build(self, recipe: Recipe, assets: Mapping[str, Any]) -> TaskModel:
         """A model with fresh weights, composed from the zoo as the resolved recipe says."""
+
+    def table(self, samples: Sequence[Sample], answers: Sequence[Any]) -> dict[str, list[Any]]:
+        """Columns of the record's predictions, a row a sample: `target` and `prediction`."""
+        targets = [sample.target for sample in samples]
+        return {"target": targets, "prediction": list(answers)}
+
+    def pictures(self, samples: Sequence[Sample], answers: Sequence[Any]) -> dict[str, bytes]:
+        """Files to keep with the record for a person to look at, by name."""
+        return {}
 
 
 class Predictor(Protocol):

@@ -36,6 +36,16 @@ def test_override_gives_a_named_part_an_option():
     assert recipe.encoders["text"] == Part(name="gru", options={"layers": 2})
 
 
+def test_a_part_without_a_name_is_the_default_with_other_options():
+    changes = {"decoder.search.kind": "beam", "encoders.image.channels": [8]}
+    recipe = load_recipe("gated_fusion", changes).resolve(
+        {"image": {"name": "conv", "coordinates": True}}, {"name": "rnn", "layers": 2}
+    )
+    assert recipe.decoder == Part(name="rnn", options={"layers": 2, "search": {"kind": "beam"}})
+    options = {"coordinates": True, "channels": [8]}
+    assert recipe.encoders == {"image": Part(name="conv", options=options)}
+
+
 def test_numbers_with_an_exponent_are_numbers():
     assert parse_overrides(["train.lr=1e-3"]) == {"train.lr": 1e-3}
 

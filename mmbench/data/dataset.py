@@ -163,6 +163,8 @@ class DatasetSpec(Settings):
         sample_rate, seconds: of a sound.
         options: what else the task reads.
         metrics: names of metrics, the primary one first; the task's own if none are named.
+        encoders: by modality, the encoder that fits its media, with its options, where a recipe
+            names none.
         train: how long and how fast models are trained on it, where a recipe does not say.
         skip_bad: whether samples whose media cannot be read are left out, and counted.
     """
@@ -189,8 +191,13 @@ class DatasetSpec(Settings):
     seconds: float = Field(10.0, gt=0, strict=False)
     options: dict[str, Any] = {}
     metrics: list[str] = []
+    encoders: dict[str, str | dict[str, Any]] = {}
     train: dict[str, Any] = {}
     skip_bad: bool = False
+
+    def at_size(self, pixels: int) -> DatasetSpec:
+        """The same with images of so many pixels a side."""
+        return self.model_copy(update={"image_size": pixels})
 
     @model_validator(mode="after")
     def _splits_exist(self) -> DatasetSpec:

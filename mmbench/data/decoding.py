@@ -200,7 +200,7 @@ def _decode_all(media: Sequence[Stored], decoder: Decoder, digest: str) -> dict[
             values.flush()
             (temporary / "values.npy").rename(cached)
     except OSError as error:
-        raise _unwritable(cached.parent, error) from None
+        raise unwritable(cached.parent, error) from None
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -261,10 +261,11 @@ class _Note:
             temporary.write_text(json.dumps(value), encoding="utf-8")
             temporary.rename(self._path)
         except OSError as error:
-            raise _unwritable(self._path.parent, error) from None
+            raise unwritable(self._path.parent, error) from None
 
 
-def _unwritable(folder: Path, error: OSError) -> MMBenchError:
+def unwritable(folder: Path, error: OSError) -> MMBenchError:
+    """What is raised where a folder of the cache cannot be written."""
     return MMBenchError(
         f"cannot write the cache {folder}: {error.strerror or error}. "
         "Make room there or set MMBENCH_CACHE to another folder."

@@ -137,6 +137,8 @@ def reader_of(spec: DatasetSpec, split: str) -> Reader:
     name = own.reader or spec.layout.reader
     options = ({} if own.reader else spec.layout.options) | own.options
     cls = registry.load("readers", name)
+    if "size" in cls.model_fields:  # it draws its pictures itself
+        options = {"size": spec.image_size} | options
     return validate(cls, options, f"{spec.name}: layout {name}, split {split}")
 
 

@@ -51,10 +51,14 @@ class ModelPredictor:
 
 
 def flops_per_sample(model: TaskModel, sample: Sample, device: torch.device) -> int:
-    """Floating-point operations of answering one sample alone; a multiply-add counts two."""
+    """Floating-point operations of answering one sample alone; a multiply-add counts two.
+
+    Those of frozen encoders are among them.
+    """
     model.eval()
-    model.prepare([sample])
+    model.reuses_features = False
     batch = move(model.collate([sample], targets=False), device)
+    model.reuses_features = True
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model.answer(batch)
     return int(counter.get_total_flops())

@@ -125,7 +125,9 @@ def score(
     folder = record_folder(Path(out), task, given.samples.dataset, model, run_hash, 0)
     check_writable(Path(out))
     record = _record(task, model, given, scores, run_hash)
-    content = predictions_file(given.samples, given.answers, scores.statistics)
+    targets = [sample.target for sample in given.samples]
+    table = {"target": targets, "prediction": list(given.answers)}
+    content = predictions_file(given.samples, table, scores.statistics)
     record = write_record(folder, record, {PREDICTIONS_FILE: content})
     return RunResult(record, folder, reused=False)
 

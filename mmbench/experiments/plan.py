@@ -89,6 +89,7 @@ def make_plan(
     task: Task = registry.load("tasks", task_name)()
     spec = task.dataset(dataset, data_dir, skip_bad)
     recipe = task.resolve(load_recipe(model, overrides), spec)
+    spec = task.adapt(spec, recipe)
     checkpoint = None
     if recipe.predictor:
         if checkpoint_path is not None:

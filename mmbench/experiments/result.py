@@ -71,9 +71,15 @@ def load_run(path: str | Path) -> RunResult:
 
 
 def predictions_file(
-    samples: SampleSet, answers: Sequence[Any], statistics: Mapping[str, Any]
+    samples: SampleSet, table: Mapping[str, Sequence[Any]], statistics: Mapping[str, Any]
 ) -> bytes:
-    """The Parquet file of all answers, with the value per sample of metrics that have one."""
+    """The Parquet file of all answers, with the value per sample of metrics that have one.
+
+    Args:
+        samples: that were asked.
+        table: columns of targets and predictions, from `Task.table`.
+        statistics: by metric, (N, k).
+    """
     import pandas as pd
 
     columns: dict[str, Any] = {
@@ -81,9 +87,8 @@ def predictions_file(
         "group": [sample.group for sample in samples],
         "category": [sample.category for sample in samples],
         "text": [sample.inputs.get("text") for sample in samples],
-        "target": [sample.target for sample in samples],
-        "prediction": list(answers),
     }
+    columns |= {name: list(values) for name, values in table.items()}
     for name, values in statistics.items():
         if values.shape[1] == 1:
             columns[name] = values[:, 0]

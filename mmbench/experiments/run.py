@@ -21,6 +21,7 @@ from mmbench.experiments.infer import ModelPredictor, flops_per_sample
 from mmbench.experiments.plan import Plan, make_plan
 from mmbench.experiments.result import RunResult, predictions_file
 from mmbench.experiments.score import score_answers
+from mmbench.experiments.train import ready_model
 from mmbench.experiments.watch import SILENT, Watch
 from mmbench.model import Checkpoint, TaskModel, parameter_counts
 from mmbench.records.environment import environment, peak_memory_mb
@@ -36,7 +37,7 @@ from mmbench.records.store import (
 )
 from mmbench.task import Predictor
 from mmbench.training.device import choose_device, device_name
-from mmbench.training.loop import Trained, fit
+from mmbench.training.loop import Trained
 
 DEFAULT_BATCH = 128  # groups a batch in inference
 _LARGEST_SEED = 2**31 - 1
@@ -113,9 +114,10 @@ def run(
     watch.began(plan.model, plan.seed)
     state = _state_folder(folder)
     try:
-        record, files = _carry_out(
-            plan, run_hash, where, batch_size or DEFAULT_BATCH, state, resume, watch
-        )
+        with telling(watch.read):
+            record, files = _carry_out(
+                plan, run_hash, where, batch_size or DEFAULT_BATCH, state, resume, watch
+            )
     except KeyboardInterrupt:
         kept = "Its training is kept up to the last whole epoch: go on with --resume."
         raise Interrupted(
@@ -164,6 +166,7 @@ def _carry_out(
     trained: Trained | None = None
     parameters: dict[str, int] = {}
     flops: int | None = None
+    model: TaskModel | None = None
     predictor: Predictor
     if plan.recipe.predictor:
         fitted = registry.load("predictors", plan.recipe.predictor)()
@@ -171,11 +174,12 @@ def _carry_out(
         fitted.fit(plan.train)
         predictor = fitted
     else:
-        model, trained = _ready_model(plan, device, batch, state, resume, watch)
+        model, trained = ready_model(plan, device, batch, state, resume, watch)
         if trained:
             files[WEIGHTS_FILE] = _checkpoint_of(plan, model).to_bytes()
             files[LOG_FILE] = "".join(json.dumps(e) + "\n" for e in trained.log).encode()
         parameters = parameter_counts(model)
+        model.prepare(plan.samples)  # now, so that it is not in the time of answering
         flops = flops_per_sample(model, plan.samples[0], device)
         predictor = ModelPredictor(model, device, batch, watch.answered)
 
@@ -187,7 +191,9 @@ def _carry_out(
         raise MMBenchError(f"{plan.model} gave {len(answers)} answers to {len(plan.samples)}")
 
     scores = score_answers(plan.metrics, plan.samples, answers)
-    files[PREDICTIONS_FILE] = predictions_file(plan.samples, answers, scores.statistics)
+    table = plan.task.table(plan.samples, answers)
+    files[PREDICTIONS_FILE] = predictions_file(plan.samples, table, scores.statistics)
+    files |= plan.task.pictures(plan.samples, answers)
     watch.done()
     training = None
     if trained and plan.train and plan.validation:
@@ -224,7 +230,7 @@ def _carry_out(
         ),
         peak_memory_mb=peak_memory_mb(),
         environment=environment(str(device), device_name(device)),
-        notes=scores.notes + _skipped_notes(plan),
+        notes=scores.notes + (model.notes() if model else []) + _skipped_notes(plan),
         skipped={s.split: len(s.skipped) for s in _read_splits(plan) if s.skipped},
         failed=scores.failed,
         files={},
@@ -244,48 +250,6 @@ def _skipped_notes(plan: Plan) -> list[str]:
         for samples in _read_splits(plan)
         if samples.skipped
     ]
-
-
-def _ready_model(
-    plan: Plan, device: torch.device, batch: int, state: Path, resume: bool, watch: Watch
-) -> tuple[TaskModel, Trained | None]:
-    """The model with its weights: read from the checkpoint, or trained now."""
-    torch.manual_seed(plan.seed)
-    if plan.checkpoint is not None:
-        try:
-            model = plan.task.build(plan.recipe, plan.checkpoint.assets)
-        except (KeyError, TypeError):
-            raise MMBenchError(
-                f"{plan.checkpoint.path} lacks what a {plan.task.name} model is built from"
-            ) from None
-        plan.checkpoint.restore(model)
-        return model.to(device), None
-    assert plan.train is not None
-    assert plan.validation is not None
-    validation = plan.validation
-    model = plan.task.build(plan.recipe, plan.task.assets(plan.train)).to(device)
-    metric = plan.metrics[0]
-    targets = [sample.target for sample in validation]
-    sign = 1.0 if metric.higher_is_better else -1.0
-
-    def validate() -> float:
-        answers = ModelPredictor(model, device, batch).predict(validation)
-        return sign * metric.aggregate(metric.statistics(answers, targets))
-
-    if not resume:
-        shutil.rmtree(state, ignore_errors=True)
-    trained = fit(
-        model,
-        plan.train,
-        plan.recipe.train,
-        validate,
-        seed=plan.seed,
-        device=device,
-        folder=state,
-        resume=resume,
-        watcher=watch,
-    )
-    return model, trained
 
 
 def _checkpoint_of(plan: Plan, model: TaskModel) -> Checkpoint:

@@ -154,6 +154,7 @@ def _entry(
         samples=len(statistics),
         interval=interval,
         standard_error=None if error is None or np.isnan(error) else error,
+        ceiling=metric.ceiling(statistics),
     )
 
 

@@ -73,6 +73,13 @@ class Metric(ABC):
         """What a reader of the value over these statistics (N, k) should know; goes on record."""
         return []
 
+    def ceiling(self, statistics: FloatArray) -> float | None:
+        """The value that the real data of these samples (N, k) get, as the most to be expected.
+
+        None where it is the bound, or unknown.
+        """
+        return None
+
     def resample(self, statistics: FloatArray, weights: FloatArray, groups: IntArray) -> FloatArray:
         """The value on each bootstrap replicate.
 

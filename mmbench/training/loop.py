@@ -55,11 +55,11 @@ class Trained:
 
 
 def optimizer_for(model: nn.Module, settings: Train) -> torch.optim.AdamW:
-    """AdamW that decays matrices only: no bias, norm or embedding."""
+    """AdamW of what is not frozen, that decays matrices only: no bias, norm or embedding."""
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
-    for parameter in model.parameters():
+    for parameter in (p for p in model.parameters() if p.requires_grad):
         is_matrix = parameter.ndim >= 2 and id(parameter) not in embeddings
         (decayed if is_matrix else free).append(parameter)
     groups = [

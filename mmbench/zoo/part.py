@@ -23,7 +23,8 @@ def build_part(kind: str, name: str, options: Mapping[str, Any], **context: Any)
         options: what the recipe sets; each must be a parameter of its constructor.
         context: what the task knows (width, size of the vocabulary, ...); what the constructor
             does not take is left out.
-    Raises: MMBenchError for an unknown name or option, or an option of the wrong type.
+    Raises: MMBenchError for an unknown name or option, an option of the wrong type, or a part that
+        needs what neither the task nor the recipe gives.
     """
     cls = registry.load(kind, name)
     parameters = inspect.signature(cls).parameters
@@ -42,6 +43,11 @@ def build_part(kind: str, name: str, options: Mapping[str, Any], **context: Any)
         except ValidationError as error:
             problem = error.errors()[0]["msg"].replace("Input should", "must")
             raise MMBenchError(f"{name}.{key} {problem}, got {value!r}") from None
+    needed = [p.name for p in parameters.values() if p.default is p.empty and p.name not in chosen]
+    if needed:
+        raise MMBenchError(
+            f"the {kind[:-1]} {name} cannot stand here: nothing gives it {' and '.join(needed)}"
+        )
     try:
         return cls(**chosen)
     except ValueError as error:  # a size out of range; the constructor says which

@@ -17,6 +17,7 @@ from mmbench.model import Batch
 from mmbench.recipe import Recipe
 from mmbench.yaml_file import validate
 from mmbench.zoo.decoders.search import Search, write
+from mmbench.zoo.decoders.text import TextDecoder
 from mmbench.zoo.part import build_part
 from mmbench.zoo.stream import Stream
 
@@ -56,6 +57,8 @@ class CaptioningModel(ComposedModel):
             fusion=(lambda: build_fusion(recipe, contexts)) if contexts else None,
             longest=longest + 1,
         )
+        if not isinstance(self.decoder, TextDecoder):
+            raise MMBenchError(f"the decoder {recipe.decoder.name} writes no text")
 
     def collate(self, samples: Sequence[Sample], targets: bool = True) -> Batch:
         """See `TaskModel.collate`.

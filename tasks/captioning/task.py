@@ -29,7 +29,7 @@ class Captioning(Task):
     default_dataset = "scenes"
     metrics = ("cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l")
     encoders = {"image": "conv", "video": "conv3d", "audio": "audio_transformer"}
-    decoder = "transformer"
+    decoder = {"name": "rnn", "layers": 2, "fusion_at": "every"}
     unit = "images"
 
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:

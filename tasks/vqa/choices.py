@@ -32,6 +32,10 @@ class ChoiceModel(VQAModel):
                 "choices are texts: a recipe without an encoder for text cannot tell them apart"
             )
 
+    def prepare(self, samples: Sequence[Sample]) -> None:
+        """See `TaskModel.prepare`."""
+        super().prepare(_pairs(samples))
+
     def collate(self, samples: Sequence[Sample], targets: bool = True) -> Batch:
         """See `TaskModel.collate`.
 
@@ -39,15 +43,12 @@ class ChoiceModel(VQAModel):
             int64, the place of each choice among the pairs, -1 where a sample has fewer; and
             `target` (B,) int64, the right choice.
         """
-        pairs: list[Sample] = []
         places = []
+        count = 0
         for sample in samples:
-            choices = sample.inputs["choices"]
-            places.append(torch.arange(len(pairs), len(pairs) + len(choices)))
-            for choice in choices:
-                text = f"{sample.inputs['text']} {choice}"
-                pairs.append(replace(sample, inputs={**sample.inputs, "text": text}))
-        batch = self.inputs(pairs)
+            places.append(torch.arange(count, count + len(sample.inputs["choices"])))
+            count += len(sample.inputs["choices"])
+        batch = self.inputs(_pairs(samples))
         batch["pair"] = torch.nn.utils.rnn.pad_sequence(places, True, padding_value=-1)
         if targets:
             right = [_place(sample) for sample in samples]
@@ -78,6 +79,15 @@ class ChoiceModel(VQAModel):
         """The chosen texts."""
         chosen = zip(samples, answers, strict=True)
         return [sample.inputs["choices"][answer] for sample, answer in chosen]
+
+
+def _pairs(samples: Sequence[Sample]) -> list[Sample]:
+    """A sample for each choice of each sample, whose text is the question and that choice."""
+    return [
+        replace(sample, inputs={**sample.inputs, "text": f"{sample.inputs['text']} {choice}"})
+        for sample in samples
+        for choice in sample.inputs["choices"]
+    ]
 
 
 def _place(sample: Sample) -> int:

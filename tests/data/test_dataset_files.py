@@ -15,7 +15,7 @@ STANDARD = [
     *("coco_karpathy", "flickr30k", "flickr8k", "nocaps", "conceptual_captions", "eccv_caption"),
     *("clotho", "msrvtt", "coco_30k", "laion", "howto100m"),
 ]
-NOT_ON_THE_HUB = {"clevr", "eccv_caption", "clotho", "msrvtt", "laion", "howto100m"}
+NOT_ON_THE_HUB = {"clevr", "eccv_caption", "msrvtt", "laion", "howto100m"}
 
 
 def test_the_standard_datasets_are_there():

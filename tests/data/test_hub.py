@@ -10,7 +10,7 @@ from PIL import Image
 from mmbench.data.dataset import DatasetSpec, load_spec
 from mmbench.data.splits import load_split
 from mmbench.errors import MMBenchError
-from tests.data.layouts import image, ten
+from tests.data.layouts import image, ten, wave
 
 datasets = pytest.importorskip("datasets")
 
@@ -127,6 +127,28 @@ def test_conceptual_captions_as_shards(tmp_path):
     loaded = load_split(spec.model_copy(update={"hub": hub, "image_size": 8}), "val", "captions")
     assert loaded.rows["captions"] == [[f"cat {n}"] for n in range(4)]
     assert loaded.rows["id"] == [f"{n:09d}" for n in range(4)]
+
+
+def test_clotho_as_a_table_of_encoded_sounds(tmp_path):
+    spec = load_spec("clotho", "captioning")
+    rows = []
+    for n in range(2):
+        wave(tmp_path / "made.wav", 0.1 * (n + 1))
+        sound = {"bytes": (tmp_path / "made.wav").read_bytes(), "path": f"{n}.wav"}
+        rows.append({"raw_text": [f"a bell {n}", "ringing"], "audio": sound})
+    copy = tmp_path / "copy"
+    (copy / "data").mkdir(parents=True)
+    datasets.Dataset.from_list(rows).to_parquet(copy / "data" / "test-00000-of-00001.parquet")
+    (copy / "README.md").write_text(
+        "---\ndataset_info:\n  features:\n  - {name: raw_text, sequence: string}\n"
+        "  - {name: audio, dtype: audio}\n"
+        "configs:\n- {config_name: default, data_files: [{split: test, path: data/test-*}]}\n---\n"
+    )
+    hub = spec.hub.model_copy(update={"path": str(copy)})
+    loaded = load_split(spec.model_copy(update={"hub": hub, "seconds": 0.2}), "test", "captions")
+    assert loaded.rows["captions"] == [["a bell 0", "ringing"], ["a bell 1", "ringing"]]
+    assert loaded.media["audio"].values.shape == (2, 3200)
+    assert [bool(row[-100:].any()) for row in loaded.media["audio"].values] == [False, True]
 
 
 def test_media_apart_from_the_rows_are_joined(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import mmbench
 from mmbench.errors import MMBenchError
 from mmbench.records import store
+from mmbench.show import record_text
 
 
 @pytest.fixture
@@ -83,3 +84,14 @@ def test_records_are_found_at_any_depth_but_not_half_written_ones(record, tmp_pa
     (tmp_path / "empty").mkdir()
     with pytest.raises(MMBenchError, match="no record at or below"):
         store.find_records([tmp_path / "empty"])
+
+
+def test_a_ceiling_is_kept_and_printed_and_a_record_without_is_read(record):
+    metrics = json.loads((record / "run.json").read_text())["metrics"]
+    assert metrics[0]["ceiling"] is None
+    assert "  ceiling " not in record_text(store.read_record(record), record)
+    change(record, metrics=[{k: v for k, v in m.items() if k != "ceiling"} for m in metrics])
+    assert store.read_record(record).primary.ceiling is None
+    change(record, metrics=[metrics[0] | {"ceiling": 0.9876}, *metrics[1:]])
+    lines = record_text(store.read_record(record), record).splitlines()
+    assert [line.split("  ")[-1] for line in lines if "  ceiling " in line] == ["ceiling 98.76"]

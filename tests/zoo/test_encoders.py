@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mmbench import registry
+from mmbench.errors import MMBenchError
 from mmbench.zoo.part import build_part
 
 D = 16
@@ -76,3 +77,59 @@ def test_bag_of_words_knows_no_order_and_gru_does():
     for name, same in (("bag_of_words", True), ("gru", False)):
         module = encoder(name).eval()
         assert torch.allclose(module(x).pool(), module(x.flip(1)).pool(), atol=1e-6) is same
+
+
+def test_with_coordinates_the_mean_of_the_tokens_says_where_a_thing_is():
+    """Without them, the same thing at two places gives the same mean, but for the borders."""
+    images = torch.full((2, 3, 128, 128), 90, dtype=torch.uint8)
+    images[0, 0, 40:48, 40:48] = 255
+    images[1, 0, 72:80, 72:80] = 255
+    for coordinates in (False, True):
+        torch.manual_seed(0)
+        options = {"channels": [8], "coordinates": coordinates}
+        module = build_part("encoders", "conv", options, dim=D).eval()
+        one, two = module(images).pool()
+        assert torch.allclose(one, two, atol=1e-6) is not coordinates
+
+
+def test_a_video_played_backwards_is_another_video():
+    video = inputs("video", 1)
+    for options in ({}, {"coordinates": True}):
+        torch.manual_seed(0)
+        module = build_part("encoders", "conv3d", options, dim=D).eval()
+        assert not torch.allclose(module(video).pool(), module(video.flip(1)).pool(), atol=1e-4)
+
+
+def test_a_sounds_tokens_are_its_frames_and_know_their_order():
+    sound = inputs("audio", 1)
+    module = build_part("encoders", "audio_transformer", {"frame": 500}, dim=D).eval()
+    assert module(sound).tokens.shape == (1, 4, D)
+    assert torch.equal(module(sound).tokens, module(torch.cat([sound, sound[:, :99]], 1)).tokens)
+    turned = sound.unflatten(1, (4, 500)).flip(1).flatten(1)
+    assert not torch.allclose(module(sound).pool(), module(turned).pool(), atol=1e-4)
+
+
+def test_a_silent_sound_gives_numbers():
+    module = encoder("audio_transformer").eval()
+    assert module(torch.zeros(1, 2000, dtype=torch.int16)).tokens.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("conv", {"channels": []}, "channels must be one or more positive numbers"),
+        ("conv3d", {"channels": [8, 0]}, "channels must be one or more positive numbers"),
+        ("audio_transformer", {"heads": 3}, "heads must divide the width 16, got 3"),
+        ("audio_transformer", {"frame": 0}, "must be at least 1"),
+        ("gru", {"layers": 0}, "layers must be at least 1"),
+    ],
+)
+def test_an_option_out_of_range_is_explained(name, options, says):
+    with pytest.raises(MMBenchError, match=says):
+        build_part("encoders", name, options, dim=D, vocabulary=30)
+
+
+def test_a_sound_of_too_many_frames_is_an_error():
+    module = build_part("encoders", "audio_transformer", {"longest": 5}, dim=D)
+    with pytest.raises(ValueError, match="1 to 5 frames, got 10"):
+        module(inputs("audio"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -17,7 +18,9 @@ class Scenes(Reader):
     Attributes:
         part: the split of the generator; the dataset's split of the same name if None.
         first: only so many pictures, from the start.
-        size: pixels a side, 32 or 64.
+        size: pixels a side; the dataset's `image_size`.
+        claims: whether captions come with what they claim (see `mmbench.data.scenes.facts`): a list
+            `claims` in each row, of JSON, one a caption.
     """
 
     kinds = ("captions", "questions")
@@ -25,7 +28,8 @@ class Scenes(Reader):
 
     part: str | None = None
     first: int | None = Field(None, ge=1)
-    size: int = 64
+    size: Literal[32, 64] = 64
+    claims: bool = False
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
         """See `Reader.read`."""
@@ -38,6 +42,9 @@ class Scenes(Reader):
         if kind == "captions":
             texts = scenes.texts[:count]
             rows = [{"image": image, "captions": told} for image, told in enumerate(texts)]
+            if self.claims:
+                for row, told in zip(rows, scenes.captions, strict=False):  # rows may be fewer
+                    row["claims"] = [json.dumps(caption.claims) for caption in told]
         else:
             for image, asked in enumerate(scenes.questions[:count]):
                 rows += [
@@ -48,30 +55,48 @@ class Scenes(Reader):
 
 
 class ScenesVideo(Reader):
-    """Videos with captions that need the motion."""
+    """Videos with captions that need the motion.
+
+    Attributes:
+        part: the split of the generator; the dataset's split of the same name if None.
+        first: only so many videos, from the start.
+    """
 
     kinds = ("captions",)
     needs_folder = False
+
+    part: str | None = None
+    first: int | None = Field(None, ge=1)
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
         """See `Reader.read`."""
         from mmbench.data.scenes.build import load_videos
 
-        videos = load_videos(split)
-        rows = [{"video": place, "captions": told} for place, told in enumerate(videos.texts)]
-        return Table(rows, {"video": MediaSet(videos.pixels, videos.digest)})
+        videos = load_videos(self.part or split)
+        count = min(self.first or len(videos), len(videos))
+        rows = [{"video": place, "captions": videos.texts[place]} for place in range(count)]
+        return Table(rows, {"video": MediaSet(videos.pixels[:count], f"{videos.digest}/{count}")})
 
 
 class ScenesAudio(Reader):
-    """Sequences of tones with captions that need the order."""
+    """Sequences of tones with captions that need the order.
+
+    Attributes:
+        part: the split of the generator; the dataset's split of the same name if None.
+        first: only so many sounds, from the start.
+    """
 
     kinds = ("captions",)
     needs_folder = False
+
+    part: str | None = None
+    first: int | None = Field(None, ge=1)
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
         """See `Reader.read`."""
         from mmbench.data.scenes.build import load_sounds
 
-        sounds = load_sounds(split)
-        rows = [{"audio": place, "captions": told} for place, told in enumerate(sounds.texts)]
-        return Table(rows, {"audio": MediaSet(sounds.waves, sounds.digest)})
+        sounds = load_sounds(self.part or split)
+        count = min(self.first or len(sounds), len(sounds))
+        rows = [{"audio": place, "captions": sounds.texts[place]} for place in range(count)]
+        return Table(rows, {"audio": MediaSet(sounds.waves[:count], f"{sounds.digest}/{count}")})

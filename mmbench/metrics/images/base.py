@@ -60,7 +60,7 @@ class FeatureSetMetric(Metric):
         """Features of N generated images beside those of M real ones, (max(N, M), 2 D).
 
         Args:
-            predictions: N images; targets: M images: uint8 arrays (H, W, 3) or PIL images.
+            predictions: N images; targets: M images, or mappings with an `image`.
         Raises: MMBenchError where a set is empty, one is no image, or the weights are absent.
         """
         return side_by_side(*self.features_of(predictions, targets))

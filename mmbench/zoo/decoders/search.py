@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from mmbench.yaml_file import Settings
@@ -24,17 +25,17 @@ class Search(Settings):
 
     Attributes:
         kind: "greedy" takes the likeliest word, "beam" keeps several texts, "nucleus" draws.
-        beams: texts kept by beam search.
+        beams: texts kept by beam search; one that ends takes its place along.
         length_penalty: 0 prefers short texts; 1 compares the mean log-probability of a word.
         top_p: nucleus sampling draws among the likeliest words of this total probability.
         temperature: of the probabilities that are drawn from.
     """
 
     kind: Literal["greedy", "beam", "nucleus"] = "greedy"
-    beams: int = 3
-    length_penalty: float = 1.0
-    top_p: float = 0.9
-    temperature: float = 1.0
+    beams: int = Field(3, ge=1)
+    length_penalty: float = Field(1.0, ge=0)
+    top_p: float = Field(0.9, gt=0, le=1)
+    temperature: float = Field(1.0, gt=0)
 
 
 def write(
@@ -77,7 +78,7 @@ def write(
         if draws is None:
             words = logits.argmax(-1)
         else:
-            words = _draw(logits.float(), draws[:, place], search)
+            words = draw(logits.float(), draws[:, place], search)
         done |= words == end
         if bool(done.all()):
             break
@@ -86,8 +87,14 @@ def write(
     return [row[: row.index(end)] if end in row else row for row in rows_of]
 
 
-def _draw(logits: Tensor, uniform: Tensor, search: Search) -> Tensor:
-    """A word (B,) of the nucleus, by the place where a uniform number (B,) falls."""
+def draw(logits: Tensor, uniform: Tensor, search: Search) -> Tensor:
+    """Words (B,) of the nucleus, by the place where a uniform number falls.
+
+    Args:
+        logits: (B, V).
+        uniform: (B,), from 0 to 1.
+        search: its temperature and nucleus.
+    """
     chances, order = (logits / search.temperature).softmax(-1).sort(-1, descending=True)
     below = chances.cumsum(-1) - chances  # of likelier words
     chances = chances * (below < search.top_p)  # the likeliest is always there
@@ -118,24 +125,25 @@ def _beam(
         logits, state = decoder.step(words, state, contexts)
         logits = logits.float()
         logits[:, list(never)] = -torch.inf
-        if length > longest:  # no more words: a text ends here
+        chances = logits.log_softmax(-1)
+        if length > longest:  # no more words: every text ends here
             others = torch.arange(logits.shape[1], device=device) != end
-            logits = logits.log_softmax(-1).masked_fill(others, -torch.inf)
-        else:
-            logits = logits.log_softmax(-1)
-        total = scores[..., None] + logits.view(batch, beams, -1)
-        ended = total[..., end] / length**search.length_penalty
-        for row, (value, beam) in enumerate(zip(*(t.tolist() for t in ended.max(1)), strict=True)):
-            if value > best[row][0]:
-                best[row] = (value, texts[row, beam].tolist())
-        total[..., end] = -torch.inf
+            chances = chances.masked_fill(others, -torch.inf)
+        total = scores[..., None] + chances.view(batch, beams, -1)
         scores, chosen = total.flatten(1).topk(beams)
+        beam, word = chosen // total.shape[-1], chosen % total.shape[-1]
+        texts = texts.gather(1, beam[..., None].expand_as(texts))
+        ended = word == end  # among the likeliest: its text is whole, and leaves the beams
+        for row, place in ended.nonzero().tolist():
+            value = float(scores[row, place]) / length**search.length_penalty
+            if value > best[row][0]:
+                best[row] = (value, texts[row, place].tolist())
+        scores = scores.masked_fill(ended, -torch.inf)
         # What is still open can at best keep its log-probability until the longest length.
-        hope = scores[:, 0] / longest**search.length_penalty
+        hope = scores.amax(1) / (longest + 1) ** search.length_penalty
         if length > longest or all(h <= b[0] for h, b in zip(hope.tolist(), best, strict=True)):
             break
-        beam, word = chosen // total.shape[-1], chosen % total.shape[-1]
-        texts = torch.cat([texts.gather(1, beam[..., None].expand_as(texts)), word[..., None]], 2)
+        texts = torch.cat([texts, word[..., None]], 2)
         kept = (torch.arange(batch, device=device)[:, None] * beams + beam).flatten()
         state = [part.index_select(0, kept) for part in state]
         words = word.flatten()

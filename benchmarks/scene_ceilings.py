@@ -1,0 +1,109 @@
+"""How far perfect eyes get on the generated scenes: the ceilings of retrieval and captioning.
+
+    python benchmarks/scene_ceilings.py
+
+Retrieval: a caption may be true of several pictures, and then nobody can say which one is meant.
+Captioning: five captions of one picture differ in what they tell and how, so that even captions
+made from the facts by the generator itself do not agree.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import numpy as np
+
+from mmbench.data.scenes.build import SceneSplit, load_scenes
+from mmbench.data.scenes.captions import captions
+from mmbench.data.scenes.counter import Dice
+from mmbench.data.scenes.facts import Claims, ObjectFact, check, place
+from mmbench.data.scenes.world import sample_scenes
+from mmbench.metrics.captions.bleu import bleu_4
+from mmbench.metrics.captions.cider import CIDErD
+
+GALLERY = 1000  # pictures, as in the split test_1k
+POOLS = 9  # times that captions are made anew
+CHOSEN_FROM = 3  # of these pools hold the candidates; the others judge them
+PICTURES = 500  # pictures whose captions are chosen among candidates
+
+
+def true_of(claims: Claims, objects: list[ObjectFact]) -> bool:
+    """Whether all that a caption claims holds, and it mentions every object."""
+    if len(claims["objects"]) != len(objects):
+        return False
+    return all(found == made for found, made in check(claims, objects).values())
+
+
+def kinds(objects: list[ObjectFact]) -> list[dict[str, str]]:
+    return [{**o, "place": place(o["x"], o["y"])} for o in objects]
+
+
+def candidates(scenes: SceneSplit) -> dict[tuple[tuple[str, str], ...], np.ndarray]:
+    """By what is said of an object, the pictures that have such an object."""
+    holders: dict[tuple[tuple[str, str], ...], np.ndarray] = {}
+    seen = [kinds(objects) for objects in scenes.objects[:GALLERY]]
+    for told in scenes.captions[:GALLERY]:
+        for caption in told:
+            for mention in caption.claims["objects"]:
+                key = tuple(sorted(mention.items()))
+                if key not in holders:
+                    holders[key] = np.array(
+                        [any(mention.items() <= o.items() for o in row) for row in seen]
+                    )
+    return holders
+
+
+def retrieval(scenes: SceneSplit) -> None:
+    holders = candidates(scenes)
+    fitting = []
+    for told in scenes.captions[:GALLERY]:
+        for caption in told:
+            keys = [tuple(sorted(mention.items())) for mention in caption.claims["objects"]]
+            places = np.flatnonzero(np.logical_and.reduce([holders[key] for key in keys]))
+            fitting.append(sum(true_of(caption.claims, scenes.objects[p]) for p in places))
+    counts = np.array(fitting)
+    assert counts.min() >= 1
+    print(f"text to image, {GALLERY:,} pictures: a caption is true of {counts.mean():.2f} pictures")
+    print(f"  of one alone: {100 * (counts == 1).mean():.1f}% of captions")
+    for k in (1, 5, 10):
+        print(f"  recall at {k} of perfect eyes: {100 * np.minimum(k / counts, 1).mean():.1f}")
+
+
+def captioning(scenes: SceneSplit) -> None:
+    told = scenes.texts
+
+    def show(name: str, answers: list[str], references: list[list[str]]) -> None:
+        values = [m.aggregate(m.statistics(answers, references)) for m in (CIDErD(), bleu_4())]
+        print(f"  {name}: CIDEr {values[0]:.2f}, BLEU-4 {values[1]:.3f}")
+
+    print("captions of perfect eyes")
+    show("one of the five against the other four", [t[0] for t in told], [t[1:] for t in told])
+    index = np.arange(len(told))
+    objects = sample_scenes("test", index).objects()
+    pools = []
+    for number in range(POOLS):
+        dice = Dice.of(f"another telling/{number}", index)
+        pools.append([captions(o, d) for o, d in zip(objects, dice, strict=True)])
+    show("another caption against all five", [pool[0].text for pool in pools[0]], told)
+    every = [[[c.text for c in pool[i]] for pool in pools] for i in range(PICTURES)]
+    offered = [list(chain(*own[:CHOSEN_FROM])) for own in every]
+    judges = [list(chain(*own[CHOSEN_FROM:])) for own in every]
+    metric = CIDErD()
+    values = np.stack(
+        [
+            metric.statistics([own[n] for own in offered], judges)[:, 0]
+            for n in range(len(offered[0]))
+        ]
+    )
+    best = [own[n] for own, n in zip(offered, values.argmax(0), strict=True)]
+    show(
+        f"of {len(offered[0])} captions the one most like {len(judges[0])} others",
+        best,
+        told[:PICTURES],
+    )
+
+
+if __name__ == "__main__":
+    test = load_scenes("test")
+    retrieval(test)
+    captioning(test)

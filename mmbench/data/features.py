@@ -1,0 +1,148 @@
+"""Features of media and texts, computed once and kept: what frozen encoders give.
+
+They lie in the cache in blocks, memory-mapped, and are found again by what made them and by the
+content that they are of; so every fusion, seed, split and dataset that has the same content shares
+them, and a computation that was cut off goes on after its last whole block.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mmbench.data.decoding import unwritable
+from mmbench.data.media import Array, MediaRef, cache_folder
+from mmbench.data.telling import tell
+
+Features = npt.NDArray[np.float16]
+Value = MediaRef | str
+
+_BLOCK = 128  # values, the fewest whose features are computed and written together
+_BLOCKS = 256  # the most blocks that are written at a time: each is an open file later
+_FILES = ("keys.npy", "ends.npy", "tokens.npy")
+
+
+class _Place(NamedTuple):
+    """Where the features of a value are: rows `start` to `end` of a block's tokens."""
+
+    tokens: Features
+    start: int
+    end: int
+
+
+class FeatureCache:
+    """The kept features of one encoder.
+
+    A block is a folder: `keys` (M, 16) uint8 of M values, `ends` (M,) int64 of each one's rows in
+    `tokens` (T, F) float16. It is written to a temporary folder and renamed; one that cannot be
+    read is dropped, and its features are computed anew.
+
+    Args:
+        maker: what decides the features besides the content: the encoder's `fingerprint`.
+    """
+
+    def __init__(self, maker: str) -> None:
+        self.folder = cache_folder() / "features" / maker
+        self._places: dict[bytes, _Place] = {}
+        self._opened: set[str] = set()
+
+    def add(
+        self,
+        values: Sequence[Value],
+        compute: Callable[[Sequence[Value]], Iterable[Features]],
+        what: str,
+    ) -> None:
+        """See that the features of these values are there.
+
+        Args:
+            values: media and texts; each once.
+            compute: gives the features (N_i, F) of those that are not there yet.
+            what: for the report of progress ("features of image").
+        Raises: MMBenchError if the cache cannot be written.
+        """
+        self._open()
+        missing = [value for value in values if _key(value) not in self._places]
+        missing.sort(key=lambda value: len(value) if isinstance(value, str) else 0)
+        size = max(_BLOCK, -(-len(missing) // _BLOCKS))
+        for start in range(0, len(missing), size):
+            tell(what, start, len(missing))
+            block = missing[start : start + size]
+            self._write(block, list(compute(block)))
+        if missing:
+            self._open()
+            tell(what, len(missing), len(missing))
+
+    def holds(self, values: Iterable[Value]) -> bool:
+        """Whether the features of all these are there."""
+        return all(_key(value) in self._places for value in values)
+
+    def rows(self, values: Sequence[Value]) -> Features:
+        """The features of values that are there, (U, N, F), NaN after each one's last token."""
+        places = [self._places[_key(value)] for value in values]
+        longest = max(place.end - place.start for place in places)
+        width = places[0].tokens.shape[1]
+        features = np.full((len(places), longest, width), np.nan, np.float16)
+        for row, (tokens, start, end) in zip(features, places, strict=True):
+            row[: end - start] = tokens[start:end]
+        return features
+
+    def _open(self) -> None:
+        """Find the blocks that were written since the last time."""
+        if not self.folder.is_dir():
+            return
+        for path in sorted(self.folder.iterdir()):
+            if path.name in self._opened or path.name.startswith("."):
+                continue
+            try:
+                keys, ends = (np.load(path / name) for name in _FILES[:2])
+                tokens = np.load(path / _FILES[2], mmap_mode="r")
+                if len(keys) != len(ends) or ends[-1] != len(tokens):
+                    raise ValueError("its files do not fit each other")
+            except (OSError, ValueError, EOFError, IndexError):
+                shutil.rmtree(path, ignore_errors=True)
+                continue
+            self._opened.add(path.name)
+            start = 0
+            for key, end in zip(keys, ends.tolist(), strict=True):
+                self._places[key.tobytes()] = _Place(tokens, start, end)
+                start = end
+
+    def _write(self, values: Sequence[Value], features: Sequence[Features]) -> None:
+        keys = [_key(value) for value in values]
+        ends = np.cumsum([len(rows) for rows in features])
+        arrays: tuple[Array, ...] = (
+            np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1),
+            ends.astype(np.int64),
+            np.concatenate(features).astype(np.float16),
+        )
+        target = self.folder / hashlib.sha256(b"".join(keys)).hexdigest()[:24]
+        temporary = None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(dir=self.folder, prefix="."))
+            for name, array in zip(_FILES, arrays, strict=True):
+                with (temporary / name).open("wb") as file:
+                    np.save(file, array)
+                    file.flush()
+                    os.fsync(file.fileno())
+            temporary.rename(target)
+        except OSError as error:
+            if not target.exists():  # else another process was quicker
+                raise unwritable(self.folder, error) from None
+        finally:
+            if temporary is not None:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _key(value: Value) -> bytes:
+    """Of a value's content; that of a medium is known by its set's content and its place there."""
+    content = value if isinstance(value, str) else f"{value.set_digest}/{value.row}"
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).digest()[:16]

@@ -1,0 +1,1 @@
+"""Generation: draw an image that shows what a prompt says."""

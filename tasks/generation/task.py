@@ -1,0 +1,100 @@
+"""What generation is: an image drawn from a text, judged beside real images of such texts."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mmbench.data.dataset import DatasetSpec
+from mmbench.data.sample import Sample, SampleSet
+from mmbench.data.splits import load_split
+from mmbench.data.words import Vocabulary
+from mmbench.errors import MMBenchError
+from mmbench.task import Task
+
+if TYPE_CHECKING:
+    from mmbench.recipe import Recipe
+    from mmbench_tasks.generation.model import GenerationModel
+
+DEFAULT_SIZE = 32  # pixels a side, unless the recipe's decoder says otherwise
+
+
+class Generation(Task):
+    """Generation: draw the image that a text describes.
+
+    A sample is a prompt, one of an image's captions, drawn by a hash. Its target is a mapping:
+    `image`, the real image (a `MediaRef`), `captions`, all of its captions, and, where the dataset
+    knows it, `claims`: what the prompt says, as `mmbench.data.scenes.facts.Claims`. An answer is an
+    image, (H, W, 3) uint8.
+    """
+
+    name = "generation"
+    inputs = ("text",)
+    default_dataset = "scenes"
+    metrics = ("fd_efficientnet_lite0", "kid_efficientnet_lite0")
+    encoders = {"text": "gru"}
+    decoder = "image_tokens"
+    unit = "prompts"
+
+    def adapt(self, dataset: DatasetSpec, recipe: Recipe) -> DatasetSpec:
+        """The dataset with images of the size that the recipe's decoder draws."""
+        size = recipe.decoder.options.get("size", DEFAULT_SIZE) if recipe.decoder else DEFAULT_SIZE
+        if not isinstance(size, int) or size < 1:
+            raise MMBenchError(f"decoder.size must be a number of pixels, got {size!r}")
+        return dataset.at_size(size)
+
+    def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
+        """A sample for each image."""
+        data = load_split(dataset, split, "captions")
+        samples = []
+        for row in data.rows.to_list():
+            name = str(row.get("id", f"{split}/{row['row']}"))
+            captions = row["captions"]
+            chosen = _place(name) % len(captions)
+            target = {"image": data.inputs(row)["image"], "captions": captions}
+            if row.get("claims"):
+                target["claims"] = json.loads(row["claims"][chosen])
+            samples.append(Sample(name, {"text": captions[chosen]}, target, row["group"]))
+        return SampleSet(samples, dataset.name, split, data.fingerprint, skipped=data.skipped)
+
+    def assets(self, samples: Sequence[Sample]) -> dict[str, Any]:
+        """The words of the captions."""
+        captions = (caption for sample in samples for caption in sample.target["captions"])
+        return {"words": Vocabulary.of(captions).words}
+
+    def build(self, recipe: Recipe, assets: Mapping[str, Any]) -> GenerationModel:
+        """See `mmbench_tasks.generation.model.GenerationModel`."""
+        from mmbench_tasks.generation.model import GenerationModel
+
+        return GenerationModel(recipe, words=assets["words"])
+
+    def table(self, samples: Sequence[Sample], answers: Sequence[Any]) -> dict[str, list[Any]]:
+        """Of each sample, what its prompt claims, as JSON, and the image as a PNG file's bytes."""
+        claims = [sample.target.get("claims") for sample in samples]
+        return {
+            "target": [None if found is None else json.dumps(found) for found in claims],
+            "prediction": [_png(answer) for answer in answers],
+        }
+
+    def pictures(self, samples: Sequence[Sample], answers: Sequence[Any]) -> dict[str, bytes]:
+        """A page of samples beside the real images, `samples.png`."""
+        from mmbench_tasks.generation.grid import sample_grid
+
+        prompts = [str(sample.inputs["text"]) for sample in samples]
+        real = [sample.target["image"].array() for sample in samples]
+        return {"samples.png": sample_grid(prompts, answers, real)}
+
+
+def _place(name: str) -> int:
+    return int(hashlib.sha256(name.encode()).hexdigest()[:12], 16)
+
+
+def _png(pixels: Any) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()

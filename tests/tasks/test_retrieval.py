@@ -1,0 +1,289 @@
+"""Retrieval end to end, on a few generated scenes."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+import mmbench
+from mmbench import registry
+from mmbench.errors import Interrupted, MMBenchError
+from mmbench.experiments.infer import ModelPredictor
+from mmbench.experiments.watch import Watch
+from mmbench.recipe import load_recipe
+from mmbench_tasks.retrieval.model import place_again
+
+QUICK = {"width": 32, "train.epochs": 2, "train.batch": 32}
+
+
+@pytest.fixture(scope="module")
+def task():
+    return registry.load("tasks", "retrieval")()
+
+
+@pytest.fixture(scope="module")
+def few(task, small_scenes):
+    return task.load(task.dataset(small_scenes["image"]), "train").limited(40, groups=True)
+
+
+def model(task, samples, dataset="scenes", recipe="gated_fusion", **overrides):
+    torch.manual_seed(0)
+    spec = task.dataset(dataset)
+    resolved = task.resolve(load_recipe(recipe, {"width": 32} | overrides), spec)
+    return task.build(resolved, task.assets(samples)).eval()
+
+
+def train(dataset, out, recipe="gated_fusion", **options):
+    overrides = QUICK | options.pop("overrides", {})
+    options = {"train": True, "overrides": overrides} | options
+    return mmbench.run("retrieval", recipe, dataset=dataset, out=out, **options)
+
+
+def answers_of(learner, samples, batch=16):
+    return ModelPredictor(learner, torch.device("cpu"), batch).predict(samples)
+
+
+def test_every_picture_and_every_caption_asks(few):
+    media = [s for s in few if "image" in s.inputs]
+    texts = [s for s in few if "text" in s.inputs]
+    assert (len(media), len(texts)) == (40, 200)
+    assert {s.target for s in media} == {"image_to_text"}
+    assert {s.target for s in texts} == {"text_to_image"}
+    assert len({s.id for s in few}) == 240
+    assert len({s.group for s in few}) == 40
+
+
+def test_the_split_of_1k_is_the_first_thousand_pictures_of_test(task):
+    spec = task.dataset()
+    assert spec.evaluate_on == "test_1k"
+    samples = task.load(spec, "test_1k")
+    assert len(samples) == 6000
+    assert len({s.group for s in samples}) == 1000
+    test = task.load(spec, "test")
+    pairs = zip(samples[:60], test[:60], strict=True)
+    assert all(a.inputs.get("text") == b.inputs.get("text") for a, b in pairs)
+    assert samples.fingerprint != test.fingerprint
+
+
+@pytest.mark.parametrize("recipe", ["dual_encoder", "gated_fusion"])
+def test_a_model_learns_to_find_a_few_pictures(task, few, recipe):
+    samples = few.limited(8, groups=True)
+    learner = model(task, samples, recipe=recipe, **{"encoders.image.channels": [8, 16, 16]})
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=5e-3)
+    learner.train()
+    torch.manual_seed(0)
+    for _ in range(60):
+        loss = learner.loss(learner.collate(samples))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    ranks = answers_of(learner, samples)
+    assert np.mean([found[0] == 1 for found in ranks]) > 0.95
+    of_pictures = [r for r, s in zip(ranks, samples, strict=True) if "image" in s.inputs]
+    assert np.mean([found.tolist() == [1, 2, 3, 4, 5] for found in of_pictures]) > 0.7
+
+
+def scores_of(learner, samples):
+    """Every text against every picture, one pair at a time: (T, M) cosines and matching scores."""
+    texts = [s for s in samples if "text" in s.inputs]
+    media = [s for s in samples if "image" in s.inputs]
+    with torch.inference_mode():
+        text, text_stream = learner.encode("text", learner.collate(texts, targets=False))
+        image, image_stream = learner.encode("image", learner.collate(media, targets=False))
+        logits = text @ image.T * learner.scale()
+        rows = torch.arange(len(texts))[:, None].expand_as(logits)
+        columns = torch.arange(len(media))[None].expand_as(logits)
+        matched = learner.match(text_stream, image_stream, rows, columns, logits)
+    return texts, media, logits.numpy(), matched.numpy()
+
+
+def expected_ranks(logits, matched, right, kept=16):
+    """The first `kept` by logit, ordered by their matching score; the others behind, by logit."""
+    first = np.argsort(-logits)[:kept]
+    order = [*first[np.argsort(-matched[first])], *np.argsort(-logits)[kept:]]
+    return sorted(order.index(item) + 1 for item in right)
+
+
+@pytest.mark.parametrize("kind", registry.names("fusions"))
+def test_the_ranks_are_those_of_every_pair_scored_by_itself(task, few, kind):
+    learner = model(task, few, fusion=kind)
+    texts, media, logits, matched = scores_of(learner, few)
+    assert not np.allclose(logits, matched)
+    ranks = dict(zip([s.id for s in few], answers_of(learner, few), strict=True))
+    for row, sample in enumerate(texts):
+        right = [i for i, other in enumerate(media) if other.group == sample.group]
+        assert ranks[sample.id].tolist() == expected_ranks(logits[row], matched[row], right)
+    for column, sample in enumerate(media):
+        right = [i for i, other in enumerate(texts) if other.group == sample.group]
+        expected = expected_ranks(logits[:, column], matched[:, column], right)
+        assert ranks[sample.id].tolist() == expected
+
+
+def test_without_a_fusion_the_ranks_are_the_dual_encoders(task, few):
+    fused = model(task, few)
+    _, _, logits, _ = scores_of(fused, few)
+    fused.fusion = None
+    ranks = [r for r, s in zip(answers_of(fused, few), few, strict=True) if "text" in s.inputs]
+    for row, found in enumerate(ranks):
+        assert found.tolist() == [1 + (logits[row] > logits[row, row // 5]).sum()]
+
+
+def test_the_dual_encoder_has_no_fusion_and_no_matching(task, few):
+    learner = model(task, few, recipe="dual_encoder")
+    assert learner.fusion is None
+    assert learner.decoder is None
+    assert learner.notes() == []
+
+
+def test_equal_scores_are_counted_against_the_model():
+    candidates, ranks = np.array([7, 3, 9, 4]), np.array([2, 3])
+    wanted = np.array([3, 9])
+    assert place_again(candidates, np.zeros(4), wanted, ranks).tolist() == [3, 4]
+    assert place_again(candidates, np.array([0, 1, 1, 1]), wanted, ranks).tolist() == [2, 3]
+    assert place_again(candidates, np.array([0, 2, 1, 1]), wanted, ranks).tolist() == [1, 3]
+
+
+def test_right_items_that_are_no_candidates_stay_behind_them():
+    candidates = np.array([7, 3, 9, 4])
+    ranks = np.array([2, 9, 17])  # 3 is among the candidates, 11 and 12 are not
+    placed = place_again(candidates, np.array([4, 1, 3, 2]), np.array([3, 11, 12]), ranks)
+    assert placed.tolist() == [4, 9, 17]
+
+
+def test_a_constant_model_finds_everything_last(task, few):
+    learner = model(task, few)
+    with torch.no_grad():
+        for layer in learner.project.values():
+            layer.weight.zero_()
+            layer.bias.fill_(1.0)
+        learner.decoder.layers[-1].weight.zero_()
+    for found, sample in zip(answers_of(learner, few), few, strict=True):
+        assert found.tolist() == ([40] if "text" in sample.inputs else [196, 197, 198, 199, 200])
+
+
+def test_a_candidate_by_luck_of_equal_scores_is_none():
+    candidates, scores = np.array([7, 3, 9, 4]), np.array([1, 4, 3, 2])
+    wanted = np.array([3, 9])
+    assert place_again(candidates, scores, wanted, np.array([1, 8])).tolist() == [2, 8]
+    assert place_again(candidates, scores, wanted, np.array([7, 8])).tolist() == [7, 8]
+
+
+def test_the_hard_wrong_partners_are_never_the_right_one(task, few):
+    learner = model(task, few)
+    torch.manual_seed(0)
+    rivals = learner._rivals(torch.randn(20, 20) * 30)
+    assert rivals.shape == (20, 8)
+    assert rivals[:, 0].tolist() == list(range(20))
+    for row in rivals.tolist():
+        assert len(set(row)) == 8
+
+
+def test_the_record_says_what_the_dual_encoder_found_by_itself(small_scenes, tmp_path):
+    fused = train(small_scenes["image"], tmp_path)
+    (note,) = fused.record.notes
+    said = re.search(r"alone.*: (\S+) text to image, (\S+) image to text", note)
+    learner_path = fused.path / "weights.safetensors"
+    from mmbench.model import read_checkpoint
+
+    task = registry.load("tasks", "retrieval")()
+    spec = task.dataset(small_scenes["image"])
+    checkpoint = read_checkpoint(learner_path)
+    resolved = task.resolve(load_recipe("gated_fusion", QUICK), spec)
+    learner = task.build(resolved, checkpoint.assets)
+    checkpoint.restore(learner)
+    learner.fusion = None
+    test = task.load(spec, "test")
+    ranks = answers_of(learner, test)
+    for place, side in ((1, "text"), (2, "image")):
+        own = [r[0] == 1 for r, s in zip(ranks, test, strict=True) if side in s.inputs]
+        assert float(said[place]) == pytest.approx(100 * np.mean(own), abs=0.006)
+
+
+@pytest.mark.parametrize("medium", ["image", "video", "audio"])
+@pytest.mark.parametrize("recipe", ["gated_fusion", "dual_encoder"])
+def test_a_run_ranks_in_both_directions(small_scenes, tmp_path, medium, recipe):
+    result = train(small_scenes[medium], tmp_path, recipe, overrides={"train.epochs": 1})
+    names = [entry.name for entry in result.record.metrics]
+    assert names == [f"text_to_{medium}_recall_at_1", f"{medium}_to_text_recall_at_5"]
+    assert (result.record.samples, result.record.groups) == (180, 30)
+    frame = result.predictions()
+    lengths = frame["prediction"].map(len).groupby(frame["target"]).unique()
+    assert {key: value.tolist() for key, value in lengths.items()} == {
+        f"text_to_{medium}": [1],
+        f"{medium}_to_text": [5],
+    }
+    for ranks, target in zip(frame["prediction"], frame["target"], strict=True):
+        gallery = 30 if target.startswith("text") else 150
+        assert (np.diff(ranks) > 0).all()
+        assert 1 <= ranks[0] <= ranks[-1] <= gallery
+
+
+def test_the_score_does_not_depend_on_the_batch_size(small_scenes, tmp_path):
+    weights = train(small_scenes["image"], tmp_path).path / "weights.safetensors"
+    runs = [
+        train(
+            small_scenes["image"],
+            tmp_path / str(size),
+            train=False,
+            checkpoint=weights,
+            batch_size=size,
+        )
+        for size in (1, 7, 1000)
+    ]
+    assert len({run.record.files["predictions.parquet"] for run in runs}) == 1
+
+
+class StopsIn(Watch):
+    """Presses Ctrl-C in an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+        self.finished = 0
+
+    def finished_epoch(self, entry):
+        self.finished = entry["epoch"]
+
+    def stepped(self, loss, samples):
+        if self.finished + 1 == self.epoch:
+            raise KeyboardInterrupt
+
+
+def test_a_training_that_was_cut_off_ends_as_it_would_have(small_scenes, tmp_path):
+    dataset = small_scenes["image"]
+    whole = train(dataset, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        train(dataset, tmp_path / "cut", watch=StopsIn(2))
+    resumed = train(dataset, tmp_path / "cut", resume=True)
+    for name in ("weights.safetensors", "predictions.parquet"):
+        assert resumed.record.files[name] == whole.record.files[name]
+
+
+def test_a_limit_counts_pictures_with_all_their_captions(small_scenes, tmp_path):
+    result = train(small_scenes["image"], tmp_path, limit=10, overrides={"train.epochs": 1})
+    assert (result.record.samples, result.record.groups, result.record.limit) == (60, 10, 10)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ({"encoders": {"text": None}}, "needs an encoder for the text and one for what it descr"),
+        ({"encoders": {"image": None}}, "it has text"),
+        ({"encoders": {"image": "conv3d"}}, "the encoder for image reads video"),
+        ({"encoders": {"video": "conv3d"}}, "names an encoder for 'video', which this task has no"),
+        ({"fusion": "gatd"}, "no fusion called 'gatd'. Did you mean gated"),
+        ({"decoder": "rnn"}, "the decoder rnn cannot stand here: nothing gives it vocabulary"),
+    ],
+)
+def test_a_recipe_that_makes_no_model_is_explained(task, few, overrides, says):
+    with pytest.raises(MMBenchError, match=says):
+        model(task, few, **overrides)
+
+
+def test_a_dataset_of_several_media_is_refused(small_scenes, tmp_path):
+    task = registry.load("tasks", "retrieval")()
+    spec = task.dataset(small_scenes["image"]).model_copy(update={"modalities": ["image", "audio"]})
+    with pytest.raises(
+        MMBenchError, match="one kind of medium by text; few_images has image and a"
+    ):
+        task.load(spec, "test")

