@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import mmbench
@@ -136,4 +137,45 @@ def test_scores_that_do_not_fit_are_one_clear_error(tmp_path, matrix, message):
     (tmp_path / "images.json").write_text("[0, 0, 1, 1]")
     with pytest.raises(MMBenchError, match=message):
         score(tmp_path, path, tmp_path / "images.json")
+    assert not (tmp_path / "results").exists()
+
+
+def write_table(path, rows):
+    if path.suffix == ".parquet":
+        pd.DataFrame(rows).to_parquet(path)
+    else:
+        path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_lists_of_what_was_found_are_scored_from_tables(tmp_path, suffix):
+    found = [{"id": "q1", "prediction": ["b", "a"]}, {"id": "q2", "prediction": ["c", "a", "d"]}]
+    right = [{"id": "q2", "target": ["d", "x"]}, {"id": "q1", "target": ["b"]}]
+    rows = [row | {"direction": "text_to_image", "group": "g"} for row in right]
+    predictions = write_table(tmp_path / f"p.{suffix}", found)
+    references = write_table(tmp_path / f"r.{suffix}", rows)
+    result = score(tmp_path, predictions, references)
+    values = {m.name.removeprefix("text_to_image_"): m.value for m in result.record.metrics}
+    assert values == {"recall_at_1": 0.5, "recall_at_5": 1, "recall_at_10": 1, "median_rank": 2}
+    assert result.record.notes == ["1 right items are not in the lists: never retrieved"]
+    assert result.record.groups == 1
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ([{"id": i, "prediction": [0]} for i in range(3)], "4 ids have no prediction: 3, 4, 5, 6"),
+        ([{"id": i // 2, "prediction": [0]} for i in range(14)], "7 ids have more than one pred"),
+        ([{"id": i, "prediction": [0]} for i in range(9)], "2 ids are unknown to .*: 7, 8"),
+        ([{"id": i, "prediction": [3, 3]} for i in range(7)], "prediction of 0 is not a list of"),
+        ([{"id": i, "prediction": "a cat"} for i in range(7)], "is not a list of items"),
+        ([], "holds no predictions"),
+    ],
+)
+def test_lists_that_do_not_fit_are_one_clear_error(tmp_path, found, message):
+    right = [{"id": i, "target": 0, "direction": "text_to_image"} for i in range(7)]
+    references = write_table(tmp_path / "r.jsonl", right)
+    with pytest.raises(MMBenchError, match=message):
+        score(tmp_path, write_table(tmp_path / "p.jsonl", found), references)
     assert not (tmp_path / "results").exists()
