@@ -165,7 +165,14 @@ def test_retrieval_is_scored_from_a_matrix_and_from_embeddings(tmp_path):
     values = [{m.name: m.value for m in r.record.metrics} for r in results]
     assert values[0] == values[1]
     best = (image @ text.T).argmax(axis=0)
-    assert values[0]["text_to_image_recall_at_1"] == (best == np.arange(8) // 2).mean()
+    hits = best == np.arange(8) // 2
+    assert values[0]["text_to_image_recall_at_1"] == hits.mean()
+    errors = {m.name: m.standard_error for m in results[0].record.metrics}
+    of_images = hits.reshape(4, 2).sum(axis=1) - 2 * hits.mean()
+    assert errors["text_to_image_recall_at_1"] == pytest.approx(
+        np.sqrt(4 / 3 * (of_images**2).sum()) / 8
+    )
+    assert errors["rsum"] is None
 
 
 def write(path, rows):
