@@ -222,10 +222,10 @@ def record_text(record: Any, path: Path) -> str:
             ends = entry.interval.low * entry.scale, entry.interval.high * entry.scale
             interval = f"  [{ends[0]:.2f}, {ends[1]:.2f}]"
         more = ""
-        if entry.standard_error is not None and record.weights.source == "elsewhere":
-            more += f"  se {entry.standard_error * entry.scale:.2f}"
         if entry.ceiling is not None:
             more += f"  ceiling {entry.ceiling * entry.scale:.2f}"
+        if entry.standard_error is not None and record.weights.source == "elsewhere":
+            more += f"  se {entry.standard_error * entry.scale:.2f}"
         lines.append(f"  {label:<{width}} {value}{interval:<18}  n = {entry.samples:,}{more}")
     first = record.primary
     facts = {"signature": first.signature}

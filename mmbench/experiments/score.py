@@ -153,8 +153,8 @@ def _entry(
         value=value,
         samples=len(statistics),
         interval=interval,
-        standard_error=_standard_error(metric, statistics, codes),
         ceiling=metric.ceiling(statistics),
+        standard_error=_standard_error(metric, statistics, codes),
     )
 
 

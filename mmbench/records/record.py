@@ -41,8 +41,8 @@ class MetricEntry(_Entry):
         value: unscaled.
         samples: how many it is over.
         interval: of the value.
-        standard_error: of a mean, robust to dependence within groups; None for what is no mean.
         ceiling: the value that the real data get, where the metric knows it.
+        standard_error: of a mean, robust to dependence within groups; None for what is no mean.
     """
 
     name: str
@@ -53,8 +53,8 @@ class MetricEntry(_Entry):
     value: float
     samples: int
     interval: IntervalEntry | None
-    standard_error: float | None = None
     ceiling: float | None = None
+    standard_error: float | None = None
 
 
 class Weights(_Entry):

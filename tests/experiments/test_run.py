@@ -19,12 +19,20 @@ def train(mini: str, out: Path, **options):
     return mmbench.run("vqa", "gated_fusion", dataset=mini, out=out, **options)
 
 
-@pytest.mark.parametrize("name", sorted(json.loads(SCORES.read_text())))
+GOLDEN = json.loads(SCORES.read_text())
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in GOLDEN if not any(other.startswith(f"{n}@") for other in GOLDEN)]
+)
 def test_golden_shipped_weights_give_the_score_that_baselines_says(name, tmp_path):
-    task, dataset, model = name.split("/")
-    result = mmbench.run(task, model, dataset=dataset, out=tmp_path)
+    whole, _, limit = name.partition("@")
+    task, dataset, model = whole.split("/")
+    result = mmbench.run(
+        task, model, dataset=dataset, limit=int(limit) if limit else None, out=tmp_path
+    )
     values = {e.name: e.value for e in result.record.metrics if e.category is None}
-    assert values == pytest.approx(json.loads(SCORES.read_text())[name], abs=5e-5)
+    assert values == pytest.approx(GOLDEN[name], abs=5e-5)
 
 
 def test_a_result_has_a_value_a_frame_and_its_predictions(mini, tmp_path):

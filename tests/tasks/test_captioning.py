@@ -11,7 +11,7 @@ from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.infer import ModelPredictor
 from mmbench.experiments.score import load_metrics, score_answers
 from mmbench.experiments.watch import Watch
-from mmbench.recipe import load_recipe
+from mmbench.recipe import Part, load_recipe
 
 QUICK = {"width": 32, "train.epochs": 2, "train.batch": 32}
 
@@ -78,6 +78,17 @@ def test_a_model_learns_the_captions_of_a_few_pictures_by_heart(task, few, decod
     with torch.inference_mode():
         answers = learner.answer(learner.collate(samples, targets=False))
     assert answers == [sample.target[0] for sample in samples]
+
+
+def test_a_dataset_says_how_its_media_are_encoded_unless_the_recipe_does(task, small_scenes):
+    spec = task.dataset(small_scenes["image"])
+    plain = task.resolve(load_recipe("gated_fusion"), spec)
+    assert plain.encoders == {"image": Part(name="conv", options={"channels": [8, 16]})}
+    more = task.resolve(load_recipe("gated_fusion", {"encoders.image.coordinates": True}), spec)
+    options = {"channels": [8, 16], "coordinates": True}
+    assert more.encoders == {"image": Part(name="conv", options=options)}
+    other = task.resolve(load_recipe("gated_fusion", {"encoders.image": "gru"}), spec)
+    assert other.encoders == {"image": Part(name="gru")}
 
 
 def _one_caption(sample):
