@@ -43,6 +43,10 @@ SkipBad = Annotated[
     bool,
     typer.Option("--skip-bad", help="Leave out samples that cannot be read, and count them."),
 ]
+AllowHubCode = Annotated[
+    bool,
+    typer.Option("--allow-hub-code", help="Download and run metrics `evaluate:NAME` of the hub."),
+]
 Out = Annotated[Path, typer.Option(help="Where records are kept.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; print only the result.")]
 
@@ -66,6 +70,7 @@ def run(
     ] = None,
     data_dir: DataDir = None,
     skip_bad: SkipBad = False,
+    allow_hub_code: AllowHubCode = False,
     out: Out = Path("results"),
     force: Annotated[bool, typer.Option("--force", help="Run although there is a record.")] = False,
     resume: Annotated[
@@ -94,6 +99,7 @@ def run(
         checkpoint=checkpoint,
         data_dir=data_dir,
         skip_bad=skip_bad,
+        allow_hub_code=allow_hub_code,
         out=out,
         force=force,
         resume=resume,
@@ -126,6 +132,7 @@ def compare(
     batch_size: BatchSize = None,
     data_dir: DataDir = None,
     skip_bad: SkipBad = False,
+    allow_hub_code: AllowHubCode = False,
     out: Out = Path("results"),
     quiet: Quiet = False,
 ) -> None:
@@ -156,6 +163,7 @@ def compare(
         batch_size=batch_size,
         data_dir=data_dir,
         skip_bad=skip_bad,
+        allow_hub_code=allow_hub_code,
         out=out,
         watch=SILENT if quiet else TerminalWatch(),
         told=(lambda *_: None) if quiet else tell,
@@ -173,7 +181,7 @@ def score(
         Path | None, typer.Option(help="COCO or VQA results, JSONL, Parquet, .npy, .npz, images.")
     ] = None,
     references: Annotated[
-        Path | None, typer.Option(help="The official annotations, JSONL, Parquet, .npy, images.")
+        Path | None, typer.Option(help="The annotations, JSONL, Parquet, right items, images.")
     ] = None,
     questions: Annotated[Path | None, typer.Option(help="The official questions (VQA).")] = None,
     metrics: Annotated[
@@ -183,6 +191,8 @@ def score(
         tuple[Path, Path] | None,
         typer.Option(metavar="A B", help="Test two prediction files, or two records, in pairs."),
     ] = None,
+    interval: Annotated[str, typer.Option(help="percentile or bca.")] = "percentile",
+    allow_hub_code: AllowHubCode = False,
     out: Out = Path("results"),
     json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
@@ -194,14 +204,26 @@ def score(
     names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics else None
     if compare is not None:
         a, b = compare
-        tested = compare_predictions(task, a, b, references, questions=questions, metrics=names)
+        tested = compare_predictions(
+            *(task, a, b, references),
+            questions=questions,
+            metrics=names,
+            allow_hub_code=allow_hub_code,
+        )
         print(paired_text(str(a), str(b), tested))
         return
     if task is None or predictions is None or references is None:
         raise MMBenchError(
             "needs --task, --predictions and --references; or --compare A B for a paired test"
         )
-    result = score_files(task, predictions, references, questions=questions, metrics=names, out=out)
+    result = score_files(
+        *(task, predictions, references),
+        questions=questions,
+        metrics=names,
+        interval=interval,
+        allow_hub_code=allow_hub_code,
+        out=out,
+    )
     if json:
         print(result.record.model_dump_json(indent=1))
     else:

@@ -221,10 +221,12 @@ def record_text(record: Any, path: Path) -> str:
         if entry.interval:
             ends = entry.interval.low * entry.scale, entry.interval.high * entry.scale
             interval = f"  [{ends[0]:.2f}, {ends[1]:.2f}]"
-        ceiling = ""
+        more = ""
         if entry.ceiling is not None:
-            ceiling = f"  ceiling {entry.ceiling * entry.scale:.2f}"
-        lines.append(f"  {label:<{width}} {value}{interval:<18}  n = {entry.samples:,}{ceiling}")
+            more += f"  ceiling {entry.ceiling * entry.scale:.2f}"
+        if entry.standard_error is not None and record.weights.source == "elsewhere":
+            more += f"  se {entry.standard_error * entry.scale:.2f}"
+        lines.append(f"  {label:<{width}} {value}{interval:<18}  n = {entry.samples:,}{more}")
     first = record.primary
     facts = {"signature": first.signature}
     if first.interval:

@@ -113,7 +113,7 @@ def test_show_dataset_gives_licence_citation_and_splits(mmbench):
 
 
 def test_show_model_gives_the_parameters_by_part(mmbench):
-    text = mmbench("show", "gated_fusion").stdout
+    text = mmbench("show", "gated_fusion", "--task", "vqa").stdout
     assert "461,229 (encoders.text 102,784, encoders.image 241,184, fusion 98,816" in text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,56 @@ Array = npt.NDArray[Any]
 SIDES = ("image", "text")
 
 
-def read_retrieval_scores(path: Path) -> Array | tuple[Array, Array]:
+@dataclass(frozen=True)
+class RetrievalFile:
+    """Scores, or embeddings to compute them from, and what is known of their rows and columns.
+
+    Attributes:
+        scores: (I, T), images by captions; None where embeddings are given.
+        embeddings: (I, D) of the images and (T, D) of the captions; None where scores are given.
+        image_ids, text_ids: (I,), (T,), by which files of right items know them; None: positions.
+    """
+
+    scores: Array | None
+    embeddings: tuple[Array, Array] | None
+    image_ids: list[int] | None = None
+    text_ids: list[int] | None = None
+
+
+def read_retrieval_scores(path: Path) -> RetrievalFile:
     """A matrix of scores (images, captions), or the embeddings of both sides.
 
     Args:
-        path: `.npy`, the matrix; or `.npz` with the arrays `image` (I, D) and `text` (T, D).
-    Raises: MMBenchError if it is neither.
+        path: `.npy`, the matrix; or `.npz` with `image` (I, D) and `text` (T, D), or with `scores`
+            (I, T), and if the items have ids, `image_ids` (I,) and `text_ids` (T,).
+    Raises: MMBenchError if it is none of these.
     """
     value = _load(path)
     if isinstance(value, np.ndarray):
-        return value
-    absent = [side for side in SIDES if side not in value]
-    if absent:
+        return RetrievalFile(value, None)
+    if "scores" not in value and not set(SIDES) <= set(value):
         raise MMBenchError(
-            f"{path} must hold the arrays image and text; it holds {', '.join(value) or 'none'}"
+            f"{path} must hold the arrays image and text, or scores; it holds "
+            f"{', '.join(value) or 'none'}"
         )
-    return value["image"], value["text"]
+    ids: list[list[int] | None] = []
+    for axis, side in enumerate(SIDES):
+        given = value.get(f"{side}_ids")
+        if given is None:
+            ids.append(None)
+            continue
+        items = (
+            value["scores"].shape[axis : axis + 1] if "scores" in value else value[side].shape[:1]
+        )
+        if given.dtype.kind not in "iu" or given.shape != items:
+            raise MMBenchError(
+                f"{path}: {side}_ids must be whole numbers of shape {items}, got {given.dtype} of "
+                f"shape {given.shape}"
+            )
+        ids.append(given.tolist())
+    if "scores" in value:
+        return RetrievalFile(value["scores"], None, *ids)
+    return RetrievalFile(None, (value["image"], value["text"]), *ids)
 
 
 def read_caption_images(path: Path) -> list[int]:

@@ -35,11 +35,13 @@ class PredictionFile:
         samples: one per reference; the target is what it is scored against.
         answers: the prediction for each sample.
         sha256: of the file of predictions.
+        notes: what a reader of the scores should know.
     """
 
     samples: SampleSet
     answers: list[Any]
     sha256: str
+    notes: Sequence[str] = ()
 
 
 def read_prediction_file(

@@ -10,17 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from mmbench.data.embedding_files import read_caption_images, read_retrieval_scores
 from mmbench.data.image_folder import read_image_folder
-from mmbench.data.prediction_files import PredictionFile, file_hash, first_ids, read_prediction_file
+from mmbench.data.prediction_files import PredictionFile, first_ids, read_prediction_file
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.experiments.result import RunResult, predictions_file
-from mmbench.experiments.score import Scores, load_metrics, score_answers, score_sets
+from mmbench.experiments.retrieval_files import has_several_right_items, read_retrieval
+from mmbench.experiments.score import (
+    Scores,
+    load_metrics,
+    per_sample,
+    score_answers,
+    score_sets,
+)
 from mmbench.metrics.base import Metric
-from mmbench.metrics.positives import matching_positives
-from mmbench.metrics.ranking import Embeddings, ScoreMatrix, rank_both
-from mmbench.metrics.retrieval import IMAGE_TO_TEXT, TEXT_TO_IMAGE
 from mmbench.recipe import digest
 from mmbench.records.environment import environment, peak_memory_mb
 from mmbench.records.record import Record, Weights
@@ -47,6 +50,11 @@ DEFAULT_METRICS = {
     ),
     "generation": ("fd_efficientnet_lite0", "kid_efficientnet_lite0"),
 }
+SEVERAL_RIGHT = (  # as ECCV Caption reports
+    *(f"{a}_to_{b}_map_at_r" for a, b in (("text", "image"), ("image", "text"))),
+    *(f"{a}_to_{b}_r_precision" for a, b in (("text", "image"), ("image", "text"))),
+    *(f"{a}_to_{b}_recall_at_1" for a, b in (("text", "image"), ("image", "text"))),
+)
 
 _NO_PAIRS = (
     "two sets of images have no pairs to test: score each against the same real images and compare "
@@ -76,6 +84,8 @@ def score(
     *,
     questions: str | Path | None = None,
     metrics: Sequence[str] | None = None,
+    interval: str = "percentile",
+    allow_hub_code: bool = False,
     out: str | Path = "results",
 ) -> RunResult:
     """Score a file of predictions and leave a record like a run's.
@@ -86,18 +96,22 @@ def score(
             matrix, images by captions (.npy), or embeddings `image` and `text` (.npz); for
             generation a folder of images.
         references: the annotations, or a table; for retrieval the position of each caption's
-            image (.npy or .json); for generation a folder of real images.
+            image (.npy or .json), or one file of a pair of right items by id (ECCV Caption, CxC),
+            for which the .npz holds `image_ids` and `text_ids` too; for generation a folder of
+            real images.
         questions: the official questions (VQA).
         metrics: names; the task's usual ones if None.
+        interval: "percentile", or "bca" (bias-corrected and accelerated).
+        allow_hub_code: download and run a metric `evaluate:<name>` from the hub.
         out: where the record is kept.
     Raises: MMBenchError for any mistake in these; then nothing is written.
     """
-    chosen = _metrics(task, metrics)
+    chosen = _metrics(task, metrics, Path(references), allow_hub_code)
     if task == "generation":
-        given, scores = _score_images(chosen, Path(predictions), Path(references))
+        given, scores = _score_images(chosen, Path(predictions), Path(references), interval)
     else:
         given = _read(task, Path(predictions), Path(references), questions)
-        scores = score_answers(chosen, given.samples, given.answers)
+        scores = score_answers(chosen, given.samples, given.answers, interval)
     model = Path(predictions).stem
     run_hash = digest(
         {
@@ -105,6 +119,7 @@ def score(
             "fingerprint": given.samples.fingerprint,
             "metrics": [metric.signature for metric in chosen],
             "predictions": given.sha256,
+            **({} if interval == "percentile" else {"interval": interval}),
         }
     )
     folder = record_folder(Path(out), task, given.samples.dataset, model, run_hash, 0)
@@ -125,6 +140,7 @@ def compare_predictions(
     *,
     questions: str | Path | None = None,
     metrics: Sequence[str] | None = None,
+    allow_hub_code: bool = False,
 ) -> list[TestedMetric]:
     """Paired permutation tests between two prediction files, or the records of two runs.
 
@@ -132,41 +148,41 @@ def compare_predictions(
         task, references, questions: as above; not needed for two records.
         a, b: prediction files, or folders of records.
         metrics: names; the task's usual ones, or those of both records, if None.
+        allow_hub_code: as above.
     Raises: MMBenchError for any mistake in these, or records of different data.
     """
     if Path(a).is_dir() and Path(b).is_dir():
         first, second, names = _read_records(Path(a), Path(b))
-        chosen = load_metrics(metrics or names)
+        chosen = load_metrics(metrics or names, allow_hub_code)
     else:
         if task is None or references is None:
             raise MMBenchError(
                 "--compare needs --task and --references for prediction files; two folders of "
                 "records need neither"
             )
-        chosen = _metrics(task, metrics)
+        chosen = _metrics(task, metrics, Path(references), allow_hub_code)
         first, second = (_read(task, Path(p), Path(references), questions) for p in (a, b))
-    scores = [score_answers(chosen, given.samples, given.answers) for given in (first, second)]
+    found = [per_sample(chosen, given.samples, given.answers) for given in (first, second)]
     codes, _ = group_codes([sample.group for sample in first.samples])
-    chosen = [m for m in chosen if m.replicates and all(m.name in s.statistics for s in scores)]
+    chosen = [m for m in chosen if m.replicates and all(m.name in f for f in found)]
     if not chosen:
         raise MMBenchError("none of these metrics can be tested: they have no value per sample")
-    tests = [
-        paired_permutation_test(
-            m, scores[0].statistics[m.name], scores[1].statistics[m.name], codes
-        )
-        for m in chosen
-    ]
+    tests = [paired_permutation_test(m, found[0][m.name], found[1][m.name], codes) for m in chosen]
     adjusted = holm([test.p_value for test in tests])
     return [TestedMetric(m, t, float(p)) for m, t, p in zip(chosen, tests, adjusted, strict=True)]
 
 
-def _metrics(task: str, names: Sequence[str] | None) -> list[Metric]:
+def _metrics(
+    task: str, names: Sequence[str] | None, references: Path, allow_hub_code: bool
+) -> list[Metric]:
     if task not in DEFAULT_METRICS:
         raise MMBenchError(
             f"cannot score files for task '{task}'.{did_you_mean(task, DEFAULT_METRICS)} "
             f"There is {', '.join(DEFAULT_METRICS)}."
         )
-    return load_metrics(names or DEFAULT_METRICS[task])
+    several = task == "retrieval" and not names and has_several_right_items(references)
+    usual = SEVERAL_RIGHT if several else DEFAULT_METRICS[task]
+    return load_metrics(names or usual, allow_hub_code)
 
 
 def _read(
@@ -174,44 +190,19 @@ def _read(
 ) -> PredictionFile:
     if task == "generation":
         raise MMBenchError(_NO_PAIRS)
-    if task != "retrieval":
-        return read_prediction_file(
-            task, predictions, references, Path(questions) if questions else None
-        )
-    image_of_caption = read_caption_images(references)
-    given = read_retrieval_scores(predictions)
-    scores = Embeddings(*given) if isinstance(given, tuple) else ScoreMatrix(given)
-    images, captions = scores.shape
-    if captions != len(image_of_caption):
-        raise MMBenchError(
-            f"{predictions} has {captions:,} captions, {references} names the images of "
-            f"{len(image_of_caption):,}"
-        )
-    ranks = rank_both(
-        scores,
-        matching_positives(range(images), image_of_caption),
-        matching_positives(image_of_caption, range(images)),
-    )
-    sides = ((IMAGE_TO_TEXT, range(images)), (TEXT_TO_IMAGE, image_of_caption))
-    samples = [
-        Sample(f"{direction}/{place}", {}, direction, str(image))
-        for direction, images_asked in sides
-        for place, image in enumerate(images_asked)
-    ]
-    fingerprint = digest({"image_of_caption": image_of_caption, "images": images})[:16]
-    return PredictionFile(
-        SampleSet(samples, references.stem, "given", fingerprint),
-        [*ranks[0], *ranks[1]],
-        file_hash(predictions),
+    if task == "retrieval":
+        return read_retrieval(predictions, references)
+    return read_prediction_file(
+        task, predictions, references, Path(questions) if questions else None
     )
 
 
 def _score_images(
-    metrics: Sequence[Metric], generated: Path, real: Path
+    metrics: Sequence[Metric], generated: Path, real: Path, interval: str
 ) -> tuple[PredictionFile, Scores]:
     """Two folders of images, which need not be equally many."""
     ours, theirs = read_image_folder(generated), read_image_folder(real)
-    scores = score_sets(metrics, ours.images, theirs.images)
+    scores = score_sets(metrics, ours.images, theirs.images, interval)
     # What is kept of an image is its name: its features are too wide for a table.
     samples = [Sample(name, {}, None, name) for name in ours.names]
     split = SampleSet(samples, real.name, "given", theirs.sha256[:16])
@@ -242,7 +233,7 @@ def _record(task: str, model: str, given: PredictionFile, scores: Scores, run_ha
         inference=None,
         peak_memory_mb=peak_memory_mb(),
         environment=environment("cpu", "cpu"),
-        notes=scores.notes,
+        notes=[*given.notes, *scores.notes],
         failed=scores.failed,
         files={},
     )

@@ -80,6 +80,7 @@ def make_plan(
     checkpoint_path: str | Path | None,
     data_dir: str | Path | None = None,
     skip_bad: bool = False,
+    allow_hub_code: bool = False,
 ) -> Plan:
     """Find everything by name and check that it fits; see `mmbench.run` for the arguments.
 
@@ -110,7 +111,7 @@ def make_plan(
         samples=task.load(spec, split or spec.evaluate_on).limited(limit, task.limit_groups),
         train=task.load(spec, "train") if needs_training_data else None,
         validation=task.load(spec, "validation") if train and not recipe.predictor else None,
-        metrics=load_metrics(spec.metrics or task.metrics),
+        metrics=load_metrics(spec.metrics or task.metrics, allow_hub_code),
         weights=weights,
         checkpoint=checkpoint,
         seed=seed,

@@ -58,6 +58,7 @@ def run(
     checkpoint: str | Path | None = None,
     data_dir: str | Path | None = None,
     skip_bad: bool = False,
+    allow_hub_code: bool = False,
     out: str | Path = "results",
     force: bool = False,
     resume: bool = False,
@@ -80,6 +81,7 @@ def run(
         checkpoint: a `weights.safetensors` to use.
         data_dir: the folder of the dataset's files, for one that does not come with mmbench.
         skip_bad: leave out samples whose media cannot be read, and count them in the record.
+        allow_hub_code: download and run metrics `evaluate:<name>` of the hub.
         out: where records are kept.
         force: run although there is a record.
         resume: go on with a training that was cut off.
@@ -101,6 +103,7 @@ def run(
             checkpoint,
             data_dir,
             skip_bad,
+            allow_hub_code,
         )
     run_hash = plan.hash()
     folder = record_folder(out, plan.task.name, plan.dataset.name, plan.model, run_hash, plan.seed)

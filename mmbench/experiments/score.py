@@ -12,20 +12,31 @@ from mmbench import registry
 from mmbench.data.sample import SampleSet
 from mmbench.errors import MMBenchError, ToolError
 from mmbench.metrics.adapters import PREFIXES, adapted
-from mmbench.metrics.base import FloatArray, IntArray, Metric
+from mmbench.metrics.base import FloatArray, IntArray, MeanMetric, Metric
 from mmbench.metrics.suite import compute_statistics
 from mmbench.records.record import IntervalEntry, MetricEntry
 from mmbench.statistics.bootstrap import (
+    Interval,
+    bca_interval,
     bootstrap_replicates,
     group_codes,
     percentile_interval,
 )
+from mmbench.statistics.standard_error import standard_error
+
+INTERVALS = ("percentile", "bca")
 
 
-def load_metrics(names: Sequence[str]) -> list[Metric]:
-    """The metrics of these names: registered ones, or `evaluate:...` and `torchmetrics:...`."""
+def load_metrics(names: Sequence[str], allow_hub_code: bool = False) -> list[Metric]:
+    """The metrics of these names: registered ones, or `evaluate:...` and `torchmetrics:...`.
+
+    Args:
+        allow_hub_code: whether code of `evaluate:<name>` may be downloaded from the hub and run.
+    """
     return [
-        adapted(name) if name.startswith(PREFIXES) else registry.load("metrics", name)()
+        adapted(name, allow_hub_code)
+        if name.startswith(PREFIXES)
+        else registry.load("metrics", name)()
         for name in names
     ]
 
@@ -47,11 +58,26 @@ class Scores:
     notes: list[str]
 
 
-def score_answers(metrics: Sequence[Metric], samples: SampleSet, answers: Sequence[Any]) -> Scores:
+def per_sample(
+    metrics: Sequence[Metric], samples: SampleSet, answers: Sequence[Any]
+) -> dict[str, FloatArray]:
+    """The statistics (N, k) of every metric that could be computed."""
+    return _computed(metrics, answers, [sample.target for sample in samples])[0]
+
+
+def score_answers(
+    metrics: Sequence[Metric],
+    samples: SampleSet,
+    answers: Sequence[Any],
+    interval: str = "percentile",
+) -> Scores:
     """Every metric over all samples, and over each category.
 
+    Args:
+        interval: "percentile" or "bca".
     Raises: MMBenchError if answers do not suit a metric, or no metric could be computed.
     """
+    _check_interval(interval)
     targets = [sample.target for sample in samples]
     found, failed = _computed(metrics, answers, targets)
     codes, _ = group_codes([sample.group for sample in samples])
@@ -64,23 +90,27 @@ def score_answers(metrics: Sequence[Metric], samples: SampleSet, answers: Sequen
             continue
         values = found[metric.name]
         notes += metric.notes(values)
-        entries.append(_entry(metric, values, codes, None))
+        entries.append(_entry(metric, values, codes, None, interval))
         for category in sorted({c for c in categories if c is not None}):
             chosen = np.array([c == category for c in categories])
-            entries.append(_entry(metric, values[chosen], codes[chosen], category))
+            entries.append(_entry(metric, values[chosen], codes[chosen], category, interval))
     return Scores(entries, found, failed, notes)
 
 
 def score_sets(
-    metrics: Sequence[Metric], predictions: Sequence[Any], targets: Sequence[Any]
+    metrics: Sequence[Metric],
+    predictions: Sequence[Any],
+    targets: Sequence[Any],
+    interval: str = "percentile",
 ) -> Scores:
     """Every metric of two sets that need not pair up or be equally large, such as images."""
+    _check_interval(interval)
     found, failed = _computed(metrics, predictions, targets)
     entries, notes = [], []
     for metric in metrics:
         if metric.name in found:
             values = found[metric.name]
-            entries.append(_entry(metric, values, np.arange(len(values)), None))
+            entries.append(_entry(metric, values, np.arange(len(values)), None, interval))
             notes += metric.notes(values)
     return Scores(entries, found, failed, notes)
 
@@ -100,21 +130,20 @@ def _computed(
     return found, failed
 
 
+def _check_interval(kind: str) -> None:
+    if kind not in INTERVALS:
+        raise MMBenchError(f"--interval is {' or '.join(INTERVALS)}, got {kind!r}")
+
+
 def _entry(
-    metric: Metric, statistics: FloatArray, codes: IntArray, category: str | None
+    metric: Metric, statistics: FloatArray, codes: IntArray, category: str | None, kind: str
 ) -> MetricEntry:
     codes, groups = group_codes(codes.tolist())
     value = metric.aggregate(statistics)
     interval = None
     if metric.replicates:
-        values = bootstrap_replicates(
-            lambda w: metric.resample(statistics, w, codes), groups, metric.replicates
-        )
-        method = "bootstrap percentile"
-        if metric.recentred:
-            values = values - np.nanmean(values) + value
-            method += ", moved to the value"
-        interval = IntervalEntry(**vars(percentile_interval(values, 0.95, groups, method)))
+        interval = IntervalEntry(**vars(_interval(metric, statistics, codes, groups, value, kind)))
+    error = standard_error(statistics[:, 0], codes) if isinstance(metric, MeanMetric) else None
     return MetricEntry(
         name=metric.name,
         signature=metric.signature,
@@ -125,4 +154,21 @@ def _entry(
         samples=len(statistics),
         interval=interval,
         ceiling=metric.ceiling(statistics),
+        standard_error=None if error is None or np.isnan(error) else error,
     )
+
+
+def _interval(
+    metric: Metric, statistics: FloatArray, codes: IntArray, groups: int, value: float, kind: str
+) -> Interval:
+    def replicate(weights: FloatArray) -> FloatArray:
+        return metric.resample(statistics, weights, codes)
+
+    if kind == "bca" and not metric.recentred:  # resamples of which are all on one side
+        return bca_interval(replicate, groups, replicates=metric.replicates)
+    values = bootstrap_replicates(replicate, groups, metric.replicates)
+    method = "bootstrap percentile"
+    if metric.recentred:
+        values = values - np.nanmean(values) + value
+        method += ", moved to the value"
+    return percentile_interval(values, 0.95, groups, method)

@@ -7,7 +7,6 @@ values have no intervals.
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -21,7 +20,6 @@ from mmbench.errors import MMBenchError, ToolError
 from mmbench.metrics.base import FloatArray, Metric
 
 PREFIXES = ("evaluate:", "torchmetrics:")
-HUB_CODE = "MMBENCH_ALLOW_HUB_CODE"
 
 
 class Adapter(Metric):
@@ -91,12 +89,12 @@ class EvaluateMetric(Adapter):
 
     source = "Hugging Face evaluate"
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, allow_hub_code: bool = False) -> None:
         super().__init__(name)
-        if not Path(self.target).exists() and os.environ.get(HUB_CODE) != "1":
+        if not Path(self.target).exists() and not allow_hub_code:
             raise MMBenchError(
                 f"{name}: there is nothing at {self.target}, and a metric of that name on the hub "
-                f"is code from elsewhere: set {HUB_CODE}=1 to download and run it"
+                "is code from elsewhere: give --allow-hub-code to download and run it"
             )
         import evaluate
 
@@ -134,9 +132,15 @@ class TorchMetric(Adapter):
         return metric.compute()
 
 
-def adapted(name: str) -> Metric:
-    """The metric that a name with a prefix stands for."""
-    return EvaluateMetric(name) if name.startswith("evaluate:") else TorchMetric(name)
+def adapted(name: str, allow_hub_code: bool = False) -> Metric:
+    """The metric that a name with a prefix stands for.
+
+    Args:
+        allow_hub_code: whether a metric of `evaluate` may be downloaded from the hub and run.
+    """
+    if name.startswith("evaluate:"):
+        return EvaluateMetric(name, allow_hub_code)
+    return TorchMetric(name)
 
 
 def _tensors(values: list[Any]) -> Any:

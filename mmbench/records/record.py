@@ -42,6 +42,7 @@ class MetricEntry(_Entry):
         samples: how many it is over.
         interval: of the value.
         ceiling: the value that the real data get, where the metric knows it.
+        standard_error: of a mean, robust to dependence within groups; None for what is no mean.
     """
 
     name: str
@@ -53,6 +54,7 @@ class MetricEntry(_Entry):
     samples: int
     interval: IntervalEntry | None
     ceiling: float | None = None
+    standard_error: float | None = None
 
 
 class Weights(_Entry):

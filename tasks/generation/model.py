@@ -53,7 +53,7 @@ class GenerationModel(ComposedModel):
             )
         assert recipe.decoder is not None  # a resolved recipe has one
         options = dict(recipe.decoder.options)
-        self._sampling = validate(Sampling, options.pop("sampling", {}), "decoder.sampling")
+        sampling = validate(Sampling, options.pop("sampling", {}), "decoder.sampling")
         settings = options.pop("autoencoder", {})
         self._autoencoder = validate(AutoencoderSettings, settings, "decoder.autoencoder")
         self._decoder = {"name": recipe.decoder.name, "size": options.get("size")}
@@ -65,6 +65,8 @@ class GenerationModel(ComposedModel):
             fusion=(lambda: build_fusion(recipe, contexts)) if contexts else None,
             autoencoder=self._autoencoder,
         )
+        usual = type(self.decoder).usual.model_dump()
+        self._sampling = Sampling(**(usual | sampling.model_dump(exclude_unset=True)))
         self._row_of: dict[MediaRef, int] = {}
         self._found = torch.zeros(0)
 

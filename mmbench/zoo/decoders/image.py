@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -50,7 +51,11 @@ class ImageDecoder(nn.Module, ABC):
         quantised: whether codes stand for an image, or numbers.
         square: patches a side that the second part takes for one position.
         unprompted: share of the training samples whose contexts are left out.
+    Attributes:
+        usual: how it draws where a recipe does not say: what was best on validation of `scenes`.
     """
+
+    usual: ClassVar[Sampling] = Sampling()  # type: ignore[call-arg]
 
     def __init__(
         self,

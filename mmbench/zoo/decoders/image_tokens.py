@@ -117,6 +117,8 @@ class ImageTokens(ImageDecoder):
         unprompted: share of the training samples whose contexts are left out.
     """
 
+    usual = Sampling(guidance=1.75, temperature=0.7)  # type: ignore[call-arg]
+
     def __init__(
         self,
         dim: int,

@@ -1,0 +1,138 @@
+"""Retrieval scores made elsewhere: where the right items of each query stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mmbench.data.embedding_files import RetrievalFile, read_caption_images, read_retrieval_scores
+from mmbench.data.prediction_files import PredictionFile, file_hash
+from mmbench.data.sample import Sample, SampleSet
+from mmbench.data.text_files import read_json
+from mmbench.errors import MMBenchError
+from mmbench.metrics.positives import (
+    first_five,
+    matching_positives,
+    positives_by_id,
+    read_positives,
+)
+from mmbench.metrics.ranking import Embeddings, Ranks, ScoreMatrix, rank_both, rank_positives
+from mmbench.metrics.retrieval import IMAGE_TO_TEXT, TEXT_TO_IMAGE
+from mmbench.recipe import digest
+
+_PAIR = ("_image_to_caption.json", "_caption_to_image.json")  # as ECCV Caption publishes them
+Right = Mapping[int, Sequence[int]]
+
+
+def has_several_right_items(references: Path) -> bool:
+    """Whether the file is of right items by id, and not of the image of each caption."""
+    return references.suffix == ".json" and isinstance(read_json(references), dict)
+
+
+def read_retrieval(predictions: Path, references: Path) -> PredictionFile:
+    """Rank the right items of every query; a prediction is the ranks, a target the direction.
+
+    Args:
+        predictions: as `read_retrieval_scores` reads.
+        references: the position of each caption's image (a list, .json or .npy), or one file of a
+            published pair `*_image_to_caption.json` and `*_caption_to_image.json`, each
+            `{"query id": [item id, ...], ...}`: only the queries that they name are asked.
+    Raises: MMBenchError for files that are not that, do not fit each other, or hold no numbers.
+    """
+    given = read_retrieval_scores(predictions)
+    if has_several_right_items(references):
+        return _several(given, predictions, references)
+    image_of_caption = read_caption_images(references)
+    scores = (
+        Embeddings(*given.embeddings) if given.embeddings else ScoreMatrix(np.asarray(given.scores))
+    )
+    images, captions = scores.shape
+    if captions != len(image_of_caption):
+        raise MMBenchError(
+            f"{predictions} has {captions:,} captions, {references} names the images of "
+            f"{len(image_of_caption):,}"
+        )
+    ranks = rank_both(
+        scores,
+        matching_positives(range(images), image_of_caption),
+        matching_positives(image_of_caption, range(images)),
+    )
+    samples = [
+        Sample(f"{direction}/{place}", {}, direction, str(image))
+        for direction, asked in ((IMAGE_TO_TEXT, range(images)), (TEXT_TO_IMAGE, image_of_caption))
+        for place, image in enumerate(asked)
+    ]
+    fingerprint = digest({"image_of_caption": image_of_caption, "images": images})[:16]
+    return PredictionFile(
+        SampleSet(samples, references.stem, "given", fingerprint),
+        [*ranks[0], *ranks[1]],
+        file_hash(predictions),
+    )
+
+
+def _several(given: RetrievalFile, predictions: Path, references: Path) -> PredictionFile:
+    name, captions_of, images_of = _published_pair(references)
+    if given.embeddings:
+        images, texts = given.embeddings
+    else:
+        images = texts = np.asanyarray(given.scores)
+        ScoreMatrix(images)  # check it, before its sides are taken
+        texts = images.T
+    sizes = (len(images), len(texts))
+    image_ids = given.image_ids or list(range(sizes[0]))
+    text_ids = given.text_ids or list(range(sizes[1]))
+    samples: list[Sample] = []
+    answers: Ranks = []
+    absent = 0
+    for direction, right, sides, ids in (
+        (IMAGE_TO_TEXT, captions_of, (images, texts), (image_ids, text_ids)),
+        (TEXT_TO_IMAGE, images_of, (texts, images), (text_ids, image_ids)),
+    ):
+        known = {key: place for place, key in enumerate(ids[0])}
+        unknown = [query for query in right if query not in known]
+        if unknown:
+            raise MMBenchError(
+                f"{predictions}: {len(unknown):,} {direction} queries of {references} are not in "
+                f"it: {first_five(unknown)}. Give its items' ids as image_ids and text_ids"
+            )
+        positives = positives_by_id(right, list(right), ids[1], allow_absent=True)
+        positives_by_id({key: [key] for key in ids[0]}, ids[0], ids[0])  # no id is given twice
+        absent += int(positives.absent.sum())
+        rows = np.array([known[query] for query in right])
+        scores = (
+            Embeddings(sides[0][rows], sides[1])
+            if given.embeddings
+            else ScoreMatrix(sides[0][rows])
+        )
+        answers += rank_positives(scores, positives)
+        samples += [
+            # Whose caption it is, is not known: it is redrawn with the first image right for it.
+            Sample(f"{direction}/{query}", {}, direction, str(query if own else items[0]))
+            for own in (direction == IMAGE_TO_TEXT,)
+            for query, items in right.items()
+        ]
+    content = [sorted(right.items()) for right in (captions_of, images_of)]
+    fingerprint = digest({"right": content, "images": image_ids, "texts": text_ids})[:16]
+    notes = [f"{absent:,} right items are not in the gallery: never retrieved"] if absent else []
+    return PredictionFile(
+        SampleSet(samples, name, "given", fingerprint), answers, file_hash(predictions), notes
+    )
+
+
+def _published_pair(references: Path) -> tuple[str, Right, Right]:
+    """The pair's name, the right captions of images, and the right images of captions."""
+    name = next(
+        (references.name[: -len(end)] for end in _PAIR if references.name.endswith(end)), ""
+    )
+    if not name:
+        raise MMBenchError(
+            f"{references} holds right items by id: such files come in pairs, called "
+            f"NAME{_PAIR[0]} and NAME{_PAIR[1]}"
+        )
+    captions_of, images_of = (read_positives(references.with_name(name + end)) for end in _PAIR)
+    for right, end in ((captions_of, _PAIR[0]), (images_of, _PAIR[1])):
+        if not right:
+            raise MMBenchError(f"{references.with_name(name + end)} names no queries")
+    return name, captions_of, images_of
