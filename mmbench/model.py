@@ -81,6 +81,7 @@ class TaskModel(nn.Module, ABC):
     def enter(self, stage: Stage) -> None:
         """Train what this stage trains from now on, and freeze the rest."""
         self.stage = stage.name
+        self.zero_grad(set_to_none=True)  # what is frozen now must not count in the clipped norm
         frozen = tuple(f"{other.part}." for other in self.stages() if other.part is not None)
         for name, parameter in self.named_parameters():
             if stage.part:
