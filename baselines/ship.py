@@ -3,9 +3,10 @@
     python -m mmbench_baselines.ship results/reference [TASK]
 
 Of every record of seed 0 below the folder whose weights are there, the weights are put in float16
-into `weights/<task>/<dataset>/<model>.safetensors` beside the recipes; each is then run as a
-newcomer would run it, and its scores go to `scores.json`. Where that takes long, so do the scores
-of the first samples alone, under the same name followed by `@` and how many; tests check those.
+(large ones in a byte each) into `weights/<task>/<dataset>/<model>.safetensors` beside the recipes;
+each is then run as a newcomer would run it, and its scores go to `scores.json`. Where that takes
+long, so do the scores of the first samples alone, under the same name followed by `@` and how many;
+tests check those.
 """
 
 from __future__ import annotations
@@ -21,8 +22,13 @@ from mmbench.model import read_checkpoint
 from mmbench.records.record import Record
 from mmbench.records.store import WEIGHTS_FILE, find_records, verify
 
+LARGE = 2_000_000  # bytes in float16 from which weights are shipped in a byte each
 SCORES = Path(__file__).parent / "scores.json"
-CHECKED = {"captioning": 200, "retrieval": 100}  # by task, the samples that the tests score
+CHECKED = {
+    "captioning": 200,
+    "generation": 100,
+    "retrieval": 100,
+}  # by task, the samples that the tests score
 
 
 def ship(results: Path, task: str | None = None) -> None:
@@ -44,7 +50,9 @@ def ship(results: Path, task: str | None = None) -> None:
 def _ship_one(folder: Path, record: Record) -> None:
     target = shipped_weights(record.task, record.dataset, record.model)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(read_checkpoint(folder / WEIGHTS_FILE).half().to_bytes())
+    checkpoint = read_checkpoint(folder / WEIGHTS_FILE)
+    content = checkpoint.half().to_bytes()
+    target.write_bytes(content if len(content) < LARGE else checkpoint.in_bytes().to_bytes())
     print(f"{target}: {target.stat().st_size / 1e3:,.0f} kB")
 
 

@@ -124,6 +124,10 @@ class ComposedModel(TaskModel):
         """The encoded distinct inputs of a modality, (U, N, D)."""
         return self.encoders[modality](batch[modality])
 
+    def contexts(self, batch: Batch) -> list[Stream]:
+        """The encoded inputs of every modality, a row a sample, (B, N, D) each."""
+        return [self.stream(m, batch).take(batch[f"{m}_rows"]) for m in self.encoders]
+
 
 def build_fusion(recipe: Recipe, contexts: int) -> Fusion:
     """The recipe's fusion for so many context streams.

@@ -22,6 +22,7 @@ Batch = dict[str, Tensor]
 
 FORMAT = 1
 FROZEN = " (frozen)"
+_SCALE = " scale"  # after the name of a tensor in bytes: what stands for its rows' scales
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class TaskModel(nn.Module, ABC):
     def enter(self, stage: Stage) -> None:
         """Train what this stage trains from now on, and freeze the rest."""
         self.stage = stage.name
+        self.zero_grad(set_to_none=True)  # what is frozen now must not count in the clipped norm
         frozen = tuple(f"{other.part}." for other in self.stages() if other.part is not None)
         for name, parameter in self.named_parameters():
             if stage.part:
@@ -168,6 +170,17 @@ class Checkpoint:
         tensors = {k: v.half() if v.is_floating_point() else v for k, v in self.tensors.items()}
         return Checkpoint(tensors, self.recipe, self.assets, self.about)
 
+    def in_bytes(self) -> Checkpoint:
+        """With a byte a weight in matrices, and a scale a row: half the size of `half`."""
+        tensors = self.half().tensors
+        for name, tensor in self.tensors.items():
+            if tensor.is_floating_point() and tensor.ndim >= 2:
+                rows = tensor.detach().float().flatten(1)
+                scale = rows.abs().amax(1).clamp(min=1e-12) / 127
+                tensors[name] = (rows / scale[:, None]).round().to(torch.int8).view(tensor.shape)
+                tensors[name + _SCALE] = scale
+        return Checkpoint(tensors, self.recipe, self.assets, self.about)
+
     def restore(self, model: nn.Module) -> None:
         """Put the weights into a model.
 
@@ -202,7 +215,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors = {
+            name: _unscaled(tensor, stored.get(name + _SCALE))
+            for name, tensor in stored.items()
+            if not name.endswith(_SCALE)
+        }
     except SafetensorError as error:
         raise MMBenchError(
             f"checkpoint {path} is corrupt or truncated ({error}). Fetch it again or train anew."
@@ -223,6 +241,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
             f"{path} has checkpoint format {written_by}; this mmbench reads {FORMAT}"
         )
     return checkpoint
+
+
+def _unscaled(tensor: Tensor, scale: Tensor | None) -> Tensor:
+    """A tensor as it was before it was put in bytes."""
+    if scale is None:
+        return tensor
+    return tensor.float() * scale.view(-1, *[1] * (tensor.ndim - 1))
 
 
 def move(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:

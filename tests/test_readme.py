@@ -1,11 +1,13 @@
 """What the README shows is what happens."""
 
+import json
 import re
 import subprocess
 import sys
 
 import pytest
 
+from mmbench_baselines.ship import SCORES
 from tests.conftest import ROOT, command_line, environment
 
 README = (ROOT / "README.md").read_text()
@@ -45,6 +47,19 @@ def test_the_first_output_is_the_real_one(tmp_path):
     assert [line for line in real if "  cost" not in line] == [
         line for line in expected if "  cost" not in line
     ]
+
+
+def test_every_value_shown_is_that_of_the_shipped_weights():
+    scores = json.loads(SCORES.read_text())
+    shown = re.split(r"^(\w+) on (\w+/\w+), .*\n", README, flags=re.MULTILINE)[1:]
+    values = 0
+    for model, dataset, lines in zip(shown[::3], shown[1::3], shown[2::3], strict=True):
+        known = scores[f"{dataset}/{model}"]
+        for name, value in re.findall(r"^  (\w+) +(\d+\.\d\d)  \[", lines, re.MULTILINE):
+            scale = 1 if name.startswith("fd_") else 100
+            assert value == f"{scale * known[name]:.2f}"
+            values += 1
+    assert values > 5
 
 
 def test_the_comparison_is_that_of_the_reference_records():

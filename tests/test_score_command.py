@@ -95,6 +95,25 @@ def test_coco_captions_are_scored_and_an_empty_one_is_noted(captions):
     assert record["weights"]["source"] == "elsewhere"
 
 
+def test_bca_intervals_and_standard_errors_are_on_request_and_on_record(tmp_path):
+    right = [True, True, True, False] * 10
+    write(tmp_path / "p.jsonl", [{"id": i, "prediction": "a"} for i in range(40)])
+    rows = [{"id": i, "target": "a" if r else "b", "group": i // 2} for i, r in enumerate(right)]
+    write(tmp_path / "r.jsonl", rows)
+    arguments = ("--task", "vqa", "--predictions", "p.jsonl", "--references", "r.jsonl")
+    done = call(tmp_path, *arguments, "--metrics", "exact_match", "--interval", "bca")
+    assert done.returncode == 0, done.stderr
+    assert "95% bootstrap BCa, 1,000 replicates over 20 groups" in done.stdout
+    assert "n = 40  se 5.74" in done.stdout  # groups score 1 and 1/2 in turn
+    paths = (tmp_path / "p.jsonl", tmp_path / "r.jsonl")
+    plain = mmbench.score("vqa", *paths, metrics=["exact_match"], out=tmp_path)
+    assert plain.record.primary.interval.method == "bootstrap percentile"
+    assert plain.record.primary.standard_error == pytest.approx(0.0573539)
+    assert len(list(tmp_path.rglob("run.json"))) == 2
+    with pytest.raises(MMBenchError, match="--interval is percentile or bca, got 'wald'"):
+        mmbench.score("vqa", *paths, interval="wald")
+
+
 def test_a_metric_that_cannot_be_computed_is_reported_beside_the_others(captions):
     arguments = ("--task", "captioning", "--predictions", "results.json", "--references")
     done = call(captions, *arguments, "truth.json", "--metrics", "rouge_l,spice")
@@ -146,7 +165,14 @@ def test_retrieval_is_scored_from_a_matrix_and_from_embeddings(tmp_path):
     values = [{m.name: m.value for m in r.record.metrics} for r in results]
     assert values[0] == values[1]
     best = (image @ text.T).argmax(axis=0)
-    assert values[0]["text_to_image_recall_at_1"] == (best == np.arange(8) // 2).mean()
+    hits = best == np.arange(8) // 2
+    assert values[0]["text_to_image_recall_at_1"] == hits.mean()
+    errors = {m.name: m.standard_error for m in results[0].record.metrics}
+    of_images = hits.reshape(4, 2).sum(axis=1) - 2 * hits.mean()
+    assert errors["text_to_image_recall_at_1"] == pytest.approx(
+        np.sqrt(4 / 3 * (of_images**2).sum()) / 8
+    )
+    assert errors["rsum"] is None
 
 
 def write(path, rows):
@@ -190,21 +216,6 @@ def test_files_of_another_kind_are_one_clear_error(vqa_files, tmp_path, content,
     assert len(done.stderr.splitlines()) == 1
     assert message in done.stderr
     assert not (tmp_path / "results").exists()
-
-
-@pytest.mark.parametrize(
-    ("matrix", "message"),
-    [
-        (np.full((2, 4), np.nan), "NaN or infinite"),
-        (np.ones((2, 3)), "has 3 captions, .* names the images of 4"),
-        (np.ones(4), "must be a matrix"),
-    ],
-)
-def test_scores_that_do_not_fit_are_one_clear_error(tmp_path, matrix, message):
-    np.save(tmp_path / "scores.npy", matrix)
-    (tmp_path / "images.json").write_text("[0, 0, 1, 1]")
-    with pytest.raises(MMBenchError, match=message):
-        mmbench.score("retrieval", tmp_path / "scores.npy", tmp_path / "images.json", out=tmp_path)
 
 
 def test_score_without_files_says_what_it_needs(tmp_path):

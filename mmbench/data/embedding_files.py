@@ -90,7 +90,7 @@ def read_caption_images(path: Path) -> list[int]:
 
 def _load(path: Path) -> Any:
     if path.suffix not in (".npy", ".npz"):
-        raise MMBenchError(f"{path}: retrieval is scored from .npy or .npz files")
+        raise MMBenchError(f"{path}: retrieval is scored from .npy or .npz files, or two tables")
     try:
         value = np.load(path, allow_pickle=False)
         return value if isinstance(value, np.ndarray) else {name: value[name] for name in value}

@@ -19,7 +19,7 @@ from mmbench.data.sample import Sample, SampleSet
 from mmbench.data.text_files import read_json, read_text
 from mmbench.errors import MMBenchError
 
-_TABLES = (".jsonl", ".parquet")
+TABLES = (".jsonl", ".parquet")
 _LAYOUTS = {
     "vqa": ("question_id", "answer", "VQA results, [{question_id, answer}, ...]"),
     "captioning": ("image_id", "caption", "COCO results, [{image_id, caption}, ...]"),
@@ -65,19 +65,41 @@ def read_prediction_file(
             Sample(s.id, {"text": texts[s.id]}, s.target, s.group, s.category) for s in samples
         ]
     found = _predictions(task, predictions)
+    odd = [key for key, answer in found if not isinstance(answer, str)]
+    _complain(odd, "have a prediction that is not a text", str(predictions))
+    content = json.dumps([[s.id, s.target, s.group, s.category] for s in samples])
+    fingerprint = hashlib.sha256(content.encode()).hexdigest()[:16]
+    return PredictionFile(
+        SampleSet(samples, references.stem, "given", fingerprint),
+        in_order([s.id for s in samples], found, predictions, references),
+        file_hash(predictions),
+    )
+
+
+def in_order(
+    ids: Sequence[str], found: Sequence[tuple[str, Any]], predictions: Path, references: Path
+) -> list[Any]:
+    """The predictions in the order of the references' ids.
+
+    Args:
+        ids: of the references.
+        found: id and prediction of each prediction.
+        predictions, references: where they are from, for errors.
+    Raises: MMBenchError for missing, duplicate or unknown ids (how many, the first five).
+    """
+    if not found:
+        raise MMBenchError(f"{predictions} holds no predictions")
     twice = [key for key, times in Counter(key for key, _ in found).items() if times > 1]
     _complain(twice, "have more than one prediction", str(predictions))
+    twice = [key for key, times in Counter(ids).items() if times > 1]
+    _complain(twice, "have more than one entry", str(references))
     answers = dict(found)
-    ids = [sample.id for sample in samples]
     _complain([i for i in ids if i not in answers], "have no prediction", str(predictions))
     wanted = set(ids)
     _complain(
         [i for i in answers if i not in wanted], f"are unknown to {references}", str(predictions)
     )
-    content = json.dumps([[s.id, s.target, s.group, s.category] for s in samples])
-    fingerprint = hashlib.sha256(content.encode()).hexdigest()[:16]
-    sample_set = SampleSet(samples, references.stem, "given", fingerprint)
-    return PredictionFile(sample_set, [answers[i] for i in ids], file_hash(predictions))
+    return [answers[i] for i in ids]
 
 
 def file_hash(path: Path) -> str:
@@ -96,8 +118,8 @@ def _complain(ids: Sequence[str], what: str, where: str) -> None:
 
 
 def _predictions(task: str, path: Path) -> list[tuple[str, Any]]:
-    if path.suffix in _TABLES:
-        rows = _table(path, ("id", "prediction"))
+    if path.suffix in TABLES:
+        rows = read_table(path, ("id", "prediction"))
         found = [(str(row["id"]), row["prediction"]) for row in rows]
     else:
         key, value, layout = _LAYOUTS[task]
@@ -109,16 +131,12 @@ def _predictions(task: str, path: Path) -> list[tuple[str, Any]]:
             hint = f" They look like predictions for --task {other[0]}." if other else ""
             raise MMBenchError(f"{path} does not hold {layout}: {str(bad)[:80]}.{hint}")
         found = [(str(row[key]), row[value]) for row in rows]
-    if not found:
-        raise MMBenchError(f"{path} holds no predictions")
-    odd = [key for key, answer in found if not isinstance(answer, str)]
-    _complain(odd, "have a prediction that is not a text", str(path))
     return found
 
 
 def _references(task: str, path: Path) -> list[Sample]:
-    if path.suffix in _TABLES:
-        rows = _table(path, ("id", "target"))
+    if path.suffix in TABLES:
+        rows = read_table(path, ("id", "target"))
         samples = [
             Sample(
                 str(row["id"]),
@@ -140,8 +158,6 @@ def _references(task: str, path: Path) -> list[Sample]:
             ) from None
     if not samples:
         raise MMBenchError(f"{path} holds no references")
-    twice = [key for key, times in Counter(s.id for s in samples).items() if times > 1]
-    _complain(twice, "have more than one entry", str(path))
     return samples
 
 
@@ -174,8 +190,11 @@ def _question_texts(path: Path) -> Mapping[str, str]:
         ) from None
 
 
-def _table(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows of a JSONL or Parquet file, which must have these columns."""
+def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of a JSONL or Parquet file.
+
+    Raises: MMBenchError if it cannot be read, or a row lacks one of these columns.
+    """
     if path.suffix == ".jsonl":
         lines = read_text(path).splitlines()
         try:

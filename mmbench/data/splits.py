@@ -137,7 +137,7 @@ def reader_of(spec: DatasetSpec, split: str) -> Reader:
     name = own.reader or spec.layout.reader
     options = ({} if own.reader else spec.layout.options) | own.options
     cls = registry.load("readers", name)
-    if "size" in cls.model_fields:  # it draws its pictures itself
+    if "size" in cls.model_fields and "image_size" in spec.model_fields_set:  # it draws itself
         options = {"size": spec.image_size} | options
     return validate(cls, options, f"{spec.name}: layout {name}, split {split}")
 

@@ -10,12 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from mmbench.data.image_folder import read_image_folder
-from mmbench.data.prediction_files import PredictionFile, first_ids, read_prediction_file
+from mmbench.data.image_folder import read_images
+from mmbench.data.prediction_files import (
+    PredictionFile,
+    first_ids,
+    in_order,
+    read_prediction_file,
+)
 from mmbench.data.sample import Sample, SampleSet
+from mmbench.data.text_files import read_json
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.experiments.result import RunResult, predictions_file
-from mmbench.experiments.retrieval_files import has_several_right_items, read_retrieval
+from mmbench.experiments.retrieval_files import read_retrieval, usual_metrics
 from mmbench.experiments.score import (
     Scores,
     load_metrics,
@@ -41,20 +47,9 @@ from mmbench.statistics.paired import PairedTest, paired_permutation_test
 DEFAULT_METRICS = {
     "vqa": ("vqa_accuracy",),
     "captioning": ("cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l"),
-    "retrieval": (
-        *(f"text_to_image_recall_at_{k}" for k in (1, 5, 10)),
-        *(f"image_to_text_recall_at_{k}" for k in (1, 5, 10)),
-        "text_to_image_median_rank",
-        "image_to_text_median_rank",
-        "rsum",
-    ),
+    "retrieval": None,  # the references decide
     "generation": ("fd_efficientnet_lite0", "kid_efficientnet_lite0"),
 }
-SEVERAL_RIGHT = (  # as ECCV Caption reports
-    *(f"{a}_to_{b}_map_at_r" for a, b in (("text", "image"), ("image", "text"))),
-    *(f"{a}_to_{b}_r_precision" for a, b in (("text", "image"), ("image", "text"))),
-    *(f"{a}_to_{b}_recall_at_1" for a, b in (("text", "image"), ("image", "text"))),
-)
 
 _NO_PAIRS = (
     "two sets of images have no pairs to test: score each against the same real images and compare "
@@ -92,13 +87,11 @@ def score(
 
     Args:
         task: "vqa", "captioning", "retrieval" or "generation".
-        predictions: VQA or COCO results (.json), a table (.jsonl, .parquet); for retrieval a score
-            matrix, images by captions (.npy), or embeddings `image` and `text` (.npz); for
-            generation a folder of images.
-        references: the annotations, or a table; for retrieval the position of each caption's
-            image (.npy or .json), or one file of a pair of right items by id (ECCV Caption, CxC),
-            for which the .npz holds `image_ids` and `text_ids` too; for generation a folder of
-            real images.
+        predictions: VQA or COCO results (.json), or a table (.jsonl, .parquet); for retrieval see
+            `mmbench.experiments.retrieval_files.read_retrieval`; for generation a folder of images
+            or a table of their paths.
+        references: the annotations, or a table; for retrieval see there; for generation real
+            images likewise, or the prompts (.json).
         questions: the official questions (VQA).
         metrics: names; the task's usual ones if None.
         interval: "percentile", or "bca" (bias-corrected and accelerated).
@@ -180,9 +173,10 @@ def _metrics(
             f"cannot score files for task '{task}'.{did_you_mean(task, DEFAULT_METRICS)} "
             f"There is {', '.join(DEFAULT_METRICS)}."
         )
-    several = task == "retrieval" and not names and has_several_right_items(references)
-    usual = SEVERAL_RIGHT if several else DEFAULT_METRICS[task]
-    return load_metrics(names or usual, allow_hub_code)
+    usual = DEFAULT_METRICS[task]
+    if task == "generation" and references.suffix == ".json":
+        usual = ("clipscore",)
+    return load_metrics(names or usual or usual_metrics(references), allow_hub_code)
 
 
 def _read(
@@ -200,13 +194,33 @@ def _read(
 def _score_images(
     metrics: Sequence[Metric], generated: Path, real: Path, interval: str
 ) -> tuple[PredictionFile, Scores]:
-    """Two folders of images, which need not be equally many."""
-    ours, theirs = read_image_folder(generated), read_image_folder(real)
+    """Two sets of images, which need not be equally many; or images and their prompts."""
+    if real.suffix == ".json":
+        return _score_prompted(metrics, generated, real, interval)
+    ours, theirs = read_images(generated, "prediction"), read_images(real, "target")
     scores = score_sets(metrics, ours.images, theirs.images, interval)
     # What is kept of an image is its name: its features are too wide for a table.
     samples = [Sample(name, {}, None, name) for name in ours.names]
     split = SampleSet(samples, real.name, "given", theirs.sha256[:16])
     return PredictionFile(split, list(ours.names), ours.sha256), replace(scores, statistics={})
+
+
+def _score_prompted(
+    metrics: Sequence[Metric], generated: Path, prompts: Path, interval: str
+) -> tuple[PredictionFile, Scores]:
+    """Images against what they should show, `{"image": "prompt", ...}`, by name or stem."""
+    wanted = read_json(prompts)
+    if not isinstance(wanted, dict) or not all(isinstance(p, str) for p in wanted.values()):
+        raise MMBenchError(f'{prompts} does not hold prompts, {{"image": "prompt", ...}}')
+    ours = read_images(generated, "prediction")
+    keys = [name if name in wanted else Path(name).stem for name in ours.names]
+    images = in_order(list(wanted), list(zip(keys, ours.images, strict=True)), generated, prompts)
+    names = in_order(list(wanted), list(zip(keys, ours.names, strict=True)), generated, prompts)
+    samples = [Sample(key, {"text": prompt}, prompt, key) for key, prompt in wanted.items()]
+    split = SampleSet(samples, prompts.stem, "given", digest(wanted)[:16])
+    return PredictionFile(split, names, ours.sha256), score_answers(
+        metrics, split, images, interval
+    )
 
 
 def _record(task: str, model: str, given: PredictionFile, scores: Scores, run_hash: str) -> Record:

@@ -8,7 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from mmbench.data.embedding_files import RetrievalFile, read_caption_images, read_retrieval_scores
-from mmbench.data.prediction_files import PredictionFile, file_hash
+from mmbench.data.prediction_files import (
+    TABLES,
+    PredictionFile,
+    file_hash,
+    in_order,
+    read_table,
+)
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.data.text_files import read_json
 from mmbench.errors import MMBenchError
@@ -18,12 +24,46 @@ from mmbench.metrics.positives import (
     positives_by_id,
     read_positives,
 )
-from mmbench.metrics.ranking import Embeddings, Ranks, ScoreMatrix, rank_both, rank_positives
+from mmbench.metrics.ranking import (
+    ABSENT,
+    Embeddings,
+    Ranks,
+    ScoreMatrix,
+    rank_both,
+    rank_positives,
+)
 from mmbench.metrics.retrieval import IMAGE_TO_TEXT, TEXT_TO_IMAGE
 from mmbench.recipe import digest
 
 _PAIR = ("_image_to_caption.json", "_caption_to_image.json")  # as ECCV Caption publishes them
 Right = Mapping[int, Sequence[int]]
+
+BOTH_WAYS = (
+    *(f"text_to_image_recall_at_{k}" for k in (1, 5, 10)),
+    *(f"image_to_text_recall_at_{k}" for k in (1, 5, 10)),
+    "text_to_image_median_rank",
+    "image_to_text_median_rank",
+    "rsum",
+)
+SEVERAL_RIGHT = (  # as ECCV Caption reports
+    *("text_to_image_map_at_r", "image_to_text_map_at_r"),
+    *("text_to_image_r_precision", "image_to_text_r_precision"),
+    *("text_to_image_recall_at_1", "image_to_text_recall_at_1"),
+)
+
+
+def usual_metrics(references: Path) -> Sequence[str]:
+    """The metrics that such references are usually scored by.
+
+    Raises: MMBenchError if they cannot be read.
+    """
+    if references.suffix in TABLES:
+        rows = read_table(references, ("direction",))
+        directions = sorted({str(row["direction"]) for row in rows}, reverse=True)
+        measures = (*(f"recall_at_{k}" for k in (1, 5, 10)), "median_rank")
+        found = [f"{direction}_{measure}" for direction in directions for measure in measures]
+        return found if set(found) != set(BOTH_WAYS[:-1]) else BOTH_WAYS
+    return SEVERAL_RIGHT if has_several_right_items(references) else BOTH_WAYS
 
 
 def has_several_right_items(references: Path) -> bool:
@@ -35,12 +75,17 @@ def read_retrieval(predictions: Path, references: Path) -> PredictionFile:
     """Rank the right items of every query; a prediction is the ranks, a target the direction.
 
     Args:
-        predictions: as `read_retrieval_scores` reads.
+        predictions: as `read_retrieval_scores` reads, or a table.
         references: the position of each caption's image (a list, .json or .npy), or one file of a
             published pair `*_image_to_caption.json` and `*_caption_to_image.json`, each
             `{"query id": [item id, ...], ...}`: only the queries that they name are asked.
+        Or both tables (.jsonl, .parquet): queries' `id` and `prediction`, the ids of the items
+            found, best first; and `id`, `target`, the id or ids of the right ones, `direction`
+            ("text_to_image"), and where there is one `group`.
     Raises: MMBenchError for files that are not that, do not fit each other, or hold no numbers.
     """
+    if predictions.suffix in TABLES:
+        return _lists(predictions, references)
     given = read_retrieval_scores(predictions)
     if has_several_right_items(references):
         return _several(given, predictions, references)
@@ -70,6 +115,51 @@ def read_retrieval(predictions: Path, references: Path) -> PredictionFile:
         [*ranks[0], *ranks[1]],
         file_hash(predictions),
     )
+
+
+def _lists(predictions: Path, references: Path) -> PredictionFile:
+    """Lists of the items found, best first. A right item that a list lacks is never retrieved."""
+    if references.suffix not in TABLES:
+        raise MMBenchError(
+            f"{predictions} is a table of lists: {references} must be one of right items, with the "
+            "columns id, target and direction"
+        )
+    rows = read_table(references, ("id", "target", "direction"))
+    right = [row["target"] if isinstance(row["target"], list) else [row["target"]] for row in rows]
+    samples = [
+        Sample(
+            str(row["id"]),
+            {},
+            row["direction"],
+            str(row["id"] if row.get("group") is None else row["group"]),
+        )
+        for row in rows
+    ]
+    found = [(str(r["id"]), r["prediction"]) for r in read_table(predictions, ("id", "prediction"))]
+    lists = in_order([sample.id for sample in samples], found, predictions, references)
+    answers: Ranks = []
+    for sample, items, known in zip(samples, lists, right, strict=True):
+        if not isinstance(items, list) or len(set(items)) < len(items):
+            raise MMBenchError(
+                f"{predictions}: the prediction of {sample.id} is not a list of items, each once: "
+                f"{str(items)[:80]}"
+            )
+        if not known or len(set(known)) < len(known):
+            raise MMBenchError(f"{references}: {sample.id} has no target, or one twice: {known}")
+        place = {item: rank for rank, item in enumerate(items, 1)}
+        answers.append(np.sort([place.get(item, ABSENT) for item in known]))
+    absent = sum(int((ranks == ABSENT).sum()) for ranks in answers)
+    content = digest([[s.id, items, s.target] for s, items in zip(samples, right, strict=True)])
+    return PredictionFile(
+        SampleSet(samples, references.stem, "given", content[:16]),
+        answers,
+        file_hash(predictions),
+        _never(absent, "lists"),
+    )
+
+
+def _never(absent: int, where: str) -> list[str]:
+    return [f"{absent:,} right items are not in the {where}: never retrieved"] if absent else []
 
 
 def _several(given: RetrievalFile, predictions: Path, references: Path) -> PredictionFile:
@@ -115,9 +205,11 @@ def _several(given: RetrievalFile, predictions: Path, references: Path) -> Predi
         ]
     content = [sorted(right.items()) for right in (captions_of, images_of)]
     fingerprint = digest({"right": content, "images": image_ids, "texts": text_ids})[:16]
-    notes = [f"{absent:,} right items are not in the gallery: never retrieved"] if absent else []
     return PredictionFile(
-        SampleSet(samples, name, "given", fingerprint), answers, file_hash(predictions), notes
+        SampleSet(samples, name, "given", fingerprint),
+        answers,
+        file_hash(predictions),
+        _never(absent, "gallery"),
     )
 
 

@@ -13,6 +13,7 @@ from mmbench.data.sample import SampleSet
 from mmbench.errors import MMBenchError, ToolError
 from mmbench.metrics.adapters import PREFIXES, adapted
 from mmbench.metrics.base import FloatArray, IntArray, MeanMetric, Metric
+from mmbench.metrics.retrieval import QueryMean
 from mmbench.metrics.suite import compute_statistics
 from mmbench.records.record import IntervalEntry, MetricEntry
 from mmbench.statistics.bootstrap import (
@@ -143,7 +144,6 @@ def _entry(
     interval = None
     if metric.replicates:
         interval = IntervalEntry(**vars(_interval(metric, statistics, codes, groups, value, kind)))
-    error = standard_error(statistics[:, 0], codes) if isinstance(metric, MeanMetric) else None
     return MetricEntry(
         name=metric.name,
         signature=metric.signature,
@@ -154,8 +154,19 @@ def _entry(
         samples=len(statistics),
         interval=interval,
         ceiling=metric.ceiling(statistics),
-        standard_error=None if error is None or np.isnan(error) else error,
+        standard_error=_standard_error(metric, statistics, codes),
     )
+
+
+def _standard_error(metric: Metric, statistics: FloatArray, codes: IntArray) -> float | None:
+    """Of a mean over samples, or over the queries of one direction; None for what is no mean."""
+    if isinstance(metric, QueryMean):
+        asked = statistics[:, 1] > 0
+        statistics, codes = statistics[asked], codes[asked]
+    elif not isinstance(metric, MeanMetric):
+        return None
+    error = standard_error(statistics[:, 0], group_codes(codes.tolist())[0])
+    return None if np.isnan(error) else error
 
 
 def _interval(

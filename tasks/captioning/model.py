@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import torch
@@ -19,7 +18,6 @@ from mmbench.yaml_file import validate
 from mmbench.zoo.decoders.search import Search, write
 from mmbench.zoo.decoders.text import TextDecoder
 from mmbench.zoo.part import build_part
-from mmbench.zoo.stream import Stream
 
 
 class CaptioningModel(ComposedModel):
@@ -67,7 +65,7 @@ class CaptioningModel(ComposedModel):
             (B, L) int64, a caption of each sample drawn at random.
         """
         batch = self.inputs(samples)
-        batch["seed"] = torch.tensor([_seed(sample.id) for sample in samples])
+        batch["seed"] = torch.tensor([sample.seed for sample in samples])
         if targets:
             drawn = [s.target[int(torch.randint(len(s.target), ()))] for s in samples]
             batch["words"] = torch.from_numpy(self.vocabulary.encode(drawn))[:, : self._longest]
@@ -81,7 +79,7 @@ class CaptioningModel(ComposedModel):
         length = (words != PADDING).sum(1, keepdim=True)
         following = following.scatter(1, length, self._end)
         before = torch.cat([edge + self._end, words], 1)
-        logits = self.decoder(before, self._contexts(batch))
+        logits = self.decoder(before, self.contexts(batch))
         return functional.cross_entropy(
             logits.flatten(0, 1),
             following.flatten(),
@@ -93,7 +91,7 @@ class CaptioningModel(ComposedModel):
         """A caption per sample."""
         numbers = write(
             self.decoder,
-            self._contexts(batch),
+            self.contexts(batch),
             len(batch["seed"]),
             end=self._end,
             never=(PADDING, UNKNOWN),
@@ -102,11 +100,3 @@ class CaptioningModel(ComposedModel):
             seeds=batch["seed"].tolist(),
         )
         return [self.vocabulary.decode(row) for row in numbers]
-
-    def _contexts(self, batch: Batch) -> list[Stream]:
-        return [self.stream(m, batch).take(batch[f"{m}_rows"]) for m in self.encoders]
-
-
-def _seed(name: str) -> int:
-    """A number of the sample's own."""
-    return int(hashlib.sha256(name.encode()).hexdigest()[:12], 16)

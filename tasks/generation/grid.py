@@ -14,7 +14,6 @@ COLUMNS, ROWS = 8, 4
 LARGE, SMALL = 128, 64  # pixels a side on the page, of a generated picture and of the real one
 LINES = 5  # of a prompt
 _GAP, _TEXT, _LEADING = 8, 11, 13
-_COLOURS = 256  # of the page: a third of the bytes
 _PAPER, _INK, _FAINT = "white", "black", (110, 110, 110)
 
 
@@ -31,7 +30,7 @@ def sample_grid(
         prompts: what was asked for; cut off where it takes more than five lines.
         generated, real: pictures of the prompts (H, W, 3) uint8, in the same order.
         columns, rows: how many at most.
-    Returns: the PNG file's content, of at most 256 colours.
+    Returns: the PNG file's content.
     Raises: MMBenchError where one is no picture.
     """
     shown = min(columns * rows, len(prompts))
@@ -52,7 +51,7 @@ def sample_grid(
         spacing = _LEADING - _TEXT
         draw.multiline_text((left, top + LARGE + _GAP // 2), text, _INK, font, spacing=spacing)
     content = io.BytesIO()
-    page.quantize(_COLOURS, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
+    page.save(content, "PNG", optimize=True)
     return content.getvalue()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +20,6 @@ from mmbench.yaml_file import validate
 from mmbench.zoo.decoders.autoencoder import AutoencoderSettings
 from mmbench.zoo.decoders.image import Sampling
 from mmbench.zoo.part import build_part
-from mmbench.zoo.stream import Stream
 
 _BLOCK = 512  # images that the autoencoder reads at a time
 
@@ -107,7 +105,7 @@ class GenerationModel(ComposedModel):
             random; `seed` (B,) int64 of each sample's draws; and with targets `image`
             (B, 3, S, S) uint8 for the first stage, `found` (B, ...) for the second.
         """
-        batch: Batch = {"seed": torch.tensor([_seed(sample.id) for sample in samples])}
+        batch: Batch = {"seed": torch.tensor([sample.seed for sample in samples])}
         images = [sample.target["image"] for sample in samples] if targets else []
         if targets and self.stage == "autoencoder":
             return batch | {"image": self._pixels(images)}
@@ -120,16 +118,13 @@ class GenerationModel(ComposedModel):
         """The loss of the stage: of the autoencoder, or of the rest."""
         if self.stage == "autoencoder":
             return self.decoder.autoencoder.loss(batch["image"])
-        return self.decoder.loss(batch["found"], self._contexts(batch))
+        return self.decoder.loss(batch["found"], self.contexts(batch))
 
     def answer(self, batch: Batch) -> list[Any]:
         """An image per sample, (S, S, 3) uint8."""
         seeds = batch["seed"].tolist()
-        drawn = self.decoder.draw(self._contexts(batch), seeds, self._sampling)
+        drawn = self.decoder.draw(self.contexts(batch), seeds, self._sampling)
         return list(self.decoder.autoencoder.decode(drawn).permute(0, 2, 3, 1).cpu().numpy())
-
-    def _contexts(self, batch: Batch) -> list[Stream]:
-        return [self.stream(m, batch).take(batch[f"{m}_rows"]) for m in self.encoders]
 
     @staticmethod
     def _pixels(images: Sequence[MediaRef]) -> Tensor:
@@ -148,8 +143,3 @@ def _of_any_caption(sample: Sample) -> Sample:
     captions = _captions(sample)
     text = captions[int(torch.randint(len(captions), ()))]
     return Sample(sample.id, {"text": text}, sample.target, sample.group)
-
-
-def _seed(name: str) -> int:
-    """A number of the sample's own."""
-    return int(hashlib.sha256(name.encode()).hexdigest()[:12], 16)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmbench.data.dataset import DatasetSpec
-from mmbench.data.sample import Sample, SampleSet
+from mmbench.data.sample import Sample, SampleSet, stable_number
 from mmbench.data.splits import load_split
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
@@ -53,7 +52,7 @@ class Generation(Task):
         for row in data.rows.to_list():
             name = str(row.get("id", f"{split}/{row['row']}"))
             captions = row["captions"]
-            chosen = _place(name) % len(captions)
+            chosen = stable_number(name) % len(captions)
             target = {"image": data.inputs(row)["image"], "captions": captions}
             if row.get("claims"):
                 target["claims"] = json.loads(row["claims"][chosen])
@@ -86,10 +85,6 @@ class Generation(Task):
         prompts = [str(sample.inputs["text"]) for sample in samples]
         real = [sample.target["image"].array() for sample in samples]
         return {"samples.png": sample_grid(prompts, answers, real)}
-
-
-def _place(name: str) -> int:
-    return int(hashlib.sha256(name.encode()).hexdigest()[:12], 16)
 
 
 def _png(pixels: Any) -> bytes:

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 import mmbench
 from mmbench.errors import MMBenchError
 from mmbench.experiments.plan import shipped_weights
-from mmbench.model import read_checkpoint
+from mmbench.model import Checkpoint, read_checkpoint
 
 SHIPPED = shipped_weights("vqa", "easy_vqa", "gated_fusion")
 
@@ -78,3 +78,25 @@ def test_a_dataset_without_shipped_weights_says_how_to_get_them(mini, tmp_path):
 def test_other_training_settings_do_not_pass_for_the_shipped_weights(tmp_path):
     with pytest.raises(MMBenchError, match="trained with other settings"):
         mmbench.run("vqa", "gated_fusion", overrides={"train.epochs": 3}, out=tmp_path)
+
+
+def test_weights_in_bytes_take_half_of_float16_and_are_nearly_the_same(tmp_path):
+    torch.manual_seed(0)
+    tensors = {
+        "a.weight": torch.randn(64, 32, 3, 3) * torch.logspace(-4, 1, 64).view(-1, 1, 1, 1),
+        "a.bias": torch.randn(64),
+        "zeros": torch.zeros(3, 5),
+        "started": torch.tensor(True),
+    }
+    checkpoint = Checkpoint(tensors, {}, {}, {"task": "vqa"})
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(checkpoint.in_bytes().to_bytes())
+    assert path.stat().st_size < 0.6 * len(checkpoint.half().to_bytes())
+    read = read_checkpoint(path)
+    assert read.tensors.keys() == tensors.keys()
+    assert read.about == {"task": "vqa"}
+    rows = tensors["a.weight"].flatten(1)
+    error = (read.tensors["a.weight"].flatten(1) - rows).abs().amax(1)
+    assert (error <= rows.abs().amax(1) / 127 / 2 * 1.001).all()
+    assert torch.equal(read.tensors["zeros"], tensors["zeros"])
+    assert torch.equal(read.tensors["started"], tensors["started"])

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import evaluate
 import pytest
 
 import mmbench
@@ -48,9 +49,12 @@ def test_an_evaluate_metric_is_taken_from_a_local_path(local_metric):
 
 
 def test_code_from_the_hub_runs_only_when_asked_for(monkeypatch):
-    monkeypatch.delenv("MMBENCH_ALLOW_HUB_CODE", raising=False)
-    with pytest.raises(MMBenchError, match="set MMBENCH_ALLOW_HUB_CODE=1"):
+    with pytest.raises(MMBenchError, match="give --allow-hub-code to download and run it"):
         load_metrics(["evaluate:rouge"])
+    asked = []
+    monkeypatch.setattr(evaluate, "load", asked.append)
+    load_metrics(["evaluate:rouge"], allow_hub_code=True)
+    assert asked == ["rouge"]
 
 
 def test_a_torchmetrics_class_is_used_by_name():

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 FeatureArray = npt.NDArray[np.float32]
 
+INCEPTION_URL = (  # of torch-fidelity, which itself needs a torchvision that fits the torch here
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+    "weights-inception-2015-12-05-6726825d.pth"
+)
 INCEPTION_FILES = (  # one file, under the names that torch-fidelity and pytorch-fid keep it by
     "weights-inception-2015-12-05-6726825d.pth",
     "pt_inception-2015-12-05-6726825d.pth",
@@ -79,8 +83,8 @@ class InceptionV3Features(Extractor):
 
     Args:
         weights: the weights file of torch-fidelity or pytorch-fid. By default
-            $MMBENCH_INCEPTION_WEIGHTS, else the file where torch-fidelity (extra `fid`) or
-            pytorch-fid keeps it, which is fetched where torch-fidelity is installed.
+            $MMBENCH_INCEPTION_WEIGHTS, else the file where torch-fidelity or pytorch-fid keeps it,
+            which is fetched from torch-fidelity's release if it is not there.
     """
 
     name = "inception_v3"
@@ -281,31 +285,21 @@ def _digest(path: Path) -> str:
 
 
 def _published_inception() -> Path:
-    """The published weights in torch's cache, fetched where torch-fidelity says where from."""
+    """The published weights in torch's cache, fetched where they are not there yet."""
     import torch
 
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     for name in INCEPTION_FILES:
         if (folder / name).exists():
             return folder / name
-    place = (
-        f"put {INCEPTION_FILES[0]} (torch-fidelity's release v0.2.0) into {folder} "
-        f"or name it by {INCEPTION_VARIABLE}"
-    )
-    try:
-        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
-    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision for another torch
-        raise ToolError(
-            f"the Inception-v3 weights of the FID are absent, and torch-fidelity, which fetches "
-            f"them, cannot be used ({error}): pip install 'mmbench[fid]', or {place}"
-        ) from None
     try:
         torch.hub.load_state_dict_from_url(
-            URL_INCEPTION_V3, progress=False, check_hash=True, weights_only=True
+            INCEPTION_URL, progress=False, check_hash=True, weights_only=True
         )
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: what came is not that file
         raise ToolError(
-            f"the Inception-v3 weights of the FID cannot be fetched ({error}): {place}"
+            f"the Inception-v3 weights of the FID are absent, and {INCEPTION_URL} cannot be "
+            f"fetched ({error}): put the file into {folder}, or name it by {INCEPTION_VARIABLE}"
         ) from None
     return folder / INCEPTION_FILES[0]
 

@@ -94,6 +94,7 @@ class KID(FeatureSetMetric):
 
     higher_is_better = False
     scale = 1000.0  # as papers print it
+    recentred = True  # a row drawn twice doubles a prompt's two images, which are alike
     bounds = (float("-inf"), float("inf"))
     source = "Binkowski et al. 2018 (arXiv 1801.01401); as torchmetrics, on the features named"
 

@@ -219,6 +219,16 @@ def test_java_that_hangs_is_stopped():
         program.answer(["SCORE ||| a ||| a"], seconds=0.01)
 
 
+def test_java_that_hangs_is_reported_and_the_other_metrics_are_kept(monkeypatch):
+    patient = java.JavaProgram.answer
+    impatient = lambda program, lines, seconds: patient(program, lines, 0.01)  # noqa: E731
+    monkeypatch.setattr(java.JavaProgram, "answer", impatient)
+    metrics = [METEOR("whitespace"), CIDErD("whitespace")]
+    found = compute_statistics(metrics, ["a dog"], [["a dog"]])
+    assert "METEOR gave no answer within 0 s and was stopped. It said" in str(found["meteor"])
+    assert found["cider"].shape == (1, 1)
+
+
 def test_spice_says_what_to_put_where():
     if (java.pycocoevalcap_folder("spice") / "lib" / "stanford-corenlp-3.6.0.jar").exists():
         pytest.skip("SPICE's models are installed here")

@@ -136,8 +136,13 @@ def test_resize_samples_where_tensorflow_1_did():
 def test_absent_inception_weights_say_what_to_put_where(pixels, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delenv("MMBENCH_INCEPTION_WEIGHTS", raising=False)
-    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
-    with pytest.raises(MMBenchError, match=r"mmbench\[fid\].*6726825d\.pth.*checkpoints") as said:
+
+    def no_network(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", no_network)
+    wanted = r"6726825d\.pth cannot be fetched \(no network\).*checkpoints, or name it by MMBENCH"
+    with pytest.raises(MMBenchError, match=wanted) as said:
         extract_features(pixels, "inception_v3")
     assert "\n" not in str(said.value)
 
