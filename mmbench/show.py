@@ -133,12 +133,26 @@ def _splits(spec: DatasetSpec) -> list[str]:
     return lines
 
 
-def _recipe(name: str, task_name: str | None, dataset: str | None) -> str:
+def _recipe(name: str, task: str | None, dataset: str | None) -> str:
+    """The recipe on a task, or on the first task that it fits.
+
+    Raises: MMBenchError if it fits none: why it does not fit the first.
+    """
+    errors = []
+    for each in [task] if task else registry.names("tasks"):
+        try:
+            return _recipe_on(each, name, dataset)
+        except MMBenchError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _recipe_on(task_name: str, name: str, dataset: str | None) -> str:
     from mmbench.experiments.plan import shipped_weights
     from mmbench.model import parameter_counts, read_checkpoint
     from mmbench.recipe import load_recipe
 
-    task = registry.load("tasks", task_name or registry.names("tasks")[0])()
+    task = registry.load("tasks", task_name)()
     spec = task.dataset(dataset)
     recipe = task.resolve(load_recipe(name), spec)
     rows: dict[str, Any] = {"file": registry.path("recipes", name), "source": recipe.source}

@@ -130,3 +130,9 @@ def test_retrieval_and_captioning_run_on_frozen_encoders(small, runs):
     runs.clear()
     mmbench.run("captioning", "gated_fusion", overrides=SHORT | image, **options)
     assert runs == {"efficientnet_lite0": 1}
+
+
+def test_a_recipe_is_shown_on_a_task_that_it_fits():
+    text = show_text("image_only_pretrained")
+    assert text.startswith("model image_only_pretrained on vqa/")
+    assert "model gated_fusion on captioning/" in show_text("gated_fusion")
