@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 
@@ -188,12 +189,14 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(mini_folder, tmp_path, mmbench)
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Tests that run in the background inherit that it is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     seen = ""
     for line in process.stderr:
         seen += line
         if "epoch 1/60" in line:
-            process.send_signal(2)
+            process.send_signal(signal.SIGINT)
             break
     seen += process.stderr.read()
     assert process.wait() == 130
