@@ -62,6 +62,9 @@ class Train(Settings):
     Attributes:
         epochs: passes over the training samples.
         batch: groups (an image with all its questions) a step.
+        neighbours: how many groups that follow each other in the data stay in one batch. 2 where
+            they come in pairs that differ in one respect only: in a contrastive loss each is then
+            the other's hardest negative (Yuksekgonul et al. 2023, arXiv 2210.01936, sec. 4).
         lr: highest learning rate of AdamW.
         weight_decay: of AdamW; biases, norms and embeddings are not decayed.
         schedule: of the learning rate after the warm-up. `one_cycle` also warms up from lr/25 and
@@ -73,12 +76,21 @@ class Train(Settings):
 
     epochs: int = Field(16, ge=1)
     batch: int = Field(64, ge=1)
+    neighbours: int = Field(1, ge=1)
     lr: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
     warmup: float = Field(0.1, ge=0, lt=1)
     clip: float = Field(1.0, gt=0)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _neighbours_fit(self) -> Train:
+        if self.batch % self.neighbours:
+            raise ValueError(
+                f"neighbours must divide batch: {self.neighbours} does not divide {self.batch}"
+            )
+        return self
 
 
 class Recipe(Settings):

@@ -23,9 +23,17 @@ class GroupBatches:
         seed: of the shuffling; None keeps the dataset's order. The order of an epoch depends on
             the seed and the epoch's number alone, so that a run that was cut off goes on with
             the same batches.
+        neighbours: how many groups that follow each other in the samples stay together; it
+            divides `batch`.
     """
 
-    def __init__(self, samples: Sequence[Sample], batch: int, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        batch: int,
+        seed: int | None = None,
+        neighbours: int = 1,
+    ) -> None:
         by_group: dict[str, list[int]] = {}
         for index, sample in enumerate(samples):
             by_group.setdefault(sample.group, []).append(index)
@@ -33,18 +41,22 @@ class GroupBatches:
         self._groups = list(by_group.values())
         self._batch = batch
         self._seed = seed
+        self._neighbours = neighbours
 
     def __len__(self) -> int:
         return -(-len(self._groups) // self._batch)
 
     def indices(self, epoch: int = 0) -> Iterator[list[int]]:
         """The places in the samples of each batch of an epoch."""
-        order = np.arange(len(self._groups))
+        firsts = np.arange(0, len(self._groups), self._neighbours)
         if self._seed is not None:
-            order = np.random.default_rng([self._seed, epoch]).permutation(order)
-        for start in range(0, len(order), self._batch):
-            groups = (self._groups[g] for g in order[start : start + self._batch])
-            yield [index for group in groups for index in group]
+            firsts = np.random.default_rng([self._seed, epoch]).permutation(firsts)
+        together = self._batch // self._neighbours
+        for start in range(0, len(firsts), together):
+            runs = (
+                self._groups[g : g + self._neighbours] for g in firsts[start : start + together]
+            )
+            yield [index for groups in runs for group in groups for index in group]
 
     def epoch(self, epoch: int = 0) -> Iterator[list[Sample]]:
         """The batches of an epoch."""

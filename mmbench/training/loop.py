@@ -117,7 +117,7 @@ def fit(
     """
     model.prepare(samples)
     optimizer = optimizer_for(model, settings)
-    batches = GroupBatches(samples, settings.batch, seed=seed)
+    batches = GroupBatches(samples, settings.batch, seed=seed, neighbours=settings.neighbours)
     steps = len(batches) * settings.epochs
     best: dict[str, Tensor] = {}
     progress = Progress(epoch=0, best_epoch=0, best_score=float("-inf"), seconds=0.0, log=[])

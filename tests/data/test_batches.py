@@ -36,3 +36,15 @@ def test_length_is_the_number_of_batches():
     for batch in range(1, 6):
         batches = GroupBatches(samples(), batch)
         assert len(batches) == len(list(batches.indices()))
+
+
+def test_neighbours_stay_together_while_pairs_are_shuffled():
+    data = samples("abcdefghijk")
+    batches = GroupBatches(data, 4, seed=0, neighbours=2)
+    for epoch in range(3):
+        found = list(batches.indices(epoch))
+        assert sorted(itertools.chain(*found)) == list(range(11))
+        assert len(found) == len(batches)
+        of = {place: number for number, batch in enumerate(found) for place in batch}
+        assert all(of[place] == of[place + 1] for place in range(0, 10, 2))
+    assert list(batches.indices(0)) != list(batches.indices(1))

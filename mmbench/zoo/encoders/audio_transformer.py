@@ -1,7 +1,9 @@
 """A small Transformer over the frames of a spectrogram, trained from nothing.
 
 Source: Gong et al., AST: Audio Spectrogram Transformer, 2021 (arXiv 2104.01778), with frames of
-the whole frequency range as patches; pre-norm blocks as in Xiong et al. 2020 (arXiv 2002.04745).
+the whole frequency range as patches; positions that start as sines and cosines: Vaswani et al.,
+Attention Is All You Need, 2017 (arXiv 1706.03762), sec. 3.5; pre-norm blocks as in Xiong et al.
+2020 (arXiv 2002.04745).
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ class AudioTransformer(Encoder):
         self.frame = frame
         self.register_buffer("window", torch.hann_window(frame), persistent=False)
         self.project = nn.Linear(frame // 2 + 1, dim)
-        self.position = nn.Parameter(torch.randn(longest, dim) * 0.02)
+        self.position = nn.Parameter(waves(longest, dim))
         block = nn.TransformerEncoderLayer(
             dim, heads, 2 * dim, dropout=0.0, batch_first=True, norm_first=True
         )
@@ -60,3 +62,9 @@ class AudioTransformer(Encoder):
         tokens = self.project((spectrum + _SILENCE).log()) + self.position[:count]
         tokens = self.blocks(tokens)
         return Stream(tokens, tokens.new_ones(tokens.shape[:2]).bool())
+
+
+def waves(length: int, dim: int) -> Tensor:
+    """Sines and cosines of each place, (length, dim), of wavelengths from 2 pi to 20,000 pi."""
+    turns = torch.arange(length)[:, None] * 1e-4 ** (torch.arange(0, dim, 2) / dim)  # (length, D/2)
+    return torch.stack([turns.sin(), turns.cos()], 2).flatten(1)[:, :dim]

@@ -7,10 +7,12 @@ Attention-Based Multimodal Fusion for Video Description, 2017 (arXiv 1701.03126)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from mmbench.zoo.fusion.base import PooledFusion, masked_softmax
+from mmbench.zoo.fusion.base import PooledFusion, masked_softmax, weighted_sum
 
 
 class AttentionFusion(PooledFusion):
@@ -29,9 +31,10 @@ class AttentionFusion(PooledFusion):
         # A bias of the last layer would add the same to every score: softmax does not see it.
         self.score = nn.Sequential(nn.Linear(dim, dim), nn.Tanh(), nn.Linear(dim, 1, bias=False))
 
-    def fuse(self, vectors: Tensor, present: Tensor) -> Tensor:
+    def fuse(self, vectors: Sequence[Tensor], present: Sequence[Tensor]) -> Tensor:
         """See `PooledFusion.fuse`."""
-        h = [layer(x) for layer, x in zip(self.project, vectors.unbind(2), strict=True)]
-        scores = [self.score(x) for x in h]
-        alpha = masked_softmax(torch.cat(scores, -1), present, dim=-1)  # (B, T, M)
-        return (alpha[..., None] * torch.stack(h, 2)).sum(2)
+        h = [layer(x) for layer, x in zip(self.project, vectors, strict=True)]
+        scores = torch.broadcast_tensors(*(self.score(x)[..., 0] for x in h))
+        there = torch.broadcast_tensors(*present)
+        alpha = masked_softmax(torch.stack(scores, -1), torch.stack(there, -1), dim=-1)  # (B, T, M)
+        return weighted_sum(alpha[..., None].unbind(2), h)

@@ -53,8 +53,8 @@ class Fusion(nn.Module, ABC):
 class PooledFusion(Fusion):
     """A fusion of one vector per modality, at each position of the query.
 
-    The contexts are pooled and repeated along the query's positions, so that it is causal by
-    construction. A subclass implements `fuse`.
+    The contexts are pooled, and what a subclass makes of them broadcasts along the query's
+    positions, so that it is causal by construction. A subclass implements `fuse`.
     """
 
     def forward(
@@ -63,32 +63,48 @@ class PooledFusion(Fusion):
         """See `Fusion.forward`."""
         if len(contexts) != self.contexts:
             raise ValueError(f"built for {self.contexts} contexts, got {len(contexts)}")
-        shape = query.tokens.shape  # (B, T, D)
         # A masked query position may hold anything, even NaN, which would spoil the gradients.
         vectors = [query.tokens.masked_fill(~query.mask[..., None], 0)]
         present = [query.mask]
         for context in contexts:
             if context is None:
-                vectors.append(query.tokens.new_zeros(shape))
-                present.append(torch.zeros_like(query.mask))
+                vectors.append(torch.zeros_like(query.tokens[:, :1]))
+                present.append(torch.zeros_like(query.mask[:, :1]))
             else:
-                vectors.append(context.pool()[:, None].expand(shape))
-                present.append(context.present[:, None].expand(shape[:2]))
-        return Stream(self.fuse(torch.stack(vectors, 2), torch.stack(present, 2)), query.mask)
+                vectors.append(context.pool()[:, None])
+                present.append(context.present[:, None])
+        return Stream(self.fuse(vectors, present), query.mask)
 
     @abstractmethod
-    def fuse(self, vectors: Tensor, present: Tensor) -> Tensor:
+    def fuse(self, vectors: Sequence[Tensor], present: Sequence[Tensor]) -> Tensor:
         """Fuse one vector per modality.
 
         Args:
-            vectors: (B, T, M, D), the query's and the M - 1 contexts'; zeros where missing.
-            present: (B, T, M) bool, which of them are there; the query is not at its masked
-                positions.
+            vectors: (B, T, D) of the query, then (B, 1, D) of each context; zeros where missing.
+            present: (B, T), then (B, 1) of each context, bool: which of them are there; the query
+                is not at its masked positions.
         Returns: (B, T, D), without NaN even where no modality is present.
         """
+
+
+def linear_of_joined(layer: nn.Linear, vectors: Sequence[Tensor]) -> Tensor:
+    """layer([x_1; ...; x_n]), where the vectors broadcast against each other.
+
+    They are not joined: a context is multiplied once, not again at each position of the query.
+    """
+    sizes = [x.shape[-1] for x in vectors]
+    parts = [x @ w.T for x, w in zip(vectors, layer.weight.split(sizes, dim=1), strict=True)]
+    total = sum(parts[1:], parts[0])
+    return total if layer.bias is None else total + layer.bias
 
 
 def masked_softmax(scores: Tensor, mask: Tensor, dim: int) -> Tensor:
     """Softmax over the entries whose mask is True; the others, and rows of others only, are 0."""
     lowest = torch.finfo(scores.dtype).min
     return torch.softmax(scores.masked_fill(~mask, lowest), dim) * mask
+
+
+def weighted_sum(weights: Sequence[Tensor], vectors: Sequence[Tensor]) -> Tensor:
+    """sum_i w_i x_i, where weights and vectors broadcast against each other."""
+    terms = [weight * x for weight, x in zip(weights, vectors, strict=True)]
+    return torch.stack(terms).sum(0)

@@ -6,9 +6,11 @@ study of fusion, for example Liang et al., MultiBench, 2021 (arXiv 2107.07502).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
-from mmbench.zoo.fusion.base import PooledFusion
+from mmbench.zoo.fusion.base import PooledFusion, linear_of_joined
 
 
 class ConcatFusion(PooledFusion):
@@ -25,6 +27,6 @@ class ConcatFusion(PooledFusion):
         super().__init__(dim, contexts)
         self.mix = nn.Linear((1 + contexts) * dim, dim)
 
-    def fuse(self, vectors: Tensor, present: Tensor) -> Tensor:
+    def fuse(self, vectors: Sequence[Tensor], present: Sequence[Tensor]) -> Tensor:
         """See `PooledFusion.fuse`."""
-        return self.mix(vectors.flatten(-2)).relu()
+        return linear_of_joined(self.mix, vectors).relu()

@@ -6,10 +6,12 @@ sec. 3.1; the softmax over modalities extends its bimodal gate (z, 1 - z) to any
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from mmbench.zoo.fusion.base import PooledFusion, masked_softmax
+from mmbench.zoo.fusion.base import PooledFusion, linear_of_joined, masked_softmax, weighted_sum
 
 
 class GatedFusion(PooledFusion):
@@ -28,9 +30,10 @@ class GatedFusion(PooledFusion):
         self.project = nn.ModuleList([nn.Linear(dim, dim) for _ in range(modalities)])
         self.gate = nn.Linear(modalities * dim, modalities * dim)
 
-    def fuse(self, vectors: Tensor, present: Tensor) -> Tensor:
+    def fuse(self, vectors: Sequence[Tensor], present: Sequence[Tensor]) -> Tensor:
         """See `PooledFusion.fuse`."""
-        h = [layer(x).tanh() for layer, x in zip(self.project, vectors.unbind(2), strict=True)]
-        scores = self.gate(vectors.flatten(-2)).unflatten(-1, (len(h), self.dim))  # (B, T, M, D)
-        gates = masked_softmax(scores, present[..., None], dim=2)
-        return (gates * torch.stack(h, 2)).sum(2)
+        h = [layer(x).tanh() for layer, x in zip(self.project, vectors, strict=True)]
+        scores = linear_of_joined(self.gate, vectors).unflatten(-1, (len(h), self.dim))
+        there = torch.stack(torch.broadcast_tensors(*present), 2)  # (B, T, M)
+        gates = masked_softmax(scores, there[..., None], dim=2)  # (B, T, M, D)
+        return weighted_sum(gates.unbind(2), h)
