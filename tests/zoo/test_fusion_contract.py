@@ -161,6 +161,26 @@ def test_attention_is_the_formula():
     torch.testing.assert_close(module(query, [context]).tokens[:, 0], expected)
 
 
+def test_concatenation_is_the_formula():
+    """relu(W [x_1; x_2; x_3] + b), with the vectors side by side at each position."""
+    module = fusion("concat", contexts=2)
+    query, contexts = stream(T, 1), [stream(5, 2), stream(6, 3)]
+    pooled = [context.tokens.mean(1, keepdim=True).expand(B, T, D) for context in contexts]
+    expected = module.mix(torch.cat([query.tokens, *pooled], -1)).relu()
+    torch.testing.assert_close(module(query, contexts).tokens, expected)
+
+
+def test_gating_is_the_formula():
+    """sum_i g_i tanh(W_i x_i), g = softmax_i of V [x_1; x_2], feature by feature."""
+    module = fusion("gated", contexts=1)
+    query, context = stream(T, 1), stream(5, 2)
+    x = [query.tokens, context.tokens.mean(1, keepdim=True).expand(B, T, D)]
+    h = [layer(v).tanh() for layer, v in zip(module.project, x, strict=True)]
+    one, two = module.gate(torch.cat(x, -1)).split(D, -1)
+    g = torch.sigmoid(one - two)
+    torch.testing.assert_close(module(query, [context]).tokens, g * h[0] + (1 - g) * h[1])
+
+
 def test_gates_of_the_modalities_that_are_there_sum_to_one():
     """With tanh saturated at 1 for every modality, the output is the sum of the gates."""
     module = fusion("gated", contexts=2)
