@@ -2,21 +2,25 @@
 
     python benchmarks/scene_ceilings.py
 
-Retrieval: a caption may be true of several pictures, and then nobody can say which one is meant.
+Retrieval: a caption may be true of several pictures (videos, sounds), and then nobody can say which
+one is meant. All captions mention every object.
 Captioning: five captions of one picture differ in what they tell and how, so that even captions
 made from the facts by the generator itself do not agree.
 """
 
 from __future__ import annotations
 
-from itertools import chain
+from collections.abc import Mapping, Sequence
+from itertools import chain, permutations
 
 import numpy as np
 
-from mmbench.data.scenes.build import SceneSplit, load_scenes
+from mmbench.data.scenes.audio import sample_sounds
+from mmbench.data.scenes.build import SceneSplit, load_scenes, load_sounds, load_videos
 from mmbench.data.scenes.captions import captions
 from mmbench.data.scenes.counter import Dice
 from mmbench.data.scenes.facts import Claims, ObjectFact, check, place
+from mmbench.data.scenes.video import sample_videos
 from mmbench.data.scenes.world import sample_scenes
 from mmbench.metrics.captions.bleu import bleu_4
 from mmbench.metrics.captions.cider import CIDErD
@@ -61,12 +65,45 @@ def retrieval(scenes: SceneSplit) -> None:
             keys = [tuple(sorted(mention.items())) for mention in caption.claims["objects"]]
             places = np.flatnonzero(np.logical_and.reduce([holders[key] for key in keys]))
             fitting.append(sum(true_of(caption.claims, scenes.objects[p]) for p in places))
+    show_recall("pictures", fitting)
+
+
+def show_recall(items: str, fitting: Sequence[int]) -> None:
+    """What the counts of items that a caption is true of leave of recall."""
     counts = np.array(fitting)
     assert counts.min() >= 1
-    print(f"text to image, {GALLERY:,} pictures: a caption is true of {counts.mean():.2f} pictures")
+    print(f"retrieval of {len(counts) // 5:,} {items}: a caption is true of {counts.mean():.2f}")
     print(f"  of one alone: {100 * (counts == 1).mean():.1f}% of captions")
     for k in (1, 5, 10):
         print(f"  recall at {k} of perfect eyes: {100 * np.minimum(k / counts, 1).mean():.1f}")
+
+
+def videos() -> None:
+    told = load_videos("test").captions
+    seen = [
+        [mover._asdict() for mover in movers]
+        for movers in sample_videos("test", np.arange(len(told))).objects()
+    ]
+
+    def fits(claimed: Sequence[Mapping[str, str]], movers: list[dict[str, object]]) -> bool:
+        return len(claimed) == len(movers) and any(
+            all(claim.items() <= mover.items() for claim, mover in zip(claimed, order, strict=True))
+            for order in permutations(movers)
+        )
+
+    claims = [caption.claims["objects"] for captions in told for caption in captions]
+    show_recall("videos", [sum(fits(claim, movers) for movers in seen) for claim in claims])
+
+
+def sounds() -> None:
+    told = load_sounds("test").captions
+    names = ("length", "loudness", "pitch", "timbre")
+    heard = [
+        [{name: getattr(tone, name) for name in names} for tone in tones]
+        for tones in sample_sounds("test", np.arange(len(told))).tones()
+    ]
+    claims = [caption.claims["tones"] for captions in told for caption in captions]
+    show_recall("sounds", [heard.count(claim) for claim in claims])
 
 
 def captioning(scenes: SceneSplit) -> None:
@@ -106,4 +143,6 @@ def captioning(scenes: SceneSplit) -> None:
 if __name__ == "__main__":
     test = load_scenes("test")
     retrieval(test)
+    videos()
+    sounds()
     captioning(test)
