@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -94,6 +94,15 @@ class TaskModel(nn.Module, ABC):
 
         A model with frozen encoders computes their features here, once.
         """
+
+    def alike(self, batches: Iterable[Batch], count: int) -> Tensor:
+        """For each group the others that it is easily taken for, (G, count), the likest first.
+
+        Args:
+            batches: of all groups in their order, with targets, on the model's device.
+            count: how many of each; the group itself may be among them.
+        """
+        raise NotImplementedError
 
     def conclude(self, samples: Sequence[Sample], answers: list[Any]) -> list[Any]:
         """The final answers, where they depend on all samples: ranks among all items.

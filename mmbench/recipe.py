@@ -62,9 +62,10 @@ class Train(Settings):
     Attributes:
         epochs: passes over the training samples.
         batch: groups (an image with all its questions) a step.
-        neighbours: how many groups that follow each other in the data stay in one batch. 2 where
-            they come in pairs that differ in one respect only: in a contrastive loss each is then
-            the other's hardest negative (Yuksekgonul et al. 2023, arXiv 2210.01936, sec. 4).
+        neighbours: how many groups of a batch are ones that the model itself finds alike, so that
+            each is told from the others: hard negatives of a contrastive loss, found anew each
+            epoch; see `mmbench.training.mining`. 1 draws all at random.
+        neighbours_from: share of the epochs in which all are drawn at random before.
         lr: highest learning rate of AdamW.
         weight_decay: of AdamW; biases, norms and embeddings are not decayed.
         schedule: of the learning rate after the warm-up. `one_cycle` also warms up from lr/25 and
@@ -77,6 +78,7 @@ class Train(Settings):
     epochs: int = Field(16, ge=1)
     batch: int = Field(64, ge=1)
     neighbours: int = Field(1, ge=1)
+    neighbours_from: float = Field(0.4, ge=0, lt=1)
     lr: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"

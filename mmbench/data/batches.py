@@ -6,9 +6,11 @@ from collections.abc import Hashable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from mmbench.data.sample import Sample
 
+IntArray = npt.NDArray[np.int64]
 T = TypeVar("T", bound=Hashable)
 
 
@@ -23,17 +25,9 @@ class GroupBatches:
         seed: of the shuffling; None keeps the dataset's order. The order of an epoch depends on
             the seed and the epoch's number alone, so that a run that was cut off goes on with
             the same batches.
-        neighbours: how many groups that follow each other in the samples stay together; it
-            divides `batch`.
     """
 
-    def __init__(
-        self,
-        samples: Sequence[Sample],
-        batch: int,
-        seed: int | None = None,
-        neighbours: int = 1,
-    ) -> None:
+    def __init__(self, samples: Sequence[Sample], batch: int, seed: int | None = None) -> None:
         by_group: dict[str, list[int]] = {}
         for index, sample in enumerate(samples):
             by_group.setdefault(sample.group, []).append(index)
@@ -41,26 +35,34 @@ class GroupBatches:
         self._groups = list(by_group.values())
         self._batch = batch
         self._seed = seed
-        self._neighbours = neighbours
+
+    @property
+    def groups(self) -> int:
+        """How many groups there are."""
+        return len(self._groups)
 
     def __len__(self) -> int:
         return -(-len(self._groups) // self._batch)
 
-    def indices(self, epoch: int = 0) -> Iterator[list[int]]:
-        """The places in the samples of each batch of an epoch."""
-        firsts = np.arange(0, len(self._groups), self._neighbours)
-        if self._seed is not None:
-            firsts = np.random.default_rng([self._seed, epoch]).permutation(firsts)
-        together = self._batch // self._neighbours
-        for start in range(0, len(firsts), together):
-            runs = (
-                self._groups[g : g + self._neighbours] for g in firsts[start : start + together]
-            )
-            yield [index for groups in runs for group in groups for index in group]
+    def indices(self, epoch: int = 0, order: IntArray | None = None) -> Iterator[list[int]]:
+        """The places in the samples of each batch of an epoch.
 
-    def epoch(self, epoch: int = 0) -> Iterator[list[Sample]]:
-        """The batches of an epoch."""
-        for indices in self.indices(epoch):
+        Args:
+            epoch: its number.
+            order: (G,), the groups, by number in order of first appearance, as they are to come;
+                shuffled by the seed if None.
+        """
+        if order is None:
+            order = np.arange(len(self._groups))
+            if self._seed is not None:
+                order = np.random.default_rng([self._seed, epoch]).permutation(order)
+        for start in range(0, len(order), self._batch):
+            groups = (self._groups[g] for g in order[start : start + self._batch])
+            yield [index for group in groups for index in group]
+
+    def epoch(self, epoch: int = 0, order: IntArray | None = None) -> Iterator[list[Sample]]:
+        """The batches of an epoch; see `indices`."""
+        for indices in self.indices(epoch, order):
             yield [self._samples[i] for i in indices]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +17,7 @@ from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError
 from mmbench.model import TaskModel, move
 from mmbench.recipe import Train
+from mmbench.training.mining import alike_order
 from mmbench.training.schedule import learning_rate_factor
 from mmbench.training.state import Progress, load_state, save_state
 
@@ -113,11 +115,17 @@ def fit(
         folder: where the state is kept after each epoch.
         resume: go on from the state in the folder if there is one.
         watcher: told of every step and epoch.
-    Raises: MMBenchError if the loss stops being a number.
+    Raises: MMBenchError if the loss stops being a number, or the settings ask for neighbours of a
+        model that finds none.
     """
+    if settings.neighbours > 1 and type(model).alike is TaskModel.alike:
+        raise MMBenchError(
+            "train.neighbours is for models that compare samples with each other, as those of "
+            "retrieval do. Leave it at 1."
+        )
     model.prepare(samples)
     optimizer = optimizer_for(model, settings)
-    batches = GroupBatches(samples, settings.batch, seed=seed, neighbours=settings.neighbours)
+    batches = GroupBatches(samples, settings.batch, seed=seed)
     steps = len(batches) * settings.epochs
     best: dict[str, Tensor] = {}
     progress = Progress(epoch=0, best_epoch=0, best_score=float("-inf"), seconds=0.0, log=[])
@@ -127,9 +135,13 @@ def fit(
     for epoch in range(progress.epoch, settings.epochs):
         began = time.perf_counter()
         torch.manual_seed(seed + 1_000_003 * epoch)  # the same dropout wherever a run was cut
+        order = None
+        if settings.neighbours > 1 and epoch >= settings.neighbours_from * settings.epochs:
+            rng = np.random.default_rng([seed, epoch])
+            order = alike_order(model, samples, settings.batch, settings.neighbours, device, rng)
         model.train()
         total = torch.zeros((), device=device)
-        for number, chosen in enumerate(batches.epoch(epoch)):
+        for number, chosen in enumerate(batches.epoch(epoch, order)):
             step = epoch * len(batches) + number
             lr = settings.lr * learning_rate_factor(settings.schedule, step, steps, settings.warmup)
             batch = move(model.collate(chosen), device)

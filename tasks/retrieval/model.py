@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +25,7 @@ from mmbench.zoo.stream import Stream
 
 RERANKED = 16  # candidates of each query that the fused score orders anew
 _WRONG = 7  # wrong partners of each query that the matching learns from
+_ROWS = 1024  # texts that are compared with all media at a time
 _BLOCK = 64  # queries whose candidates are scored at a time
 
 
@@ -162,6 +163,13 @@ class RetrievalModel(ComposedModel):
         wrong = min(_WRONG, len(own) - 1)
         chances = logits.float().softmax(1).clamp(min=1e-6).fill_diagonal_(0)
         return torch.cat([own[:, None], torch.multinomial(chances, wrong)], dim=1)
+
+    def alike(self, batches: Iterable[Batch], count: int) -> Tensor:
+        """See `TaskModel.alike`: the media that the dual encoder finds for a text of the group."""
+        sides = [(self.encode("text", b)[0], self.encode(self.medium, b)[0]) for b in batches]
+        texts, media = (torch.cat(side) for side in zip(*sides, strict=True))
+        count = min(count, len(media))
+        return torch.cat([(some @ media.T).topk(count).indices for some in texts.split(_ROWS)])
 
     def answer(self, batch: Batch) -> list[Any]:
         """An `Encoded` per sample; `conclude` makes ranks of them."""

@@ -184,6 +184,12 @@ def test_a_training_that_was_cut_off_ends_as_it_would_have(small_scenes, tmp_pat
         assert resumed.record.files[name] == whole.record.files[name]
 
 
+def test_neighbours_are_refused_before_anything_is_trained(small_scenes, tmp_path):
+    with pytest.raises(MMBenchError, match=r"train.neighbours is for models that compare"):
+        train(small_scenes["image"], tmp_path, overrides={"train.neighbours": 4})
+    assert not list(tmp_path.rglob("run.json"))
+
+
 def test_a_language_model_that_looks_at_nothing_says_the_same_of_all(small_scenes, tmp_path):
     blind = {"fusion": None, "encoders": {"image": None}}
     result = train(small_scenes["image"], tmp_path, overrides=blind)

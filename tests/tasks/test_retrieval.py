@@ -179,6 +179,18 @@ def test_the_hard_wrong_partners_are_never_the_right_one(task, few):
         assert len(set(row)) == 8
 
 
+def test_pictures_that_a_text_is_easily_taken_for_are_alike(task, few):
+    learner = model(task, few)
+    batches = [learner.collate(few[start : start + 60]) for start in range(0, 240, 60)]
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        near = learner.alike(batches, 7)
+        texts = torch.cat([learner.encode("text", batch)[0] for batch in batches])
+        media = torch.cat([learner.encode("image", batch)[0] for batch in batches])
+    assert near.shape == (40, 7)
+    assert torch.equal(near, (-(texts @ media.T)).argsort(1)[:, :7])
+
+
 def test_the_record_says_what_the_dual_encoder_found_by_itself(small_scenes, tmp_path):
     fused = train(small_scenes["image"], tmp_path)
     (note,) = fused.record.notes
@@ -249,12 +261,14 @@ class StopsIn(Watch):
             raise KeyboardInterrupt
 
 
-def test_a_training_that_was_cut_off_ends_as_it_would_have(small_scenes, tmp_path):
+@pytest.mark.parametrize("neighbours", [1, 4])
+def test_a_training_that_was_cut_off_ends_as_it_would_have(small_scenes, tmp_path, neighbours):
     dataset = small_scenes["image"]
-    whole = train(dataset, tmp_path / "whole")
+    options = {"overrides": {"train.neighbours": neighbours}}
+    whole = train(dataset, tmp_path / "whole", **options)
     with pytest.raises(Interrupted):
-        train(dataset, tmp_path / "cut", watch=StopsIn(2))
-    resumed = train(dataset, tmp_path / "cut", resume=True)
+        train(dataset, tmp_path / "cut", watch=StopsIn(2), **options)
+    resumed = train(dataset, tmp_path / "cut", resume=True, **options)
     for name in ("weights.safetensors", "predictions.parquet"):
         assert resumed.record.files[name] == whole.record.files[name]
 
