@@ -14,9 +14,10 @@ from mmbench.errors import MMBenchError
 from mmbench.experiments.score import load_metrics
 from mmbench.metrics.base import Metric
 from mmbench.model import Checkpoint, read_checkpoint
-from mmbench.recipe import Recipe, digest, load_recipe
+from mmbench.recipe import Recipe, Train, digest, load_recipe
 from mmbench.records.record import Weights
 from mmbench.task import Task
+from mmbench.yaml_file import validate
 
 Source = Literal["shipped", "checkpoint"]
 
@@ -154,12 +155,13 @@ def _find_checkpoint(
         raise MMBenchError(
             f"{checkpoint.path} was trained for {checkpoint.about.get('task')}, not {task.name}"
         )
-    asked, trained = recipe.settings(), checkpoint.recipe
-    changed = [key for key in asked["train"] if asked["train"][key] != trained["train"].get(key)]
-    if changed and source == "shipped":
-        raise MMBenchError(
-            f"the weights shipped for {model} were trained with other settings "
-            f"(train.{changed[0]}={trained['train'].get(changed[0])}). "
-            "Train them as asked with --train."
-        )
+    if source == "shipped":
+        # A setting that is newer than the weights had what is its default.
+        trained = validate(Train, checkpoint.recipe["train"], str(checkpoint.path)).model_dump()
+        for key, asked in recipe.train.model_dump().items():
+            if trained[key] != asked:
+                raise MMBenchError(
+                    f"the weights shipped for {model} were trained with other settings "
+                    f"(train.{key}={trained[key]}). Train them as asked with --train."
+                )
     return checkpoint, source

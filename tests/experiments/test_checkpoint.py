@@ -80,6 +80,15 @@ def test_other_training_settings_do_not_pass_for_the_shipped_weights(tmp_path):
         mmbench.run("vqa", "gated_fusion", overrides={"train.epochs": 3}, out=tmp_path)
 
 
+def test_weights_older_than_a_setting_of_training_had_its_default(tmp_path):
+    assert "neighbours" not in read_checkpoint(SHIPPED).recipe["train"]
+    options = {"limit": 9, "out": tmp_path}
+    run = mmbench.run("vqa", "gated_fusion", **options, overrides={"train.neighbours": 1})
+    assert run.record.weights.source == "shipped"
+    with pytest.raises(MMBenchError, match=r"other settings \(train.neighbours=1\)"):
+        mmbench.run("vqa", "gated_fusion", **options, overrides={"train.neighbours": 4})
+
+
 def test_weights_in_bytes_take_half_of_float16_and_are_nearly_the_same(tmp_path):
     torch.manual_seed(0)
     tensors = {
