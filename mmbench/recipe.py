@@ -62,9 +62,10 @@ class Train(Settings):
     Attributes:
         epochs: passes over the training samples.
         batch: groups (an image with all its questions) a step.
-        neighbours: how many groups of a batch are ones that the model itself finds alike, so that
-            each is told from the others: hard negatives of a contrastive loss, found anew each
-            epoch; see `mmbench.training.mining`. 1 draws all at random.
+        neighbours: how many groups of a batch are alike, so that each is told from the others: hard
+            negatives of a contrastive loss; see `mmbench.training.mining`. 1 draws all at random.
+        neighbours_by: "model" takes those that the model itself finds alike, anew each epoch;
+            "order" those that follow each other in the data, which must come in such runs.
         neighbours_from: share of the epochs in which all are drawn at random before.
         lr: highest learning rate of AdamW.
         weight_decay: of AdamW; biases, norms and embeddings are not decayed.
@@ -78,6 +79,7 @@ class Train(Settings):
     epochs: int = Field(16, ge=1)
     batch: int = Field(64, ge=1)
     neighbours: int = Field(1, ge=1)
+    neighbours_by: Literal["model", "order"] = "model"
     neighbours_from: float = Field(0.4, ge=0, lt=1)
     lr: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)

@@ -17,7 +17,7 @@ from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError
 from mmbench.model import TaskModel, move
 from mmbench.recipe import Train
-from mmbench.training.mining import alike_order
+from mmbench.training.mining import alike_order, runs_in_order
 from mmbench.training.schedule import learning_rate_factor
 from mmbench.training.state import Progress, load_state, save_state
 
@@ -118,7 +118,8 @@ def fit(
     Raises: MMBenchError if the loss stops being a number, or the settings ask for neighbours of a
         model that finds none.
     """
-    if settings.neighbours > 1 and type(model).alike is TaskModel.alike:
+    mined = settings.neighbours > 1 and settings.neighbours_by == "model"
+    if mined and type(model).alike is TaskModel.alike:
         raise MMBenchError(
             "train.neighbours is for models that compare samples with each other, as those of "
             "retrieval do. Leave it at 1."
@@ -138,7 +139,12 @@ def fit(
         order = None
         if settings.neighbours > 1 and epoch >= settings.neighbours_from * settings.epochs:
             rng = np.random.default_rng([seed, epoch])
-            order = alike_order(model, samples, settings.batch, settings.neighbours, device, rng)
+            if settings.neighbours_by == "order":
+                order = runs_in_order(batches.groups, settings.neighbours, rng)
+            else:
+                order = alike_order(
+                    model, samples, settings.batch, settings.neighbours, device, rng
+                )
         model.train()
         total = torch.zeros((), device=device)
         for number, chosen in enumerate(batches.epoch(epoch, order)):

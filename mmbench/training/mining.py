@@ -1,4 +1,5 @@
-"""Batches of alike groups, from which a contrastive loss learns most: the model finds them itself.
+"""Batches of alike groups, from which a contrastive loss learns most: found by the model itself, or
+standing beside each other in the data.
 
 Source: Xiong et al., Approximate Nearest Neighbor Negative Contrastive Learning (ANCE), 2021
 (arXiv 2007.00808): negatives that the model of now finds nearest, among all; put into one batch as
@@ -76,3 +77,13 @@ def runs_of_alike(near: npt.NDArray[np.int64], size: int, rng: np.random.Generat
             free[runs[-1]] = False
     found = np.array(runs, np.int64).reshape(-1, size)
     return np.concatenate([rng.permutation(found).ravel(), rng.permutation(np.flatnonzero(free))])
+
+
+def runs_in_order(groups: int, size: int, rng: np.random.Generator) -> IntArray:
+    """An order (G,) in which runs of `size` groups that follow each other stay together.
+
+    Groups beyond the last whole run come last.
+    """
+    whole = groups // size * size
+    runs = np.arange(whole).reshape(-1, size)
+    return np.concatenate([rng.permutation(runs).ravel(), np.arange(whole, groups)])

@@ -261,10 +261,11 @@ class StopsIn(Watch):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("neighbours", [1, 4])
-def test_a_training_that_was_cut_off_ends_as_it_would_have(small_scenes, tmp_path, neighbours):
+@pytest.mark.parametrize("by", [None, "model", "order"])
+def test_a_training_that_was_cut_off_ends_as_it_would_have(small_scenes, tmp_path, by):
     dataset = small_scenes["image"]
-    options = {"overrides": {"train.neighbours": neighbours}}
+    alike = {"train.neighbours": 4, "train.neighbours_by": by}
+    options = {"overrides": alike if by else {}}
     whole = train(dataset, tmp_path / "whole", **options)
     with pytest.raises(Interrupted):
         train(dataset, tmp_path / "cut", watch=StopsIn(2), **options)

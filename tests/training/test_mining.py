@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mmbench.training.mining import runs_of_alike
+from mmbench.training.mining import runs_in_order, runs_of_alike
 
 CLUSTERS = np.arange(12).reshape(3, 4)  # of groups that are like each other
 
@@ -33,3 +33,13 @@ def test_groups_that_find_too_few_come_last():
     assert len(set(order[:3]) & {0, 1, 2}) >= 2
     again = runs_of_alike(only_the_first, 3, np.random.default_rng(0))
     assert order.tolist() == again.tolist()
+
+
+def test_groups_that_follow_each_other_stay_together():
+    rng = np.random.default_rng(0)
+    order = runs_in_order(11, 2, rng)
+    assert order[-1] == 10
+    pairs = order[:10].reshape(5, 2)
+    assert sorted(pairs[:, 0]) == [0, 2, 4, 6, 8]
+    assert (pairs[:, 1] == pairs[:, 0] + 1).all()
+    assert order.tolist() != runs_in_order(11, 2, rng).tolist()
