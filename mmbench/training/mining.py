@@ -1,5 +1,4 @@
-"""Batches of alike groups, from which a contrastive loss learns most: found by the model itself, or
-standing beside each other in the data.
+"""Batches with groups that are alike, from which a contrastive loss learns most.
 
 Source: Xiong et al., Approximate Nearest Neighbor Negative Contrastive Learning (ANCE), 2021
 (arXiv 2007.00808): negatives that the model of now finds nearest, among all; put into one batch as
