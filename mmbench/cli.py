@@ -239,7 +239,7 @@ def report(
     paths: Annotated[list[Path], typer.Argument(help="Folders of records.")],
     format: Annotated[str, typer.Option(help="markdown, latex or csv.")] = "markdown",
 ) -> None:
-    """Make a table from records: a column for each set of comparable numbers."""
+    """Make a table for each task and dataset from records, a column for comparable numbers."""
     from mmbench.reports.report import report as make_report
 
     print(make_report(paths, format), end="")

@@ -1,10 +1,11 @@
-"""A table as Markdown, LaTeX or CSV."""
+"""Tables as Markdown, LaTeX or CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
 import string
+from collections.abc import Sequence
 
 from mmbench.reports.table import Cell, Column, Row, Table
 
@@ -14,11 +15,15 @@ _SPREAD = (
 )
 
 
-def markdown(table: Table) -> str:
-    """A Markdown table with the signatures as notes below."""
+def markdown(tables: Sequence[Table]) -> str:
+    """Markdown tables under their titles, with the signatures as notes below."""
+    return "\n".join(_markdown(table) for table in tables)
+
+
+def _markdown(table: Table) -> str:
     marks = _marks(table)
     head = ["model", "parameters", "seeds", *(f"{c.label} [{marks[c]}]" for c in table.columns)]
-    lines = [_pipes(head), _pipes(["---", *("---:" for _ in head[1:])])]
+    lines = [f"## {table.title}", "", _pipes(head), _pipes(["---", *("---:" for _ in head[1:])])]
     for row in table.rows:
         cells = [_cell(row.cells.get(column), "±") for column in table.columns]
         lines.append(_pipes([row.label, _parameters(row), _seeds(row), *cells]))
@@ -28,19 +33,18 @@ def markdown(table: Table) -> str:
     )
 
 
-def latex(table: Table) -> str:
-    """A LaTeX table; needs the package booktabs."""
+def latex(tables: Sequence[Table]) -> str:
+    """LaTeX tables; they need the package booktabs."""
+    return "% needs \\usepackage{booktabs}\n" + "\n".join(_latex(table) for table in tables)
+
+
+def _latex(table: Table) -> str:
     marks = _marks(table)
-    heads = [
-        rf"\makecell{{{_tex(c.task + '/' + c.dataset)}\\{_tex(c.split + ' ' + c.metric)}"
-        rf"\textsuperscript{{{marks[c]}}}}}"
-        for c in table.columns
-    ]
+    heads = [rf"{_tex(c.label)}\textsuperscript{{{marks[c]}}}" for c in table.columns]
     lines = [
-        r"% needs \usepackage{booktabs}",
         r"\begin{table}",
         r"\centering",
-        r"\providecommand{\makecell}[1]{\begin{tabular}[b]{@{}r@{}}#1\end{tabular}}",
+        rf"\caption{{{_tex(table.title)}}}",
         rf"\begin{{tabular}}{{lrr{'r' * len(table.columns)}}}",
         r"\toprule",
         " & ".join(["Model", "Parameters", "Seeds", *heads]) + r" \\",
@@ -56,23 +60,22 @@ def latex(table: Table) -> str:
     return "\n".join([*lines, _tex(_SPREAD), r"\end{table}"]) + "\n"
 
 
-def as_csv(table: Table) -> str:
+def as_csv(tables: Sequence[Table]) -> str:
     """A line a model and column: values unscaled, with all that makes them comparable."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     head = "model task dataset split fingerprint limit metric signature mean sd low high seeds"
     writer.writerow([*head.split(), "parameters"])
-    for row in table.rows:
-        for c in table.columns:
-            if c not in row.cells:
-                continue
-            cell = row.cells[c]
-            interval = next(iter(cell.entries.values())).interval if cell.sd is None else None
-            ends = [interval.low, interval.high] if interval else ["", ""]
-            sd = "" if cell.sd is None else cell.sd
-            where = [c.task, c.dataset, c.split, c.fingerprint, c.limit or "", c.metric]
-            values = [c.signature, cell.mean, sd, *ends, len(cell.entries), row.parameters[c]]
-            writer.writerow([row.label, *where, *values])
+    for row, c in ((row, c) for table in tables for row in table.rows for c in table.columns):
+        if c not in row.cells:
+            continue
+        cell = row.cells[c]
+        interval = next(iter(cell.entries.values())).interval if cell.sd is None else None
+        ends = [interval.low, interval.high] if interval else ["", ""]
+        sd = "" if cell.sd is None else cell.sd
+        where = [c.task, c.dataset, c.split, c.fingerprint, c.limit or "", c.metric]
+        values = [c.signature, cell.mean, sd, *ends, len(cell.entries), row.parameters[c]]
+        writer.writerow([row.label, *where, *values])
     return text.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""From records on disk to a table in a paper's format."""
+"""From records on disk to tables in a paper's format."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.records.store import find_records, verify
 from mmbench.reports.formats import FORMATS
-from mmbench.reports.table import make_table
+from mmbench.reports.table import make_tables
 
 
 def report(paths: Sequence[str | Path] | str | Path, format: str = "markdown") -> str:
-    """The table of all records at or below the paths.
+    """The tables of all records at or below the paths, one for each task and dataset.
 
     Args:
         paths: folders of records; searched at any depth.
@@ -26,4 +26,4 @@ def report(paths: Sequence[str | Path] | str | Path, format: str = "markdown") -
         )
     listed = [paths] if isinstance(paths, str | Path) else paths
     folders = find_records([Path(path) for path in listed])
-    return FORMATS[format](make_table([verify(folder) for folder in folders]))
+    return FORMATS[format](make_tables([verify(folder) for folder in folders]))

@@ -32,8 +32,8 @@ class Column:
 
     @property
     def label(self) -> str:
-        """What stands above the column."""
-        return f"{self.task}/{self.dataset} {self.split} {self.metric}"
+        """What stands above the column, in a table of one task and dataset."""
+        return f"{self.split} {self.metric}"
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Table:
     """A report's table.
 
     Attributes:
-        columns: in order of task, dataset, split.
+        columns: in order of task, dataset, split; metrics as the task names them.
         rows: best first in the first column that they stand in.
         notes: by column, its footnote: what the numbers are, and how they were computed.
         remarks: what else a reader must know.
@@ -88,6 +88,19 @@ class Table:
     rows: list[Row]
     notes: dict[Column, str]
     remarks: list[str]
+
+    @property
+    def title(self) -> str:
+        """The tasks and datasets that it is of."""
+        return ", ".join(dict.fromkeys(f"{c.task}/{c.dataset}" for c in self.columns))
+
+
+def make_tables(records: Iterable[Record]) -> list[Table]:
+    """A table for each task and dataset, in order of their names."""
+    places: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        places.setdefault((record.task, record.dataset), []).append(record)
+    return [make_table(found) for _, found in sorted(places.items())]
 
 
 def make_table(records: Iterable[Record]) -> Table:
@@ -116,7 +129,8 @@ def make_table(records: Iterable[Record]) -> Table:
             columns.setdefault(column, entry)
             row.cells.setdefault(column, Cell()).entries[record.seed] = entry
             row.parameters[column] = sum(record.parameters.values())
-    ordered = sorted(columns, key=lambda c: (c.task, c.dataset, c.split, c.limit or 0, c.signature))
+    # Metrics come in the order of the records: that of the task, the most important one first.
+    ordered = sorted(columns, key=lambda c: (c.task, c.dataset, c.split, c.limit or 0))
     _tell_apart(list(rows.values()), list(rows))
     ranked = sorted(rows.values(), key=lambda row: _rank(row, ordered, columns))
     remarks = []
@@ -159,7 +173,8 @@ def _note(column: Column, columns: list[Column], entry: MetricEntry) -> str:
         parts.append(f"first {column.limit} samples only")
     else:
         parts.append(f"{entry.samples} samples")
-    twins = [c for c in columns if c.label == column.label and c != column]
+    where = (column.task, column.dataset, column.label)
+    twins = [c for c in columns if (c.task, c.dataset, c.label) == where and c != column]
     if twins:
         names = ("fingerprint", "limit", "signature")
         differ = [n for n in names if any(getattr(t, n) != getattr(column, n) for t in twins)]

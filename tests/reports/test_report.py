@@ -78,6 +78,19 @@ def test_the_reference_report_shows_every_model_best_first():
     assert "`accuracy|match:exact|normalise:none|v:1; x100; data 4aa5adf0d5ab30eb; 9673" in text
 
 
+def test_every_task_and_dataset_has_a_table_of_its_own():
+    text = mmbench.report([REFERENCE / "vqa", REFERENCE / "captioning"])
+    titles = [line[3:] for line in text.splitlines() if line.startswith("## ")]
+    assert titles == ["captioning/scenes", "vqa/easy_vqa", "vqa/scenes", "vqa/vqa_rad"]
+    captioning = text.split("## ")[1]
+    assert captioning.splitlines()[2].startswith("| model | parameters | seeds | test cider [a] |")
+    assert "accuracy" not in captioning
+    assert "| - |" not in captioning
+    tables = mmbench.report([REFERENCE / "vqa", REFERENCE / "captioning"], "latex")
+    assert tables.count(r"\begin{table}") == tables.count(r"\caption") == 4
+    assert tables.count("booktabs") == 1
+
+
 def test_csv_has_a_line_a_model_and_column(records):
     folder, _ = records
     rows = list(csv.DictReader(io.StringIO(mmbench.report(folder, "csv"))))
