@@ -1,4 +1,4 @@
-"""How far perfect eyes get on the generated scenes: the ceilings of retrieval and captioning.
+"""How far perfect eyes get on the generated scenes, and closed eyes.
 
     python benchmarks/scene_ceilings.py
 
@@ -6,11 +6,13 @@ Retrieval: a caption may be true of several pictures (videos, sounds), and then 
 one is meant. All captions mention every object.
 Captioning: five captions of one picture differ in what they tell and how, so that even captions
 made from the facts by the generator itself do not agree.
+VQA: what the likeliest answer to a kind of question, or to its template, is worth without an image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, permutations
 
 import numpy as np
@@ -20,6 +22,7 @@ from mmbench.data.scenes.build import SceneSplit, load_scenes, load_sounds, load
 from mmbench.data.scenes.captions import captions
 from mmbench.data.scenes.counter import Dice
 from mmbench.data.scenes.facts import Claims, ObjectFact, check, place
+from mmbench.data.scenes.questions import Question
 from mmbench.data.scenes.video import sample_videos
 from mmbench.data.scenes.world import sample_scenes
 from mmbench.metrics.captions.bleu import bleu_4
@@ -140,8 +143,27 @@ def captioning(scenes: SceneSplit) -> None:
     )
 
 
+def questions(scenes: SceneSplit) -> None:
+    asked = list(chain(*load_scenes("train").questions))
+    test = list(chain(*scenes.questions))
+
+    def show(name: str, key: Callable[[Question], str]) -> None:
+        answers: dict[str, Counter[str]] = defaultdict(Counter)
+        for question in asked:
+            answers[key(question)][question.answer] += 1
+        likeliest = {kind: found.most_common(1)[0][0] for kind, found in answers.items()}
+        right = sum(likeliest.get(key(q)) == q.answer for q in test)
+        print(f"  the likeliest answer of {name}: {100 * right / len(test):.1f}")
+
+    print("questions, with closed eyes")
+    show("all", lambda question: "")
+    show("its category", lambda question: question.category)
+    show("its template", lambda question: question.template)
+
+
 if __name__ == "__main__":
     test = load_scenes("test")
+    questions(test)
     retrieval(test)
     videos()
     sounds()
