@@ -63,7 +63,8 @@ class Train(Settings):
         epochs: passes over the training samples.
         batch: groups (an image with all its questions) a step.
         neighbours: how many groups of a batch are alike, so that each is told from the others: hard
-            negatives of a contrastive loss; see `mmbench.training.mining`. 1 draws all at random.
+            negatives of a contrastive loss; see `mmbench.training.mining`. It divides `batch`; 1
+            draws all at random.
         neighbours_by: "model" takes those that the model itself finds alike, anew each epoch;
             "order" those that follow each other in the data, which must come in such runs.
         neighbours_from: share of the epochs in which all are drawn at random before.
@@ -87,14 +88,6 @@ class Train(Settings):
     warmup: float = Field(0.1, ge=0, lt=1)
     clip: float = Field(1.0, gt=0)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-
-    @model_validator(mode="after")
-    def _neighbours_fit(self) -> Train:
-        if self.batch % self.neighbours:
-            raise ValueError(
-                f"neighbours must divide batch: {self.neighbours} does not divide {self.batch}"
-            )
-        return self
 
 
 class Recipe(Settings):

@@ -73,7 +73,6 @@ def test_the_hash_depends_on_every_setting():
         ("train: {epoch: 3}", "no key 'train.epoch'. Did you mean train.epochs?"),
         ("fuson: gated", "no key 'fuson'. Did you mean fusion?"),
         ("train: {schedule: linear}", "train.schedule must be 'one_cycle', 'cosine' or 'constant'"),
-        ("train: {neighbours: 3}", "neighbours must divide batch: 3 does not divide 64"),
         ("width: 12.5", "width must be a valid integer, got 12.5"),
         ("predictor: majority\nfusion: gated", "predictor stands alone"),
         ("- a\n- b", "must be a mapping"),

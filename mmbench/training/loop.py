@@ -115,15 +115,10 @@ def fit(
         folder: where the state is kept after each epoch.
         resume: go on from the state in the folder if there is one.
         watcher: told of every step and epoch.
-    Raises: MMBenchError if the loss stops being a number, or the settings ask for neighbours of a
-        model that finds none.
+    Raises: MMBenchError if the loss stops being a number, or the settings ask for neighbours that
+        the model cannot find or a batch cannot hold.
     """
-    mined = settings.neighbours > 1 and settings.neighbours_by == "model"
-    if mined and type(model).alike is TaskModel.alike:
-        raise MMBenchError(
-            "train.neighbours is for models that compare samples with each other, as those of "
-            "retrieval do. Leave it at 1."
-        )
+    _check_neighbours(model, settings)
     model.prepare(samples)
     optimizer = optimizer_for(model, settings)
     batches = GroupBatches(samples, settings.batch, seed=seed)
@@ -187,6 +182,20 @@ def fit(
         best_score=progress.best_score,
         log=progress.log,
     )
+
+
+def _check_neighbours(model: TaskModel, settings: Train) -> None:
+    if settings.batch % settings.neighbours:
+        raise MMBenchError(
+            f"train.neighbours must divide train.batch: {settings.neighbours} does not divide "
+            f"{settings.batch}"
+        )
+    mined = settings.neighbours > 1 and settings.neighbours_by == "model"
+    if mined and type(model).alike is TaskModel.alike:
+        raise MMBenchError(
+            "train.neighbours is for models that compare samples with each other, as those of "
+            "retrieval do. Leave it at 1."
+        )
 
 
 def _throughput(log: list[dict[str, Any]], samples: int) -> float:

@@ -274,6 +274,13 @@ def test_a_training_that_was_cut_off_ends_as_it_would_have(small_scenes, tmp_pat
         assert resumed.record.files[name] == whole.record.files[name]
 
 
+def test_a_batch_holds_whole_runs_of_neighbours(small_scenes, tmp_path):
+    overrides = {"train.neighbours": 5}
+    with pytest.raises(MMBenchError, match="must divide train.batch: 5 does not divide 32"):
+        train(small_scenes["image"], tmp_path, overrides=overrides)
+    assert not list(tmp_path.rglob("run.json"))
+
+
 def test_a_limit_counts_pictures_with_all_their_captions(small_scenes, tmp_path):
     result = train(small_scenes["image"], tmp_path, limit=10, overrides={"train.epochs": 1})
     assert (result.record.samples, result.record.groups, result.record.limit) == (60, 10, 10)
