@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torchmetrics.functional.retrieval import (
     retrieval_r_precision,
@@ -149,9 +149,10 @@ def test_recall_of_mmfs_case(shared_data):
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 12))
+@example(379, 1)  # the only right item has the lowest score
 def test_metrics_of_one_query_are_torchmetrics(seed, k):
     rng = np.random.default_rng(seed)
-    scores = rng.permutation(20).astype(np.float64)
+    scores = 1.0 + rng.permutation(20)  # torchmetrics takes what scores 0 for not retrieved
     right = rng.random(20) < 0.3
     right[rng.integers(20)] = True
     ranks = rank_positives(ScoreMatrix(scores[None]), Positives.of(lists(right[None]), 20))
