@@ -98,6 +98,9 @@ class TaskModel(nn.Module, ABC):
     def alike(self, batches: Iterable[Batch], count: int) -> Tensor:
         """For each group the others that it is easily taken for, (G, count), the likest first.
 
+        Training asks a model for it that has `train.neighbours`, and refuses one that leaves this
+        as it is: a model that does not compare samples with each other.
+
         Args:
             batches: of all groups in their order, with targets, on the model's device.
             count: how many of each; the group itself may be among them.

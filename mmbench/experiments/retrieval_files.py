@@ -197,10 +197,10 @@ def _several(given: RetrievalFile, predictions: Path, references: Path) -> Predi
             else ScoreMatrix(sides[0][rows])
         )
         answers += rank_positives(scores, positives)
+        # Whose caption it is, is not known: it is redrawn with the first image right for it.
+        of_image = direction == IMAGE_TO_TEXT
         samples += [
-            # Whose caption it is, is not known: it is redrawn with the first image right for it.
-            Sample(f"{direction}/{query}", {}, direction, str(query if own else items[0]))
-            for own in (direction == IMAGE_TO_TEXT,)
+            Sample(f"{direction}/{query}", {}, direction, str(query if of_image else items[0]))
             for query, items in right.items()
         ]
     content = [sorted(right.items()) for right in (captions_of, images_of)]

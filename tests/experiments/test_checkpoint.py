@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -80,13 +81,17 @@ def test_other_training_settings_do_not_pass_for_the_shipped_weights(tmp_path):
         mmbench.run("vqa", "gated_fusion", overrides={"train.epochs": 3}, out=tmp_path)
 
 
-def test_weights_older_than_a_setting_of_training_had_its_default(tmp_path):
-    assert "neighbours" not in read_checkpoint(SHIPPED).recipe["train"]
-    options = {"limit": 9, "out": tmp_path}
-    run = mmbench.run("vqa", "gated_fusion", **options, overrides={"train.neighbours": 1})
+def test_weights_older_than_a_setting_of_training_had_its_default(tmp_path, monkeypatch):
+    shipped = read_checkpoint(SHIPPED)
+    train = {k: v for k, v in shipped.recipe["train"].items() if not k.startswith("neighbours")}
+    older = tmp_path / "older.safetensors"
+    recipe = shipped.recipe | {"train": train}
+    older.write_bytes(dataclasses.replace(shipped, recipe=recipe).half().to_bytes())
+    monkeypatch.setattr("mmbench.experiments.plan.shipped_weights", lambda *_: older)
+    run = mmbench.run("vqa", "gated_fusion", limit=9, out=tmp_path / "out")
     assert run.record.weights.source == "shipped"
     with pytest.raises(MMBenchError, match=r"other settings \(train.neighbours=1\)"):
-        mmbench.run("vqa", "gated_fusion", **options, overrides={"train.neighbours": 4})
+        mmbench.run("vqa", "gated_fusion", overrides={"train.neighbours": 4}, out=tmp_path / "out")
 
 
 def test_weights_in_bytes_take_half_of_float16_and_are_nearly_the_same(tmp_path):

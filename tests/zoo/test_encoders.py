@@ -109,6 +109,14 @@ def test_a_sounds_tokens_are_its_frames_and_know_their_order():
     assert not torch.allclose(module(sound).pool(), module(turned).pool(), atol=1e-4)
 
 
+def test_positions_of_frames_start_as_sines_and_cosines_of_ever_longer_waves():
+    positions = encoder("audio_transformer").position.detach()
+    places = torch.arange(len(positions))
+    for pair, slower in ((0, 1.0), (D // 2 - 1, 1e-4 ** (1 - 2 / D))):
+        torch.testing.assert_close(positions[:, 2 * pair], (places * slower).sin())
+        torch.testing.assert_close(positions[:, 2 * pair + 1], (places * slower).cos())
+
+
 def test_a_silent_sound_gives_numbers():
     module = encoder("audio_transformer").eval()
     assert module(torch.zeros(1, 2000, dtype=torch.int16)).tokens.isfinite().all()
