@@ -1,5 +1,6 @@
 """Retrieval end to end, on a few generated scenes."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -8,11 +9,13 @@ import torch
 
 import mmbench
 from mmbench import registry
+from mmbench.data.batches import GroupBatches
 from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.infer import ModelPredictor
 from mmbench.experiments.watch import Watch
 from mmbench.recipe import load_recipe
-from mmbench_tasks.retrieval.model import place_again
+from mmbench.training.mining import alike_order, runs_of_alike
+from mmbench_tasks.retrieval.model import RetrievalModel, place_again
 
 QUICK = {"width": 32, "train.epochs": 2, "train.batch": 32}
 
@@ -272,6 +275,46 @@ def test_a_training_that_was_cut_off_ends_as_it_would_have(small_scenes, tmp_pat
     resumed = train(dataset, tmp_path / "cut", resume=True, **options)
     for name in ("weights.safetensors", "predictions.parquet"):
         assert resumed.record.files[name] == whole.record.files[name]
+
+
+def test_the_order_of_training_is_of_what_the_model_finds_alike(task, few):
+    learner = model(task, few)
+    torch.manual_seed(0)
+    order = alike_order(learner, few, 16, 2, torch.device("cpu"), np.random.default_rng(0))
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        near = learner.alike(map(learner.collate, GroupBatches(few, 16).epoch()), 16)
+    assert order.tolist() == runs_of_alike(near.numpy(), 2, np.random.default_rng(0)).tolist()
+
+
+def test_neighbours_of_groups_with_several_media_are_refused(task, few):
+    joined = [dataclasses.replace(s, group=str(int(s.group) // 2)) for s in few]
+    with pytest.raises(MMBenchError, match="one medium in each group; 20 groups have 40"):
+        alike_order(model(task, few), joined, 8, 2, torch.device("cpu"), np.random.default_rng(0))
+
+
+def test_training_is_shown_neighbours_together_from_the_epoch_on(
+    task, small_scenes, tmp_path, monkeypatch
+):
+    """Batches of two runs of four in the data's order, in the second of two epochs."""
+    shown = []
+    collate = RetrievalModel.collate
+
+    def spied(self, samples, targets=True):
+        if targets and self.training:
+            shown.append({sample.group for sample in samples})
+        return collate(self, samples, targets)
+
+    monkeypatch.setattr(RetrievalModel, "collate", spied)
+    alike = {"train.neighbours": 4, "train.neighbours_by": "order", "train.neighbours_from": 0.5}
+    train(small_scenes["image"], tmp_path, overrides={"train.batch": 8} | alike)
+    data = task.load(task.dataset(small_scenes["image"]), "train")
+    groups = list(dict.fromkeys(sample.group for sample in data))
+    runs = [set(groups[start : start + 4]) for start in range(0, len(groups) // 4 * 4, 4)]
+    assert len(shown) % 2 == 0
+    first, second = shown[: len(shown) // 2], shown[len(shown) // 2 :]
+    assert all(any(run <= batch for batch in second) for run in runs)
+    assert not all(any(run <= batch for batch in first) for run in runs)
 
 
 def test_a_batch_holds_whole_runs_of_neighbours(small_scenes, tmp_path):
