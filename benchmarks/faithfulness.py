@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageFilter
 
-from mmbench.data.scenes.build import scene_pictures, scene_text
+from mmbench.scenes.build import scene_pictures, scene_text
 from mmbench_tasks.generation.faithfulness import KINDS, Faithfulness
 from mmbench_tasks.generation.features import fd_scenes, kid_scenes
 

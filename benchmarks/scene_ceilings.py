@@ -17,16 +17,16 @@ from itertools import chain, permutations
 
 import numpy as np
 
-from mmbench.data.scenes.audio import sample_sounds
-from mmbench.data.scenes.build import SceneSplit, load_scenes, load_sounds, load_videos
-from mmbench.data.scenes.captions import captions
-from mmbench.data.scenes.counter import Dice
-from mmbench.data.scenes.facts import Claims, ObjectFact, check, place
-from mmbench.data.scenes.questions import Question
-from mmbench.data.scenes.video import sample_videos
-from mmbench.data.scenes.world import sample_scenes
 from mmbench.metrics.captions.bleu import bleu_4
 from mmbench.metrics.captions.cider import CIDErD
+from mmbench.scenes.audio import sample_sounds
+from mmbench.scenes.build import SceneSplit, load_scenes, load_sounds, load_videos
+from mmbench.scenes.captions import captions
+from mmbench.scenes.counter import Dice
+from mmbench.scenes.facts import Claims, ObjectFact, check, place
+from mmbench.scenes.questions import Question
+from mmbench.scenes.video import sample_videos
+from mmbench.scenes.world import sample_scenes
 
 GALLERY = 1000  # pictures, as in the split test_1k
 POOLS = 9  # times that captions are made anew

@@ -13,10 +13,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from mmbench.data.scenes.audio import SOUND_SPLITS
-from mmbench.data.scenes.build import load_scenes, load_sounds, load_videos
-from mmbench.data.scenes.video import VIDEO_SPLITS
-from mmbench.data.scenes.world import SPLITS
+from mmbench.scenes.audio import SOUND_SPLITS
+from mmbench.scenes.build import load_scenes, load_sounds, load_videos
+from mmbench.scenes.video import VIDEO_SPLITS
+from mmbench.scenes.world import SPLITS
 
 
 def main() -> None:

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmbench.errors import MMBenchError
     from mmbench.experiments.compare import Comparison, compare
-    from mmbench.experiments.outside import compare_predictions, score
     from mmbench.experiments.result import RunResult, load_run
     from mmbench.experiments.run import run
+    from mmbench.experiments.score_files import compare_predictions, score
     from mmbench.reports.report import report
 
 _HOME = {
     "MMBenchError": "mmbench.errors",
     "Comparison": "mmbench.experiments.compare",
     "compare": "mmbench.experiments.compare",
-    "compare_predictions": "mmbench.experiments.outside",
-    "score": "mmbench.experiments.outside",
+    "compare_predictions": "mmbench.experiments.score_files",
+    "score": "mmbench.experiments.score_files",
     "RunResult": "mmbench.experiments.result",
     "load_run": "mmbench.experiments.result",
     "run": "mmbench.experiments.run",

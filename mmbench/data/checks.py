@@ -67,15 +67,15 @@ def complain(where: str, reasons: Sequence[str], of: int) -> NoReturn:
         of: how many samples there are.
     """
     raise MMBenchError(
-        f"{where}: {len(reasons):,} of {of:,} samples cannot be used: {few(reasons)}. "
+        f"{where}: {len(reasons):,} of {of:,} samples cannot be used: {first_reasons(reasons)}. "
         "--skip-bad leaves such samples out and counts them."
     )
 
 
-def few(reasons: Sequence[str]) -> str:
+def first_reasons(reasons: Sequence[str]) -> str:
     """The first few reasons, each once, and how many more there are.
 
-    >>> few(["a", "b", "b", "c", "d", "e"])
+    >>> first_reasons(["a", "b", "b", "c", "d", "e"])
     'a; b; c; and 2 more'
     """
     different = list(dict.fromkeys(reasons))

@@ -24,8 +24,8 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from mmbench.data.media import Array, MediaSet, cache_folder
+from mmbench.data.reading import report_progress
 from mmbench.data.stored import Stored
-from mmbench.data.telling import tell
 from mmbench.errors import MMBenchError
 
 LARGEST_CACHE = 8_000_000_000  # bytes: a set that is larger when decoded is decoded on the fly
@@ -225,7 +225,7 @@ def _each(function: Callable[[Any], T], values: Sequence[Any], what: str) -> Ite
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(values), _CHUNK):
             yield from pool.map(function, values[start : start + _CHUNK])
-            tell(what, min(start + _CHUNK, len(values)), len(values))
+            report_progress(what, min(start + _CHUNK, len(values)), len(values))
 
 
 class _Note:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from mmbench.data.decoding import unwritable
 from mmbench.data.media import Array, MediaRef, cache_folder
-from mmbench.data.telling import tell
+from mmbench.data.reading import report_progress
 
 Features = npt.NDArray[np.float16]
 Value = MediaRef | str
@@ -73,12 +73,12 @@ class FeatureCache:
         missing.sort(key=lambda value: len(value) if isinstance(value, str) else 0)
         size = max(_BLOCK, -(-len(missing) // _BLOCKS))
         for start in range(0, len(missing), size):
-            tell(what, start, len(missing))
+            report_progress(what, start, len(missing))
             block = missing[start : start + size]
             self._write(block, list(compute(block)))
         if missing:
             self._open()
-            tell(what, len(missing), len(missing))
+            report_progress(what, len(missing), len(missing))
 
     def holds(self, values: Iterable[Value]) -> bool:
         """Whether the features of all these are there."""

@@ -19,9 +19,9 @@ from urllib.request import getproxies
 from mmbench.data.dataset import DatasetSpec, HubMedia, HubSplit
 from mmbench.data.media import cache_folder
 from mmbench.data.readers.columns import check_columns, row_of, value_at
+from mmbench.data.reading import report_progress
 from mmbench.data.stored import Stamp, Stored
 from mmbench.data.table import Kind, Table
-from mmbench.data.telling import tell
 from mmbench.errors import MMBenchError, did_you_mean
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def _streamed(spec: DatasetSpec, source: HubSplit) -> Dataset:
                 for number, row in enumerate(stream.take(take), start=1):
                     writer.write(row)
                     if number % _TOLD == 0:
-                        tell(f"streaming {source.path}", number, take)
+                        report_progress(f"streaming {source.path}", number, take)
                 writer.finalize()
             (temporary / "rows").rename(kept)
         finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench import registry
-from mmbench.data.checks import complain, few, leaves, row_problems
+from mmbench.data.checks import complain, first_reasons, leaves, row_problems
 from mmbench.data.dataset import DatasetSpec, PackageSource
 from mmbench.data.decoding import Decoder, open_media
 from mmbench.data.images import ImageDecoder
@@ -107,7 +107,7 @@ def load_split(spec: DatasetSpec, split: str, kind: Kind) -> LoadedSplit:
         place_of = {key: i for i, key in enumerate(key for key in keys if key not in broken)}
         rows = [row | {f"{modality}_row": place_of[row[modality]]} for row in rows]
     if not rows:
-        raise MMBenchError(f"{where}: all {count:,} samples are skipped: {few(skipped)}")
+        raise MMBenchError(f"{where}: all {count:,} samples are skipped: {first_reasons(skipped)}")
 
     from datasets import Dataset  # 0.6 s to import: after all cheap checks
 

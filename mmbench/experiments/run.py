@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from mmbench import registry
-from mmbench.data.checks import few
+from mmbench.data.checks import first_reasons
+from mmbench.data.reading import reporting_to
 from mmbench.data.sample import SampleSet
-from mmbench.data.telling import telling
 from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.infer import ModelPredictor, flops_per_sample
 from mmbench.experiments.plan import Plan, make_plan
@@ -90,7 +90,7 @@ def run(
     """
     _check_arguments(seed, limit, batch_size, train, checkpoint, resume)
     out = Path(out)
-    with telling(watch.read):
+    with reporting_to(watch.read):
         plan = make_plan(
             task,
             model,
@@ -114,7 +114,7 @@ def run(
     watch.began(plan.model, plan.seed)
     state = _state_folder(folder)
     try:
-        with telling(watch.read):
+        with reporting_to(watch.read):
             record, files = _carry_out(
                 plan, run_hash, where, batch_size or DEFAULT_BATCH, state, resume, watch
             )
@@ -246,7 +246,7 @@ def _read_splits(plan: Plan) -> list[SampleSet]:
 def _skipped_notes(plan: Plan) -> list[str]:
     """Of each split that lacks samples, how many, and why the first few."""
     return [
-        f"{len(samples.skipped):,} skipped in {samples.split}: {few(samples.skipped)}"
+        f"{len(samples.skipped):,} skipped in {samples.split}: {first_reasons(samples.skipped)}"
         for samples in _read_splits(plan)
         if samples.skipped
     ]

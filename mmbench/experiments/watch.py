@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Watch:
-    """Told how a run goes; this one says nothing. `mmbench.progress` shows bars."""
+    """Told how a run goes; this one says nothing. `mmbench.cli.progress` shows bars."""
 
     def read(self, what: str, done: int, of: int) -> None:
         """So much of the data is read or decoded."""

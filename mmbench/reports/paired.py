@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mmbench.experiments.outside import TestedMetric
+    from mmbench.experiments.score_files import TestedMetric
 
 
 def paired_text(a: str, b: str, tested: Sequence[TestedMetric]) -> str:

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.data.scenes.facts import CLEAR, KINDS, Claims, check
 from mmbench.errors import MMBenchError, ToolError
 from mmbench.metrics.base import FloatArray, TotalsMetric
 from mmbench.metrics.images.features import images_digest
+from mmbench.scenes.facts import CLEAR, KINDS, Claims, check
 from mmbench_tasks.generation.recogniser import PREPROCESSING, WEIGHTS, read
 
 Tally = npt.NDArray[np.int64]
@@ -88,7 +88,7 @@ class Faithfulness(TotalsMetric):
     ('faithfulness_colour', 0.6)
     """
 
-    source = "mmbench's own; claims are checked by mmbench.data.scenes.facts.check"
+    source = "mmbench's own; claims are checked by mmbench.scenes.facts.check"
 
     def __init__(self, kind: str | None = None) -> None:
         self.kind = kind

@@ -22,10 +22,10 @@ from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmbench.data.scenes.facts import MOST_CHECKED, ObjectFact
-from mmbench.data.scenes.world import CANVAS, COLOURS, SHAPES, SIZES
 from mmbench.errors import MMBenchError
 from mmbench.metrics.images.features import Pixels, as_pixels
+from mmbench.scenes.facts import MOST_CHECKED, ObjectFact
+from mmbench.scenes.world import CANVAS, COLOURS, SHAPES, SIZES
 
 FILE = Path(__file__).with_name("recogniser.safetensors")
 WEIGHTS = "9cea513a"  # how the SHA-256 of that file begins

@@ -26,7 +26,7 @@ class Generation(Task):
 
     A sample is a prompt, one of an image's captions, drawn by a hash. Its target is a mapping:
     `image`, the real image (a `MediaRef`), `captions`, all of its captions, and, where the dataset
-    knows it, `claims`: what the prompt says, as `mmbench.data.scenes.facts.Claims`. An answer is an
+    knows it, `claims`: what the prompt says, as `mmbench.scenes.facts.Claims`. An answer is an
     image, (H, W, 3) uint8.
     """
 

@@ -21,10 +21,10 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmbench.data.scenes.counter import below, bits
-from mmbench.data.scenes.facts import ObjectFact, object_facts
-from mmbench.data.scenes.render import ByteArray, render
-from mmbench.data.scenes.world import (
+from mmbench.scenes.counter import below, bits
+from mmbench.scenes.facts import ObjectFact, object_facts
+from mmbench.scenes.render import ByteArray, render
+from mmbench.scenes.world import (
     CANVAS,
     COLOURS,
     MOST,

@@ -9,8 +9,8 @@ from mmbench.data import decoding
 from mmbench.data.decoding import open_media
 from mmbench.data.images import ImageDecoder
 from mmbench.data.media import MediaRef, cache_folder
+from mmbench.data.reading import reporting_to
 from mmbench.data.stored import File, FilePart
-from mmbench.data.telling import telling
 from mmbench.errors import MMBenchError
 
 
@@ -158,7 +158,7 @@ def test_a_part_of_a_file_is_read_from_where_it_lies(paths, tmp_path):
 
 def test_progress_is_told(paths):
     told = []
-    with telling(lambda what, done, of: told.append((what, done, of))):
+    with reporting_to(lambda what, done, of: told.append((what, done, of))):
         opened(paths)
     assert told == [("reading images", 3, 3), ("decoding images", 3, 3)]
 

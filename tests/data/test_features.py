@@ -10,7 +10,7 @@ import pytest
 
 from mmbench.data.features import FeatureCache
 from mmbench.data.media import MediaRef, MediaSet
-from mmbench.data.telling import telling
+from mmbench.data.reading import reporting_to
 from mmbench.errors import MMBenchError
 from tests.conftest import ROOT
 
@@ -141,7 +141,7 @@ def test_an_interrupted_block_leaves_nothing():
 def test_progress_is_told_in_blocks(monkeypatch):
     monkeypatch.setattr("mmbench.data.features._BLOCK", 2)
     told = []
-    with telling(lambda *what: told.append(what)):
+    with reporting_to(lambda *what: told.append(what)):
         filled()
         filled()
     assert told == [("features", done, 3) for done in (0, 2, 3)]

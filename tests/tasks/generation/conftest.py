@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from mmbench.data.scenes.build import scene_pictures, scene_text
+from mmbench.scenes.build import scene_pictures, scene_text
 
 
 @dataclass(frozen=True)

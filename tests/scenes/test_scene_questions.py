@@ -7,9 +7,9 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from mmbench.data.scenes.build import scene_text
-from mmbench.data.scenes.questions import ANSWERS, CATEGORIES, TEMPLATES
-from mmbench.data.scenes.world import HELD_OUT, PLURALS, SPLITS
+from mmbench.scenes.build import scene_text
+from mmbench.scenes.questions import ANSWERS, CATEGORIES, TEMPLATES
+from mmbench.scenes.world import HELD_OUT, PLURALS, SPLITS
 
 CLEAR, UNCLEAR = 8, 4  # pixels: beyond the first it is so, below the second it is not
 RELATIONS = "left of|right of|above|below"

@@ -93,8 +93,8 @@ def _task(name: str) -> str:
 
 
 def _dataset(name: str) -> str:
+    from mmbench.cli.data import origin
     from mmbench.data.dataset import load_spec, tasks_of
-    from mmbench.data_commands import origin
 
     spec = load_spec(name, tasks_of(name)[0])
     return _lines(

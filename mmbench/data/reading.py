@@ -11,7 +11,7 @@ _told: ContextVar[Told] = ContextVar("told", default=lambda *_: None)
 
 
 @contextmanager
-def telling(told: Told) -> Iterator[None]:
+def reporting_to(told: Told) -> Iterator[None]:
     """Inside, `told` is called with what is being done, how much of it is done, and of how much."""
     token = _told.set(told)
     try:
@@ -20,6 +20,6 @@ def telling(told: Told) -> Iterator[None]:
         _told.reset(token)
 
 
-def tell(what: str, done: int, of: int) -> None:
+def report_progress(what: str, done: int, of: int) -> None:
     """Tell whoever asked to be told."""
     _told.get()(what, done, of)

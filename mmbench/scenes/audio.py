@@ -18,7 +18,7 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.data.scenes.counter import Dice, IntArray, below, bits, distinct
+from mmbench.scenes.counter import Dice, IntArray, below, bits, distinct
 
 SOUND_SPLITS = {"train": 8_000, "validation": 1_000, "test": 1_000}
 LENGTHS = ("short", "long")

@@ -80,9 +80,9 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Run a model on a task, print its scores, and leave a record."""
+    from mmbench.cli.progress import TerminalWatch
     from mmbench.experiments.run import run as run_one
     from mmbench.experiments.watch import SILENT
-    from mmbench.progress import TerminalWatch
     from mmbench.recipe import parse_overrides
 
     result = run_one(
@@ -112,7 +112,7 @@ def run(
 
 
 def _print_run(result: RunResult, quiet: bool) -> None:
-    from mmbench.show import record_text
+    from mmbench.cli.show import record_text
 
     print(record_text(result.record, result.path))
     if result.reused and not quiet:
@@ -140,9 +140,9 @@ def compare(
 
     What has a record is not run again, so that an interrupted comparison goes on where it was.
     """
+    from mmbench.cli.progress import TerminalWatch
     from mmbench.experiments.compare import compare as compare_models
     from mmbench.experiments.watch import SILENT
-    from mmbench.progress import TerminalWatch
     from mmbench.recipe import parse_overrides
     from mmbench.reports.comparison import comparison_text
 
@@ -197,8 +197,8 @@ def score(
     json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Score predictions made elsewhere, without a model, or compare two of them."""
-    from mmbench.experiments.outside import compare_predictions
-    from mmbench.experiments.outside import score as score_files
+    from mmbench.experiments.score_files import compare_predictions
+    from mmbench.experiments.score_files import score as score_files
     from mmbench.reports.paired import paired_text
 
     names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics else None
@@ -252,7 +252,7 @@ def list_(
     ],
 ) -> None:
     """List what there is."""
-    from mmbench.show import list_text
+    from mmbench.cli.show import list_text
 
     print(list_text(what))
 
@@ -264,7 +264,7 @@ def show(
     dataset: Dataset = None,
 ) -> None:
     """Show what a task, dataset, model, part, metric or record is."""
-    from mmbench.show import show_text
+    from mmbench.cli.show import show_text
 
     print(show_text(name, task, dataset))
 
@@ -277,7 +277,7 @@ DatasetName = Annotated[str, typer.Argument(help="A dataset, or its YAML file.")
 @data.command("list")
 def list_data() -> None:
     """List the datasets: tasks, samples, where from, size, licence."""
-    from mmbench.data_commands import list_text
+    from mmbench.cli.data import list_text
 
     print(list_text())
 
@@ -290,8 +290,8 @@ def prepare_data(
     skip_bad: SkipBad = False,
 ) -> None:
     """Read and decode a dataset into the cache, so that later runs start at once."""
-    from mmbench.data_commands import prepare
-    from mmbench.progress import TerminalWatch
+    from mmbench.cli.data import prepare
+    from mmbench.cli.progress import TerminalWatch
 
     for line in prepare(name, data_dir, split, skip_bad, TerminalWatch().read):
         print(line, flush=True)
@@ -300,8 +300,8 @@ def prepare_data(
 @data.command("check")
 def check_data(name: DatasetName, data_dir: DataDir = None) -> None:
     """Verify a dataset: every file is there and can be read, every split is as large as it is."""
-    from mmbench.data_commands import check
-    from mmbench.progress import TerminalWatch
+    from mmbench.cli.data import check
+    from mmbench.cli.progress import TerminalWatch
 
     check(name, data_dir, told=TerminalWatch().read)
 

@@ -4,9 +4,10 @@ import sys
 import numpy as np
 import pytest
 
-from mmbench.data.scenes import store
-from mmbench.data.scenes.audio import SOUND_SPLITS
-from mmbench.data.scenes.build import (
+from mmbench.errors import MMBenchError
+from mmbench.scenes import store
+from mmbench.scenes.audio import SOUND_SPLITS
+from mmbench.scenes.build import (
     load_scenes,
     load_sounds,
     load_videos,
@@ -15,12 +16,11 @@ from mmbench.data.scenes.build import (
     sound_content,
     video_content,
 )
-from mmbench.data.scenes.facts import check
-from mmbench.data.scenes.video import VIDEO_SPLITS
-from mmbench.data.scenes.world import SPLITS
-from mmbench.errors import MMBenchError
+from mmbench.scenes.facts import check
+from mmbench.scenes.video import VIDEO_SPLITS
+from mmbench.scenes.world import SPLITS
 
-# Of all content. Whoever changes one must raise VERSION in mmbench/data/scenes/store.py.
+# Of all content. Whoever changes one must raise VERSION in mmbench/scenes/store.py.
 DIGESTS = {
     ("scenes", "train"): "7ad9508b4a24e2ac",
     ("scenes", "validation"): "e6df66dfaf52faee",
@@ -143,7 +143,7 @@ def test_another_version_of_the_generator_has_its_own_cache(own_cache, monkeypat
 
 
 def test_two_processes_may_make_a_split_at_the_same_time(own_cache):
-    code = "from mmbench.data.scenes.build import load_sounds; print(load_sounds('test').digest)"
+    code = "from mmbench.scenes.build import load_sounds; print(load_sounds('test').digest)"
     processes = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(2)
     ]
@@ -162,7 +162,7 @@ def test_an_unwritable_cache_says_what_to_set(tmp_path, monkeypatch):
 def test_a_full_disk_is_one_clear_line_and_leaves_nothing(own_cache):
     code = """
 import resource
-from mmbench.data.scenes.build import MMBenchError, load_sounds
+from mmbench.scenes.build import MMBenchError, load_sounds
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 try:
     load_sounds("test")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmbench.data.scenes.world import (
+from mmbench.scenes.world import (
     CANVAS,
     COLOURS,
     HALF_EXTENT,

@@ -19,7 +19,7 @@ class Scenes(Reader):
         part: the split of the generator; the dataset's split of the same name if None.
         first: only so many pictures, from the start.
         size: pixels a side; the dataset's `image_size`.
-        claims: whether captions come with what they claim (see `mmbench.data.scenes.facts`): a list
+        claims: whether captions come with what they claim (see `mmbench.scenes.facts`): a list
             `claims` in each row, of JSON, one a caption.
     """
 
@@ -33,7 +33,7 @@ class Scenes(Reader):
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
         """See `Reader.read`."""
-        from mmbench.data.scenes.build import load_scenes
+        from mmbench.scenes.build import load_scenes
 
         scenes = load_scenes(self.part or split, self.size)
         count = min(self.first or len(scenes), len(scenes))
@@ -70,7 +70,7 @@ class ScenesVideo(Reader):
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
         """See `Reader.read`."""
-        from mmbench.data.scenes.build import load_videos
+        from mmbench.scenes.build import load_videos
 
         videos = load_videos(self.part or split)
         count = min(self.first or len(videos), len(videos))
@@ -94,7 +94,7 @@ class ScenesAudio(Reader):
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
         """See `Reader.read`."""
-        from mmbench.data.scenes.build import load_sounds
+        from mmbench.scenes.build import load_sounds
 
         sounds = load_sounds(self.part or split)
         count = min(self.first or len(sounds), len(sounds))

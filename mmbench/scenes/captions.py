@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from mmbench.data.scenes.counter import Dice
-from mmbench.data.scenes.facts import Claims, Mention, main_relation, place
-from mmbench.data.scenes.world import PLURALS, SceneObject
+from mmbench.scenes.counter import Dice
+from mmbench.scenes.facts import Claims, Mention, main_relation, place
+from mmbench.scenes.world import PLURALS, SceneObject
 
 CAPTIONS = 5
 

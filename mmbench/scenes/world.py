@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.data.scenes.counter import BitsArray, IntArray, accepted, below, bits
+from mmbench.scenes.counter import BitsArray, IntArray, accepted, below, bits
 
 BoolArray = npt.NDArray[np.bool_]
 

@@ -10,8 +10,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from mmbench.data.scenes import store
-from mmbench.data.scenes.audio import (
+from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.scenes import store
+from mmbench.scenes.audio import (
     RATE,
     SOUND_SPLITS,
     SoundCaption,
@@ -20,21 +21,20 @@ from mmbench.data.scenes.audio import (
     sample_sounds,
     sound_captions,
 )
-from mmbench.data.scenes.captions import Caption, captions
-from mmbench.data.scenes.counter import Dice, IntArray
-from mmbench.data.scenes.facts import ObjectFact, object_facts
-from mmbench.data.scenes.questions import Question, questions
-from mmbench.data.scenes.render import ByteArray, render
-from mmbench.data.scenes.store import Advanced, Content
-from mmbench.data.scenes.video import (
+from mmbench.scenes.captions import Caption, captions
+from mmbench.scenes.counter import Dice, IntArray
+from mmbench.scenes.facts import ObjectFact, object_facts
+from mmbench.scenes.questions import Question, questions
+from mmbench.scenes.render import ByteArray, render
+from mmbench.scenes.store import Advanced, Content
+from mmbench.scenes.video import (
     VIDEO_SPLITS,
     VideoCaption,
     render_videos,
     sample_videos,
     video_captions,
 )
-from mmbench.data.scenes.world import SPLITS, sample_scenes
-from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.scenes.world import SPLITS, sample_scenes
 
 AnyCaption = TypeVar("AnyCaption")
 T = TypeVar("T")

@@ -9,11 +9,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from mmbench.data.scenes.audio import RATE, SOUND_SPLITS, sample_sounds
-from mmbench.data.scenes.build import sound_content
+from mmbench.scenes.audio import RATE, SOUND_SPLITS, sample_sounds
+from mmbench.scenes.build import sound_content
 
 FIRST = np.arange(200)
-# Of the first 200 sounds. Whoever changes one must raise VERSION in mmbench/data/scenes/store.py.
+# Of the first 200 sounds. Whoever changes one must raise VERSION in mmbench/scenes/store.py.
 FINGERPRINTS = {
     "train": "89781e76f89fbfb1",
     "validation": "5b118e09702312e8",

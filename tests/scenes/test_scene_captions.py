@@ -6,9 +6,9 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from mmbench.data.scenes.build import scene_text
-from mmbench.data.scenes.facts import check, holds, place
-from mmbench.data.scenes.world import COLOURS, PLURALS, SHAPES, SPLITS
+from mmbench.scenes.build import scene_text
+from mmbench.scenes.facts import check, holds, place
+from mmbench.scenes.world import COLOURS, PLURALS, SHAPES, SPLITS
 
 SIZES = {"large": "large", "big": "large", "small": "small", "little": "small"}
 THING = re.compile(

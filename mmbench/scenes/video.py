@@ -14,10 +14,10 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 
-from mmbench.data.scenes.counter import BitsArray, Dice, IntArray, accepted, below, bits, distinct
-from mmbench.data.scenes.render import PALETTE, ByteArray, noise, paint
-from mmbench.data.scenes.stencils import stencils
-from mmbench.data.scenes.world import COLOURS, QUARTER, SHAPES, BoolArray
+from mmbench.scenes.counter import BitsArray, Dice, IntArray, accepted, below, bits, distinct
+from mmbench.scenes.render import PALETTE, ByteArray, noise, paint
+from mmbench.scenes.stencils import stencils
+from mmbench.scenes.world import COLOURS, QUARTER, SHAPES, BoolArray
 
 VIDEO_SPLITS = {"train": 8_000, "validation": 1_000, "test": 1_000}
 VIDEO_SHAPES = ("circle", "square", "triangle")

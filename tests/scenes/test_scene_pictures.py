@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from mmbench.data.scenes.render import PALETTE, render
-from mmbench.data.scenes.stencils import FULL, stencils
-from mmbench.data.scenes.video import VIDEO_SHAPES, render_videos, sample_videos
-from mmbench.data.scenes.world import (
+from mmbench.scenes.render import PALETTE, render
+from mmbench.scenes.stencils import FULL, stencils
+from mmbench.scenes.video import VIDEO_SHAPES, render_videos, sample_videos
+from mmbench.scenes.world import (
     COLOURS,
     HALF_EXTENT,
     SHAPES,
@@ -17,7 +17,7 @@ from mmbench.data.scenes.world import (
 )
 
 FIRST = np.arange(200)
-# Of the first 200 pictures. Whoever changes one must raise VERSION in mmbench/data/scenes/store.py.
+# Of the first 200 pictures. Whoever changes one must raise VERSION in mmbench/scenes/store.py.
 FINGERPRINTS = {
     ("train", 64): "9f4c02374f632e18",
     ("validation", 64): "b9151ee08826ae58",

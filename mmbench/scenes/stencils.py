@@ -10,8 +10,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.data.scenes.counter import IntArray
-from mmbench.data.scenes.world import QUARTER, SHAPES, BoolArray
+from mmbench.scenes.counter import IntArray
+from mmbench.scenes.world import QUARTER, SHAPES, BoolArray
 
 FULL = 64  # a stencil's value where the shape covers the whole pixel
 _POINTS = 8  # points a side in a pixel

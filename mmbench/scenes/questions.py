@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from itertools import permutations
 from typing import NamedTuple
 
-from mmbench.data.scenes.counter import Dice
-from mmbench.data.scenes.facts import CLEAR, RELATIONS, holds
-from mmbench.data.scenes.world import COLOURS, HELD_OUT, MOST, PLURALS, SHAPES, SIZES, SceneObject
+from mmbench.scenes.counter import Dice
+from mmbench.scenes.facts import CLEAR, RELATIONS, holds
+from mmbench.scenes.world import COLOURS, HELD_OUT, MOST, PLURALS, SHAPES, SIZES, SceneObject
 
 CATEGORIES = ("attribute", "counting", "comparison", "spatial", "existence")
 YES_NO = ("yes", "no")

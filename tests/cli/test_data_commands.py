@@ -135,7 +135,7 @@ def test_list_imports_nothing_heavy(tmp_path):
 
 
 def test_the_documentation_lists_every_dataset_as_it_is():
-    from mmbench.data_commands import markdown
+    from mmbench.cli.data import markdown
 
     text = (ROOT / "docs" / "datasets.md").read_text()
-    assert markdown() in text, "paste what `python -m mmbench.data_commands` prints"
+    assert markdown() in text, "paste what `python -m mmbench.cli.data` prints"

@@ -7,13 +7,13 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from mmbench.data.scenes.build import video_content
-from mmbench.data.scenes.render import PALETTE
-from mmbench.data.scenes.video import MOTIONS, VIDEO_SPLITS, sample_videos
-from mmbench.data.scenes.world import COLOURS
+from mmbench.scenes.build import video_content
+from mmbench.scenes.render import PALETTE
+from mmbench.scenes.video import MOTIONS, VIDEO_SPLITS, sample_videos
+from mmbench.scenes.world import COLOURS
 
 FIRST = np.arange(200)
-# Of the first 200 videos. Whoever changes one must raise VERSION in mmbench/data/scenes/store.py.
+# Of the first 200 videos. Whoever changes one must raise VERSION in mmbench/scenes/store.py.
 FINGERPRINTS = {
     "train": "9347b122b305b439",
     "validation": "6653c7a0a74c8661",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import permutations
 from typing import TypedDict
 
-from mmbench.data.scenes.world import SceneObject
+from mmbench.scenes.world import SceneObject
 
 RELATIONS = ("left of", "right of", "above", "below")
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}

@@ -12,8 +12,8 @@ from mmbench.data.dataset import DatasetSpec, load_spec, tasks_of
 from mmbench.errors import MMBenchError
 
 if TYPE_CHECKING:
+    from mmbench.data.reading import Told
     from mmbench.data.splits import LoadedSplit
-    from mmbench.data.telling import Told
 
 _SHOWN = 5  # problems of a split
 
@@ -41,7 +41,7 @@ def rows() -> list[tuple[str, ...]]:
 
 
 def markdown() -> str:
-    """The table of docs/datasets.md: `python -m mmbench.data_commands` prints it."""
+    """The table of docs/datasets.md: `python -m mmbench.cli.data` prints it."""
     head, *body = rows()
     table = [head, ("---",) * len(head), *((f"`{name}`", *cells) for name, *cells in body)]
     return "\n".join(f"| {' | '.join(row)} |" for row in table)
@@ -137,10 +137,10 @@ def _spec(name: str, data_dir: Path | None, skip_bad: bool) -> DatasetSpec:
 
 
 def _load(spec: DatasetSpec, split: str, told: Told | None) -> LoadedSplit:
+    from mmbench.data.reading import reporting_to
     from mmbench.data.splits import first_kind, load_split
-    from mmbench.data.telling import telling
 
-    with telling(told) if told else nullcontext():
+    with reporting_to(told) if told else nullcontext():
         return load_split(spec, split, first_kind(spec, split))
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.data.scenes.counter import IntArray, bits
-from mmbench.data.scenes.stencils import FULL, stencils
-from mmbench.data.scenes.world import CANVAS, HALF_EXTENT, QUARTER, Scenes, present
+from mmbench.scenes.counter import IntArray, bits
+from mmbench.scenes.stencils import FULL, stencils
+from mmbench.scenes.world import CANVAS, HALF_EXTENT, QUARTER, Scenes, present
 
 ByteArray = npt.NDArray[np.uint8]
 

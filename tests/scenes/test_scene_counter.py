@@ -1,6 +1,6 @@
 import numpy as np
 
-from mmbench.data.scenes.counter import Dice, accepted, below, bits, distinct
+from mmbench.scenes.counter import Dice, accepted, below, bits, distinct
 
 ITEMS = np.arange(500)
 

@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mmbench.data.media import cache_folder
-from mmbench.data.scenes.counter import IntArray
 from mmbench.errors import MMBenchError
+from mmbench.scenes.counter import IntArray
 
 VERSION = "3"  # raised when any byte of any split changes
 

@@ -1,0 +1,1 @@
+"""Predictors that are no composed models."""
