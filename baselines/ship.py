@@ -16,11 +16,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from mmbench.checkpoint import read_checkpoint
 from mmbench.experiments.plan import shipped_weights
 from mmbench.experiments.run import run
-from mmbench.model import read_checkpoint
 from mmbench.records.record import Record
-from mmbench.records.store import WEIGHTS_FILE, find_records, verify
+from mmbench.records.store import WEIGHTS_FILE, find_records
+from mmbench.records.verification import verified
 
 LARGE = 400_000  # bytes in float16 from which weights are shipped in a byte each
 SCORES = Path(__file__).parent / "scores.json"
@@ -35,7 +36,7 @@ def ship(results: Path, task: str | None = None) -> None:
     """Ship every model of seed 0 under `results`, of one task or of all, and update SCORES."""
     scores = json.loads(SCORES.read_text()) if SCORES.exists() else {}
     for folder in find_records([results]):
-        record = verify(folder)
+        record = verified(folder)
         if record.seed != 0 or not (folder / WEIGHTS_FILE).exists():
             continue
         if task is None or record.task == task:

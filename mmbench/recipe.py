@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, model_validator
 
 from mmbench import registry
 from mmbench.errors import MMBenchError, did_you_mean
-from mmbench.yaml_file import Settings, parse_yaml, read_yaml, validate
+from mmbench.versions import part_defaults
+from mmbench.yaml_file import Settings, parse_yaml, read_yaml, setting, validate
 
 
 class Part(Settings):
@@ -35,6 +36,8 @@ class Part(Settings):
             self if self.name else Part(name=default.name, options=default.options | self.options)
         )
 
+
+_ABSENT = object()  # equal to no value
 
 PartLike = str | Mapping[str, Any]  # as YAML has it
 
@@ -77,17 +80,19 @@ class Train(Settings):
         label_smoothing: of the cross-entropy.
     """
 
-    epochs: int = Field(16, ge=1)
-    batch: int = Field(64, ge=1)
-    neighbours: int = Field(1, ge=1)
-    neighbours_by: Literal["model", "order"] = "model"
-    neighbours_from: float = Field(0.4, ge=0, lt=1)
-    lr: float = Field(2e-3, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
-    warmup: float = Field(0.1, ge=0, lt=1)
-    clip: float = Field(1.0, gt=0)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    epochs: int = setting(16, added_with=16, ge=1)
+    batch: int = setting(64, added_with=64, ge=1)
+    neighbours: int = setting(1, added_with=1, ge=1)
+    neighbours_by: Literal["model", "order"] = setting("model", added_with="model")
+    neighbours_from: float = setting(0.4, added_with=0.4, ge=0, lt=1)
+    lr: float = setting(2e-3, added_with=2e-3, gt=0)
+    weight_decay: float = setting(0.01, added_with=0.01, ge=0)
+    schedule: Literal["one_cycle", "cosine", "constant"] = setting(
+        "one_cycle", added_with="one_cycle"
+    )
+    warmup: float = setting(0.1, added_with=0.1, ge=0, lt=1)
+    clip: float = setting(1.0, added_with=1.0, gt=0)
+    label_smoothing: float = setting(0.0, added_with=0.0, ge=0, lt=1)
 
 
 class Recipe(Settings):
@@ -107,10 +112,10 @@ class Recipe(Settings):
     summary: str = ""
     source: str = ""
     fusion: PartField | None = None
-    width: int = Field(128, ge=1)
+    width: int = setting(128, added_with=128, ge=1)
     encoders: dict[str, PartField | None] = {}
     decoder: PartField | None = None
-    train: Train = Train()  # type: ignore[call-arg]
+    train: Train = Train()
     predictor: str | None = None
 
     @model_validator(mode="after")
@@ -158,6 +163,36 @@ class Recipe(Settings):
     def settings(self) -> dict[str, Any]:
         """All that decides what the model computes: the recipe less its words, as plain JSON."""
         return self.model_dump(mode="json", exclude={"summary", "source"})
+
+    def parts(self) -> dict[str, tuple[str, Part]]:
+        """By key (`encoders.image`, `fusion`), the registry's kind of each part, and the part."""
+        found = {f"encoders.{m}": ("encoders", part) for m, part in self.encoders.items() if part}
+        if self.fusion:
+            found["fusion"] = "fusions", self.fusion
+        if self.decoder:
+            found["decoder"] = "decoders", self.decoder
+        if self.predictor:
+            found["predictor"] = "predictors", Part(name=self.predictor)
+        return found
+
+    def deciding(self, trained: bool) -> dict[str, Any]:
+        """By dotted key, the settings that differ from what they were when they were added.
+
+        Args:
+            trained: whether training's own decide anything.
+        """
+        found = {f"encoders.{m}": "dropped" for m, part in self.encoders.items() if part is None}
+        for key, (kind, part) in self.parts().items():
+            found[key] = part.name
+            now, added = part_defaults(kind, part.name)
+            for option, value in (now | part.options).items():
+                if value != added.get(option, _ABSENT):
+                    found[f"{key}.{option}"] = value
+        if not self.predictor:
+            found |= {key: v for key, v in self.changed().items() if key == "width"}
+        if trained:
+            found |= {f"train.{key}": value for key, value in self.train.changed().items()}
+        return found
 
 
 def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:

@@ -74,6 +74,16 @@ def load(kind: str, name: str) -> Any:
     return _entries(kind)[name].load()
 
 
+def location(kind: str, name: str) -> tuple[str, str]:
+    """The module and attribute that a name stands for. Imports nothing.
+
+    Raises: MMBenchError naming the nearest name if there is none called so.
+    """
+    _check_known(kind, name)
+    entry = _entries(kind)[name]
+    return entry.module, entry.attr
+
+
 def path(kind: str, name: str) -> Path:
     """The YAML file of a dataset or recipe: a registered name, or a path to a file of one's own."""
     if name.endswith((".yaml", ".yml")):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from mmbench.data.dataset import DatasetSpec, load_spec
 from mmbench.data.sample import Sample, SampleSet
@@ -31,6 +31,9 @@ class Task(ABC):
         decoder: the decoder of a recipe that names none, with its options.
         unit: what its samples are called ("questions").
         limit_groups: whether `--limit` counts groups: an image with all its captions.
+        chosen_by: what the weights of an epoch are chosen by on validation: the first metric, or
+            the loss where answers take too long to be made every epoch.
+        version: raised when the same samples and weights give other answers.
     """
 
     name: ClassVar[str]
@@ -41,6 +44,8 @@ class Task(ABC):
     decoder: ClassVar[PartLike]
     unit: ClassVar[str] = "samples"
     limit_groups: ClassVar[bool] = False
+    chosen_by: ClassVar[Literal["metric", "loss"]] = "metric"
+    version: ClassVar[int] = 1
 
     def dataset(
         self, name: str | None = None, data_dir: str | Path | None = None, skip_bad: bool = False
@@ -89,6 +94,10 @@ class Task(ABC):
         """Columns of the record's predictions, a row a sample: `target` and `prediction`."""
         targets = [sample.target for sample in samples]
         return {"target": targets, "prediction": list(answers)}
+
+    def answers(self, column: Sequence[Any]) -> list[Any]:
+        """The answers from the `prediction` column of the record's table, as `table` put them."""
+        return list(column)
 
     def pictures(self, samples: Sequence[Sample], answers: Sequence[Any]) -> dict[str, bytes]:
         """Files to keep with the record for a person to look at, by name."""

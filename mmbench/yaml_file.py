@@ -7,15 +7,38 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmbench.errors import MMBenchError, did_you_mean
+
+_NEVER = object()  # equal to no value
 
 
 class Settings(BaseModel):
     """Settings as a file gives them: unknown keys and wrong types are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    def changed(self) -> dict[str, Any]:
+        """By name, as plain JSON, the values that differ from those that fields were added with."""
+        values = self.model_dump(mode="json")
+        for name, field in type(self).model_fields.items():
+            extra = field.json_schema_extra
+            if isinstance(extra, dict) and values[name] == extra.get("added_with", _NEVER):
+                del values[name]
+        return values
+
+
+def setting(default: Any, *, added_with: Any, **limits: Any) -> Any:
+    """A field of settings that decides results.
+
+    Args:
+        default: of now.
+        added_with: the default that it had when it was added; frozen, so that a run's identity
+            moves when the default does, and not when a field is added (see `Settings.changed`).
+        limits: as of `pydantic.Field`.
+    """
+    return Field(default, json_schema_extra={"added_with": added_with}, **limits)
 
 
 S = TypeVar("S", bound=Settings)
@@ -82,6 +105,8 @@ def _explain(model: type[BaseModel], error: Any) -> str:
     if error["type"] == "missing":
         return f"the key '{key}' is missing"
     message = re.sub(r"^(?:Input|Value error,) ?(?:should )?", "must ", error["msg"])
+    message = message.replace("greater than or equal to", "at least")
+    message = message.replace("less than or equal to", "at most")
     if error["type"] == "value_error":
         message = str(error["ctx"]["error"])
     got = error["input"]

@@ -148,8 +148,9 @@ def _recipe(name: str, task: str | None, dataset: str | None) -> str:
 
 
 def _recipe_on(task_name: str, name: str, dataset: str | None) -> str:
+    from mmbench.checkpoint import read_checkpoint
     from mmbench.experiments.plan import shipped_weights
-    from mmbench.model import parameter_counts, read_checkpoint
+    from mmbench.model import parameter_counts
     from mmbench.recipe import load_recipe
 
     task = registry.load("tasks", task_name)()
@@ -214,10 +215,10 @@ def _part(kind: str, name: str) -> str:
 
 
 def _record(path: Path) -> str:
-    from mmbench.records.store import verify
+    from mmbench.records.verification import verified
 
     folder = path.parent if path.is_file() else path
-    return record_text(verify(folder), folder)
+    return record_text(verified(folder), folder)
 
 
 def record_text(record: Any, path: Path) -> str:

@@ -72,7 +72,7 @@ def load_split(spec: DatasetSpec, split: str, kind: Kind) -> LoadedSplit:
     held_out = {name: s.hold_out for name, s in spec.splits.items() if s.of == origin}
     rows = [_with_group(row, place, spec.modalities) for place, row in enumerate(table.rows)]
     if held_out:
-        rows = [r for r in rows if _belongs_to(spec.name, r["group"], held_out, origin) == split]
+        rows = [r for r in rows if _belongs_to(r["group"], held_out, origin) == split]
     if not rows:
         raise MMBenchError(f"the split '{split}' of {spec.name} is empty")
     where = f"{spec.name}, split {split}" + (f", in {folder}" if folder else "")
@@ -220,9 +220,9 @@ def _decoder(spec: DatasetSpec, modality: str) -> Decoder:
     return SoundDecoder(spec.sample_rate, spec.seconds)
 
 
-def _belongs_to(dataset: str, group: str, held_out: Mapping[str, Any], origin: str) -> str:
+def _belongs_to(group: str, held_out: Mapping[str, Any], origin: str) -> str:
     """The split that a group falls into, by a hash of its name: stable, whatever the order."""
-    place = int(hashlib.sha256(f"{dataset}/{group}".encode()).hexdigest()[:12], 16) / 16**12
+    place = int(hashlib.sha256(group.encode()).hexdigest()[:12], 16) / 16**12
     for split, share in held_out.items():
         if place < share:
             return split

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmbench.data.batches import GroupBatches
 from mmbench.data.sample import Sample
 from mmbench.model import TaskModel, move
+
+_LATENCIES = 50  # samples asked alone
+_LATENCY_SECONDS = 1.0  # after which no more are asked
 
 
 class ModelPredictor:
@@ -48,6 +52,30 @@ class ModelPredictor:
                     answers[place] = answer
                 self._advanced(len(chosen))
             return self._model.conclude(samples, answers)
+
+
+def latencies_alone(
+    model: TaskModel, samples: Sequence[Sample], device: torch.device
+) -> list[float]:
+    """Seconds that samples take when each is asked alone, after one that is not counted.
+
+    As many as `_LATENCIES`, fewer where `_LATENCY_SECONDS` are over before; frozen features that
+    `prepare` kept are taken as they are.
+    """
+    model.eval()
+    step = max(1, len(samples) // _LATENCIES)
+    seconds: list[float] = []
+    began = time.perf_counter()
+    with torch.inference_mode():
+        for sample in [samples[0], *samples[::step][:_LATENCIES]]:
+            if seconds and time.perf_counter() - began > _LATENCY_SECONDS:
+                break
+            start = time.perf_counter()
+            model.answer(move(model.collate([sample], targets=False), device))
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            seconds.append(time.perf_counter() - start)
+    return seconds[1:] or seconds
 
 
 def flops_per_sample(model: TaskModel, sample: Sample, device: torch.device) -> int:

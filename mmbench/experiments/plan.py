@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from mmbench import registry
+from mmbench.checkpoint import Header, read_header
 from mmbench.data.dataset import DatasetSpec
+from mmbench.data.fingerprints import SplitFacts, facts_of, known_facts, remember_facts
 from mmbench.data.sample import SampleSet
 from mmbench.errors import MMBenchError
 from mmbench.experiments.score import load_metrics
 from mmbench.metrics.base import Metric
-from mmbench.model import Checkpoint, read_checkpoint
-from mmbench.recipe import Recipe, Train, digest, load_recipe
+from mmbench.recipe import Recipe, Train, load_recipe
+from mmbench.records.identity import Identity
 from mmbench.records.record import Weights
+from mmbench.request import RunRequest
 from mmbench.task import Task
+from mmbench.training import VERSION as TRAINING_VERSION
+from mmbench.training.kinds import device_kind
+from mmbench.versions import part_version
 from mmbench.yaml_file import validate
 
 Source = Literal["shipped", "checkpoint"]
+
+
+class Splits:
+    """The splits of a dataset, each read when its samples are asked for, once."""
+
+    def __init__(self, task: Task, spec: DatasetSpec) -> None:
+        self._task = task
+        self._spec = spec
+        self._read: dict[str, SampleSet] = {}
+
+    def samples(self, split: str) -> SampleSet:
+        """The samples of a split."""
+        if split not in self._read:
+            self._read[split] = self._task.load(self._spec, split)
+            remember_facts(self._spec, split, facts_of(self._read[split]))
+        return self._read[split]
+
+    def facts(self, split: str) -> SplitFacts:
+        """Fingerprint and size of a split: from the cache where it was read before."""
+        if split in self._read:
+            return facts_of(self._read[split])
+        return known_facts(self._spec, split) or facts_of(self.samples(split))
 
 
 @dataclass(frozen=True)
@@ -27,95 +55,148 @@ class Plan:
     """What is to be run.
 
     Attributes:
+        request: what was asked for.
         task, dataset, recipe: as found; the recipe is resolved for the task.
         model: the recipe's name.
-        overrides: what was changed in it.
-        samples: to score.
-        train, validation: the splits that it learns from; None where the weights are there.
+        split: that is scored.
         metrics: the dataset's, or else the task's.
         weights: where the weights are from.
-        checkpoint: they themselves, where they are there.
-        seed: of initialisation, batches and dropout.
+        checkpoint: what the file says that they are read from; None where they are trained.
+        splits: of the dataset.
+        identity: all that decides the predictions.
     """
 
+    request: RunRequest
     task: Task
     dataset: DatasetSpec
     recipe: Recipe
     model: str
-    overrides: Mapping[str, Any]
-    samples: SampleSet
-    train: SampleSet | None
-    validation: SampleSet | None
+    split: str
     metrics: list[Metric]
     weights: Weights
-    checkpoint: Checkpoint | None
-    seed: int
+    checkpoint: Header | None
+    splits: Splits = field(repr=False)
+    identity: Identity
 
-    def hash(self) -> str:
-        """The run's identity: of all that decides the result but the seed."""
-        used = {"train": self.train, "validation": self.validation}
-        return digest(
-            {
-                "task": self.task.name,
-                "dataset": self.dataset.name,
-                "split": self.samples.split,
-                "limit": self.samples.limit,
-                "fingerprint": self.samples.fingerprint,
-                "metrics": [metric.signature for metric in self.metrics],
-                "recipe": self.recipe.settings(),
-                "weights": self.weights.sha256 or self.weights.source,
-                "fitted_on": {name: s.fingerprint for name, s in used.items() if s is not None},
-            }
-        )
+    @property
+    def seed(self) -> int:
+        """Of initialisation, batches and dropout."""
+        return self.request.seed
+
+    @property
+    def samples(self) -> SampleSet:
+        """To score."""
+        whole = self.splits.samples(self.split)
+        return whole.limited(self.request.limit, self.task.limit_groups)
+
+    @property
+    def train(self) -> SampleSet | None:
+        """What is learnt from; None where the weights are there."""
+        return self.splits.samples("train") if "train" in self.identity.fitted_on else None
+
+    @property
+    def validation(self) -> SampleSet | None:
+        """What chooses the epoch; None where nothing is trained."""
+        chooses = "validation" in self.identity.fitted_on
+        return self.splits.samples("validation") if chooses else None
+
+    def read(self) -> Sequence[SampleSet]:
+        """All splits that it needs, read now: what is to be scored, then what it learns from.
+
+        Raises: MMBenchError if a split is not what the cache said, which a file that is changed
+            without its time and size being so can do.
+        """
+        read = [s for s in (self.samples, self.train, self.validation) if s is not None]
+        known = {self.split: self.identity.fingerprint, **self.identity.fitted_on}
+        for samples in read:
+            if samples.fingerprint != known[samples.split]:
+                raise MMBenchError(
+                    f"{samples.dataset}, split {samples.split}, was changed while it was looked "
+                    "at. Run it again."
+                )
+        return read
 
 
-def make_plan(
-    task_name: str,
-    model: str,
-    dataset: str | None,
-    split: str | None,
-    train: bool,
-    seed: int,
-    overrides: Mapping[str, Any] | None,
-    limit: int | None,
-    checkpoint_path: str | Path | None,
-    data_dir: str | Path | None = None,
-    skip_bad: bool = False,
-    allow_hub_code: bool = False,
-) -> Plan:
-    """Find everything by name and check that it fits; see `mmbench.run` for the arguments.
+def make_plan(request: RunRequest) -> Plan:
+    """Find everything by name and check that it fits.
 
     Raises: MMBenchError for whatever does not exist or does not fit.
     """
-    task: Task = registry.load("tasks", task_name)()
-    spec = task.dataset(dataset, data_dir, skip_bad)
-    recipe = task.resolve(load_recipe(model, overrides), spec)
+    task: Task = registry.load("tasks", request.task)()
+    spec = task.dataset(request.dataset, request.data_dir, request.skip_bad)
+    recipe = task.resolve(load_recipe(request.model, request.overrides), spec)
     spec = task.adapt(spec, recipe)
-    checkpoint = None
+    header = None
     if recipe.predictor:
-        if checkpoint_path is not None:
-            raise MMBenchError(f"{model} has no weights, so it takes no --checkpoint")
+        if request.checkpoint is not None:
+            raise MMBenchError(f"{request.model} has no weights, so it takes no --checkpoint")
         weights = Weights(source="none")
-    elif train:
+    elif request.train:
         weights = Weights(source="trained")
     else:
-        checkpoint, source = _find_checkpoint(task, spec, recipe, model, seed, checkpoint_path)
-        name = Path(checkpoint.path).name
-        weights = Weights(source=source, sha256=checkpoint.sha256, file=name)
-    needs_training_data = train or recipe.predictor is not None
+        header, source = _find_checkpoint(task, spec, recipe, request)
+        weights = Weights(source=source, sha256=header.sha256, file=Path(header.path).name)
+    metrics = load_metrics(spec.metrics or task.metrics, request.allow_hub_code)
+    splits = Splits(task, spec)
+    split = request.split or spec.evaluate_on
     return Plan(
+        request=request,
         task=task,
         dataset=spec,
         recipe=recipe,
-        model=Path(model).stem if model.endswith((".yaml", ".yml")) else model,
-        overrides=dict(overrides or {}),
-        samples=task.load(spec, split or spec.evaluate_on).limited(limit, task.limit_groups),
-        train=task.load(spec, "train") if needs_training_data else None,
-        validation=task.load(spec, "validation") if train and not recipe.predictor else None,
-        metrics=load_metrics(spec.metrics or task.metrics, allow_hub_code),
+        model=recipe_name(request.model),
+        split=split,
+        metrics=metrics,
         weights=weights,
-        checkpoint=checkpoint,
-        seed=seed,
+        checkpoint=header,
+        splits=splits,
+        identity=_identity(request, task, spec, recipe, split, metrics, weights, splits),
+    )
+
+
+def recipe_name(model: str) -> str:
+    """What a recipe, named or by path, is called."""
+    return Path(model).stem if model.endswith((".yaml", ".yml")) else model
+
+
+def _identity(
+    request: RunRequest,
+    task: Task,
+    spec: DatasetSpec,
+    recipe: Recipe,
+    split: str,
+    metrics: Sequence[Metric],
+    weights: Weights,
+    splits: Splits,
+) -> Identity:
+    trained = weights.source == "trained"
+    facts = splits.facts(split)
+    count = facts.groups if task.limit_groups else facts.samples
+    limited = request.limit is not None and request.limit < count
+    fitted_on = ["train", "validation"] if trained else ["train"] if recipe.predictor else []
+    parts = {f"tasks:{task.name}": part_version("tasks", task.name)}
+    parts |= {f"{k}:{p.name}": part_version(k, p.name) for k, p in recipe.parts().values()}
+    chosen_by = None
+    if trained:
+        parts["training"] = TRAINING_VERSION
+        chosen_by = metrics[0].signature if task.chosen_by == "metric" else "loss"
+    return Identity(
+        task=task.name,
+        dataset=spec.name,
+        split=split,
+        limit=request.limit if limited else None,
+        fingerprint=facts.fingerprint,
+        data={
+            key: value
+            for key, value in (("options", spec.options), ("categories", spec.categories))
+            if value
+        },
+        settings=recipe.deciding(trained),
+        parts=parts,
+        weights=weights.sha256 or weights.source,
+        fitted_on={name: splits.facts(name).fingerprint for name in fitted_on},
+        chosen_by=chosen_by,
+        device=device_kind(request.device) if trained else None,
     )
 
 
@@ -126,18 +207,14 @@ def shipped_weights(task: str, dataset: str, model: str) -> Path:
 
 
 def _find_checkpoint(
-    task: Task,
-    dataset: DatasetSpec,
-    recipe: Recipe,
-    model: str,
-    seed: int,
-    path: str | Path | None,
-) -> tuple[Checkpoint, Source]:
+    task: Task, dataset: DatasetSpec, recipe: Recipe, request: RunRequest
+) -> tuple[Header, Source]:
     """The checkpoint that was named, or the shipped one; its recipe must be the one asked for."""
+    model = request.model
     place = f"{task.name}/{dataset.name}"
-    source: Source = "shipped" if path is None else "checkpoint"
-    if path is not None:
-        checkpoint = read_checkpoint(Path(path))
+    source: Source = "shipped" if request.checkpoint is None else "checkpoint"
+    if request.checkpoint is not None:
+        header = read_header(request.checkpoint)
     else:
         shipped = shipped_weights(task.name, dataset.name, model)
         if not shipped.exists():
@@ -145,23 +222,23 @@ def _find_checkpoint(
                 f"{model} has no trained weights for {place}. "
                 "Train them with --train, or name some with --checkpoint."
             )
-        checkpoint = read_checkpoint(shipped)
-        if checkpoint.about.get("seed") != seed:
+        header = read_header(shipped)
+        if header.about.get("seed") != request.seed:
             raise MMBenchError(
                 f"the weights shipped for {model} on {place} are of seed "
-                f"{checkpoint.about.get('seed')}. Train seed {seed} with --train."
+                f"{header.about.get('seed')}. Train seed {request.seed} with --train."
             )
-    if checkpoint.about.get("task") != task.name:
+    if header.about.get("task") != task.name:
         raise MMBenchError(
-            f"{checkpoint.path} was trained for {checkpoint.about.get('task')}, not {task.name}"
+            f"{header.path} was trained for {header.about.get('task')}, not {task.name}"
         )
     if source == "shipped":
         # A setting that is newer than the weights had what is its default.
-        trained = validate(Train, checkpoint.recipe["train"], str(checkpoint.path)).model_dump()
+        trained = validate(Train, header.recipe["train"], str(header.path)).model_dump()
         for key, asked in recipe.train.model_dump().items():
             if trained[key] != asked:
                 raise MMBenchError(
                     f"the weights shipped for {model} were trained with other settings "
                     f"(train.{key}={trained[key]}). Train them as asked with --train."
                 )
-    return checkpoint, source
+    return header, source

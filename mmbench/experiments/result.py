@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmbench.data.sample import SampleSet
+from mmbench.errors import MMBenchError
 from mmbench.records.record import Record
-from mmbench.records.store import PREDICTIONS_FILE, read_record
+from mmbench.records.statistics_file import Statistics, read_statistics
+from mmbench.records.store import PREDICTIONS_FILE, STATISTICS_FILE
+from mmbench.records.verification import verified
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,11 +54,24 @@ class RunResult:
 
     def predictions(self) -> pd.DataFrame:
         """A row a sample: id, group, category, its text, target, prediction, metrics."""
+
+        return self.predictions_in(self.path)
+
+    @staticmethod
+    def predictions_in(folder: Path) -> pd.DataFrame:
+        """As `predictions`, of the record in a folder."""
         import pandas as pd
 
-        table = pd.read_parquet(self.path / PREDICTIONS_FILE)
+        try:
+            table = pd.read_parquet(folder / PREDICTIONS_FILE)
+        except (OSError, ValueError) as error:
+            raise MMBenchError(f"{folder / PREDICTIONS_FILE} cannot be read: {error}") from None
         table["target"] = [_plain(target) for target in table["target"]]
         return table
+
+    def statistics(self) -> Statistics:
+        """What the record keeps per sample: every metric's statistics, groups, categories."""
+        return read_statistics(self.path / STATISTICS_FILE)
 
 
 def _plain(target: Any) -> Any:
@@ -67,7 +83,7 @@ def load_run(path: str | Path) -> RunResult:
     """The result of an earlier run from its record's folder."""
     folder = Path(path)
     folder = folder.parent if folder.is_file() else folder
-    return RunResult(read_record(folder), folder, reused=True)
+    return RunResult(verified(folder), folder, reused=True)
 
 
 def predictions_file(

@@ -5,119 +5,75 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 
 from mmbench import registry
 from mmbench.data.checks import first_reasons
 from mmbench.data.reading import reporting_to
-from mmbench.data.sample import SampleSet
 from mmbench.errors import Interrupted, MMBenchError
-from mmbench.experiments.infer import ModelPredictor, flops_per_sample
 from mmbench.experiments.plan import Plan, make_plan
+from mmbench.experiments.rescore import rescored
 from mmbench.experiments.result import RunResult, predictions_file
 from mmbench.experiments.score import score_answers
-from mmbench.experiments.train import ready_model
 from mmbench.experiments.watch import SILENT, Watch
-from mmbench.model import Checkpoint, TaskModel, parameter_counts
-from mmbench.records.environment import environment, peak_memory_mb
+from mmbench.records.environment import PeakMemory, environment
 from mmbench.records.record import InferenceEntry, Record, TrainingEntry
 from mmbench.records.store import (
     LOG_FILE,
     PREDICTIONS_FILE,
+    STATISTICS_FILE,
     WEIGHTS_FILE,
     check_writable,
-    read_record,
     record_folder,
     write_record,
 )
+from mmbench.records.verification import verified
+from mmbench.request import RunRequest, run_request
 from mmbench.task import Predictor
-from mmbench.training.device import choose_device, device_name
-from mmbench.training.loop import Trained
+
+if TYPE_CHECKING:
+    from mmbench.checkpoint import Checkpoint
+    from mmbench.model import TaskModel
+    from mmbench.training.loop import Trained
 
 DEFAULT_BATCH = 128  # groups a batch in inference
-_LARGEST_SEED = 2**31 - 1
 
 
-def run(
-    task: str,
-    model: str,
-    *,
-    dataset: str | None = None,
-    split: str | None = None,
-    train: bool = False,
-    seed: int = 0,
-    overrides: Mapping[str, Any] | None = None,
-    limit: int | None = None,
-    device: str = "auto",
-    batch_size: int | None = None,
-    checkpoint: str | Path | None = None,
-    data_dir: str | Path | None = None,
-    skip_bad: bool = False,
-    allow_hub_code: bool = False,
-    out: str | Path = "results",
-    force: bool = False,
-    resume: bool = False,
-    watch: Watch = SILENT,
-) -> RunResult:
+def run(task: str, model: str, *, watch: Watch = SILENT, **settings: Any) -> RunResult:
     """Run a model on a task and leave a record; an equal run's record is reused.
 
     Args:
         task: a registered task ("vqa").
         model: a registered recipe ("gated_fusion"), or the path of a recipe's YAML file.
-        dataset: a dataset of the task, or the path of its YAML file; the task's default if None.
-        split: the split to score; the dataset's `evaluate_on` if None.
-        train: train from nothing on the train split, choosing weights on validation. Otherwise
-            the weights that are shipped with the recipe, or those of `checkpoint`, are used.
-        seed: of initialisation, batches and dropout.
-        overrides: changes to the recipe: `{"train.epochs": 3}`.
-        limit: score only the first so many samples.
-        device: "auto" (cuda, else mps, else cpu), or a device of torch.
-        batch_size: groups (an image with its questions) a batch in inference.
-        checkpoint: a `weights.safetensors` to use.
-        data_dir: the folder of the dataset's files, for one that does not come with mmbench.
-        skip_bad: leave out samples whose media cannot be read, and count them in the record.
-        allow_hub_code: download and run metrics `evaluate:<name>` of the hub.
-        out: where records are kept.
-        force: run although there is a record.
-        resume: go on with a training that was cut off.
         watch: told of progress.
+        settings: dataset, split, train, seed, overrides, limit, device, batch_size, checkpoint,
+            data_dir, skip_bad, allow_hub_code, out, force, resume: see
+            `mmbench.request.RunRequest`.
     Raises: MMBenchError for any mistake in these.
     """
-    _check_arguments(seed, limit, batch_size, train, checkpoint, resume)
-    out = Path(out)
+    return carry_out(run_request(task=task, model=model, **settings), watch)
+
+
+def carry_out(request: RunRequest, watch: Watch = SILENT) -> RunResult:
+    """The result of a request: from its record, or by running it."""
     with reporting_to(watch.read):
-        plan = make_plan(
-            task,
-            model,
-            dataset,
-            split,
-            train,
-            seed,
-            overrides,
-            limit,
-            checkpoint,
-            data_dir,
-            skip_bad,
-            allow_hub_code,
-        )
-    run_hash = plan.hash()
-    folder = record_folder(out, plan.task.name, plan.dataset.name, plan.model, run_hash, plan.seed)
-    if folder.exists() and not force:
-        return RunResult(read_record(folder), folder, reused=True)
-    where = choose_device(device)
-    check_writable(out)
+        plan = make_plan(request)
+    folder = record_folder(
+        request.out, plan.task.name, plan.dataset.name, plan.model, plan.identity.hash, plan.seed
+    )
+    if folder.exists() and not request.force:
+        return _recorded(plan, folder, watch)
+    check_writable(request.out)
     watch.began(plan.model, plan.seed)
     state = _state_folder(folder)
     try:
         with reporting_to(watch.read):
-            record, files = _carry_out(
-                plan, run_hash, where, batch_size or DEFAULT_BATCH, state, resume, watch
-            )
+            plan.read()
+            record, files = _carry_out(plan, state, watch)
     except KeyboardInterrupt:
         kept = "Its training is kept up to the last whole epoch: go on with --resume."
         raise Interrupted(
@@ -128,24 +84,18 @@ def run(
     return RunResult(record, folder, reused=False)
 
 
-def _check_arguments(
-    seed: int,
-    limit: int | None,
-    batch_size: int | None,
-    train: bool,
-    checkpoint: str | Path | None,
-    resume: bool,
-) -> None:
-    if not 0 <= seed <= _LARGEST_SEED:
-        raise MMBenchError(f"--seed must be between 0 and {_LARGEST_SEED}, got {seed}")
-    if limit is not None and limit < 1:
-        raise MMBenchError(f"--limit must be at least 1, got {limit}")
-    if batch_size is not None and batch_size < 1:
-        raise MMBenchError(f"--batch-size must be at least 1, got {batch_size}")
-    if train and checkpoint is not None:
-        raise MMBenchError("--train makes new weights and --checkpoint names old ones: choose one")
-    if resume and not train:
-        raise MMBenchError("--resume goes on with a training that was cut off: give --train too")
+def _recorded(plan: Plan, folder: Path, watch: Watch) -> RunResult:
+    """The record's result; scored again from its answers if it lacks a metric that is asked for."""
+    record = verified(folder)
+    have = {entry.name: entry.signature for entry in record.metrics}
+    failed = set(record.failed)
+    asked = {metric.name: metric.signature for metric in plan.metrics}
+    if all(have.get(name) == s or name in failed for name, s in asked.items()):
+        return RunResult(record, folder, reused=True)
+    with reporting_to(watch.read):
+        return RunResult(
+            rescored(folder, record, plan.task, plan.samples, plan.metrics), folder, reused=True
+        )
 
 
 def _state_folder(folder: Path) -> Path:
@@ -153,20 +103,18 @@ def _state_folder(folder: Path) -> Path:
     return folder.parent / f".{folder.name}.training"
 
 
-def _carry_out(
-    plan: Plan,
-    run_hash: str,
-    device: torch.device,
-    batch: int,
-    state: Path,
-    resume: bool,
-    watch: Watch,
-) -> tuple[Record, dict[str, bytes]]:
+def _carry_out(plan: Plan, state: Path, watch: Watch) -> tuple[Record, dict[str, bytes]]:
+    from mmbench.training.device import choose_device, device_name
+
+    device = choose_device(plan.request.device)
+    batch = plan.request.batch_size or DEFAULT_BATCH
+    memory = PeakMemory(device)
     files: dict[str, bytes] = {}
     trained: Trained | None = None
     parameters: dict[str, int] = {}
     flops: int | None = None
     model: TaskModel | None = None
+    latencies: list[float] = []
     predictor: Predictor
     if plan.recipe.predictor:
         fitted = registry.load("predictors", plan.recipe.predictor)()
@@ -174,13 +122,18 @@ def _carry_out(
         fitted.fit(plan.train)
         predictor = fitted
     else:
-        model, trained = ready_model(plan, device, batch, state, resume, watch)
+        from mmbench.experiments.infer import ModelPredictor, flops_per_sample, latencies_alone
+        from mmbench.experiments.train import ready_model
+        from mmbench.model import parameter_counts
+
+        model, trained = ready_model(plan, device, batch, state, plan.request.resume, watch)
         if trained:
             files[WEIGHTS_FILE] = _checkpoint_of(plan, model).to_bytes()
             files[LOG_FILE] = "".join(json.dumps(e) + "\n" for e in trained.log).encode()
         parameters = parameter_counts(model)
         model.prepare(plan.samples)  # now, so that it is not in the time of answering
         flops = flops_per_sample(model, plan.samples[0], device)
+        latencies = latencies_alone(model, plan.samples, device)
         predictor = ModelPredictor(model, device, batch, watch.answered)
 
     watch.started_answering(len(plan.samples))
@@ -193,6 +146,7 @@ def _carry_out(
     scores = score_answers(plan.metrics, plan.samples, answers)
     table = plan.task.table(plan.samples, answers)
     files[PREDICTIONS_FILE] = predictions_file(plan.samples, table, scores.statistics)
+    files[STATISTICS_FILE] = scores.kept(plan.samples).to_bytes()
     files |= plan.task.pictures(plan.samples, answers)
     watch.done()
     training = None
@@ -217,42 +171,45 @@ def _carry_out(
         groups=len({sample.group for sample in plan.samples}),
         model=plan.model,
         recipe=plan.recipe.settings(),
-        overrides=dict(plan.overrides),
+        overrides=plan.request.overrides,
         weights=plan.weights,
-        hash=run_hash,
+        identity=plan.identity,
         seed=plan.seed,
         metrics=scores.entries,
         parameters=parameters,
         flops_per_sample=flops,
         training=training,
         inference=InferenceEntry(
-            seconds=seconds, samples_per_second=len(answers) / seconds, batch=batch
+            seconds=seconds,
+            samples_per_second=len(answers) / seconds,
+            batch=batch,
+            latency_p50=float(np.percentile(latencies, 50)) if latencies else None,
+            latency_p95=float(np.percentile(latencies, 95)) if latencies else None,
+            latency_samples=len(latencies),
         ),
-        peak_memory_mb=peak_memory_mb(),
+        peak_memory_mb=memory.resident_mb(),
+        peak_gpu_memory_mb=memory.gpu_mb(),
         environment=environment(str(device), device_name(device)),
         notes=scores.notes + (model.notes() if model else []) + _skipped_notes(plan),
-        skipped={s.split: len(s.skipped) for s in _read_splits(plan) if s.skipped},
+        skipped={s.split: len(s.skipped) for s in plan.read() if s.skipped},
         failed=scores.failed,
         files={},
     )
     return record, files
 
 
-def _read_splits(plan: Plan) -> list[SampleSet]:
-    splits = (plan.samples, plan.train, plan.validation)
-    return [samples for samples in splits if samples is not None]
-
-
 def _skipped_notes(plan: Plan) -> list[str]:
     """Of each split that lacks samples, how many, and why the first few."""
     return [
         f"{len(samples.skipped):,} skipped in {samples.split}: {first_reasons(samples.skipped)}"
-        for samples in _read_splits(plan)
+        for samples in plan.read()
         if samples.skipped
     ]
 
 
 def _checkpoint_of(plan: Plan, model: TaskModel) -> Checkpoint:
+    from mmbench.checkpoint import Checkpoint
+
     assert plan.train is not None
     return Checkpoint(
         tensors=model.state_dict(),

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from mmbench import registry
-from mmbench.data.sample import SampleSet
+from mmbench.data.sample import Sample, SampleSet
 from mmbench.errors import MMBenchError, ToolError
 from mmbench.metrics.adapters import PREFIXES, adapted
 from mmbench.metrics.base import FloatArray, IntArray, MeanMetric, Metric
 from mmbench.metrics.retrieval import QueryMean
 from mmbench.metrics.suite import compute_statistics
 from mmbench.records.record import IntervalEntry, MetricEntry
+from mmbench.records.statistics_file import Statistics, statistics_of
 from mmbench.statistics.bootstrap import (
     Interval,
     bca_interval,
@@ -26,6 +27,7 @@ from mmbench.statistics.bootstrap import (
 from mmbench.statistics.standard_error import standard_error
 
 INTERVALS = ("percentile", "bca")
+LARGEST_KEPT = 64_000_000  # bytes of a metric's statistics in float64: 6,250 images of 640 features
 
 
 def load_metrics(names: Sequence[str], allow_hub_code: bool = False) -> list[Metric]:
@@ -57,6 +59,21 @@ class Scores:
     statistics: dict[str, FloatArray]
     failed: dict[str, str]
     notes: list[str]
+    replicates: dict[str, FloatArray] = field(default_factory=dict)
+
+    def kept(self, samples: Sequence[Sample]) -> Statistics:
+        """What a record of these samples keeps of them.
+
+        Statistics that are no statistics of a sample (an adapter's), or too wide to be kept
+        (features of many images), are left out; the replicates stand for those.
+        """
+        return statistics_of(
+            {name: v for name, v in self.statistics.items() if v.nbytes <= LARGEST_KEPT},
+            [sample.id for sample in samples],
+            [sample.group for sample in samples],
+            [sample.category for sample in samples],
+            self.replicates,
+        )
 
 
 def per_sample(

@@ -31,10 +31,12 @@ from mmbench.experiments.score import (
 )
 from mmbench.metrics.base import Metric
 from mmbench.recipe import digest
-from mmbench.records.environment import environment, peak_memory_mb
+from mmbench.records.environment import PeakMemory, environment
+from mmbench.records.identity import Identity
 from mmbench.records.record import Record, Weights
 from mmbench.records.store import (
     PREDICTIONS_FILE,
+    STATISTICS_FILE,
     check_writable,
     read_record,
     record_folder,
@@ -99,6 +101,7 @@ def score(
         out: where the record is kept.
     Raises: MMBenchError for any mistake in these; then nothing is written.
     """
+    memory = PeakMemory()
     chosen = _metrics(task, metrics, Path(references), allow_hub_code)
     if task == "generation":
         given, scores = _score_images(chosen, Path(predictions), Path(references), interval)
@@ -106,22 +109,18 @@ def score(
         given = _read(task, Path(predictions), Path(references), questions)
         scores = score_answers(chosen, given.samples, given.answers, interval)
     model = Path(predictions).stem
-    run_hash = digest(
-        {
-            "task": task,
-            "fingerprint": given.samples.fingerprint,
-            "metrics": [metric.signature for metric in chosen],
-            "predictions": given.sha256,
-            **({} if interval == "percentile" else {"interval": interval}),
-        }
+    record = _record(task, model, given, scores, memory)
+    folder = record_folder(
+        Path(out), task, record.dataset, model, record.identity.hash, record.seed
     )
-    folder = record_folder(Path(out), task, given.samples.dataset, model, run_hash, 0)
     check_writable(Path(out))
-    record = _record(task, model, given, scores, run_hash)
     targets = [sample.target for sample in given.samples]
     table = {"target": targets, "prediction": list(given.answers)}
-    content = predictions_file(given.samples, table, scores.statistics)
-    record = write_record(folder, record, {PREDICTIONS_FILE: content})
+    files = {
+        PREDICTIONS_FILE: predictions_file(given.samples, table, scores.statistics),
+        STATISTICS_FILE: scores.kept(given.samples).to_bytes(),
+    }
+    record = write_record(folder, record, files)
     return RunResult(record, folder, reused=False)
 
 
@@ -223,7 +222,9 @@ def _score_prompted(
     )
 
 
-def _record(task: str, model: str, given: PredictionFile, scores: Scores, run_hash: str) -> Record:
+def _record(
+    task: str, model: str, given: PredictionFile, scores: Scores, memory: PeakMemory
+) -> Record:
     samples = given.samples
     return Record(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -238,14 +239,21 @@ def _record(task: str, model: str, given: PredictionFile, scores: Scores, run_ha
         recipe={},
         overrides={},
         weights=Weights(source="elsewhere", sha256=given.sha256),
-        hash=run_hash,
+        identity=Identity(
+            task=task,
+            dataset=samples.dataset,
+            split=samples.split,
+            fingerprint=samples.fingerprint,
+            weights="elsewhere",
+            predictions=given.sha256,
+        ),
         seed=0,
         metrics=scores.entries,
         parameters={},
         flops_per_sample=None,
         training=None,
         inference=None,
-        peak_memory_mb=peak_memory_mb(),
+        peak_memory_mb=memory.resident_mb(),
         environment=environment("cpu", "cpu"),
         notes=[*given.notes, *scores.notes],
         failed=scores.failed,

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mmbench.checkpoint import read_checkpoint
 from mmbench.data.batches import GroupBatches
 from mmbench.data.media import cache_folder
 from mmbench.errors import MMBenchError
@@ -35,13 +36,14 @@ def ready_model(
     """The model with its weights, and how it was trained if it was trained now."""
     torch.manual_seed(plan.seed)
     if plan.checkpoint is not None:
+        checkpoint = read_checkpoint(Path(plan.checkpoint.path))
         try:
-            model = plan.task.build(plan.recipe, plan.checkpoint.assets)
+            model = plan.task.build(plan.recipe, checkpoint.assets)
         except (KeyError, TypeError):
             raise MMBenchError(
-                f"{plan.checkpoint.path} lacks what a {plan.task.name} model is built from"
+                f"{checkpoint.path} lacks what a {plan.task.name} model is built from"
             ) from None
-        plan.checkpoint.restore(model)
+        checkpoint.restore(model)
         return model.to(device), None
     assert plan.train is not None
     model = plan.task.build(plan.recipe, plan.task.assets(plan.train)).to(device)
@@ -124,7 +126,7 @@ def _validation(plan: Plan, model: TaskModel, device: torch.device, batch: int) 
                 total += loss.item() * len(chosen)
         return -total / len(validation)
 
-    return by_metric if model.chosen_by == "metric" else by_loss
+    return by_metric if plan.task.chosen_by == "metric" else by_loss
 
 
 class _SharedPart:

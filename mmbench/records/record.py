@@ -6,7 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-SCHEMA_VERSION = 1
+from mmbench.recipe import digest
+from mmbench.records.identity import Identity
+
+SCHEMA_VERSION = 2
 
 
 class _Entry(BaseModel):
@@ -85,15 +88,35 @@ class TrainingEntry(_Entry):
 
 
 class InferenceEntry(_Entry):
-    """How inference went: seconds for all samples, samples a second, groups a batch."""
+    """How inference went.
+
+    Attributes:
+        seconds: for all samples.
+        samples_per_second: over these.
+        batch: groups a batch.
+        latency_p50, latency_p95: seconds that one sample alone takes, median and 95th percentile.
+        latency_samples: how many were asked alone for it.
+    """
 
     seconds: float
     samples_per_second: float
     batch: int
+    latency_p50: float | None = None
+    latency_p95: float | None = None
+    latency_samples: int = 0
 
 
 class Environment(_Entry):
-    """Where the run ran."""
+    """Where the run ran.
+
+    Attributes:
+        mmbench, python, packages, platform: versions.
+        device, device_name: as torch and its maker call it.
+        threads: of torch.
+        precision: that models are trained in.
+        cuda, cudnn: versions, on a GPU.
+        git_commit, git_dirty: of mmbench's own checkout, and whether files in it were changed.
+    """
 
     mmbench: str
     python: str
@@ -102,6 +125,9 @@ class Environment(_Entry):
     device: str
     device_name: str
     threads: int
+    precision: str = "float32"
+    cuda: str | None = None
+    cudnn: str | None = None
     git_commit: str | None
     git_dirty: bool | None
 
@@ -118,7 +144,7 @@ class Record(_Entry):
         recipe: its resolved settings.
         overrides: what `--set` changed.
         weights: where the weights are from.
-        hash: of all that decides the result but the seed (see `identity`).
+        identity: all that decides the predictions but the seed; its hash names the folder.
         seed: of initialisation, batches and dropout.
         metrics: every value, with interval and signature, the primary one first.
         parameters: by part.
@@ -127,9 +153,12 @@ class Record(_Entry):
         notes: what a reader of the numbers should know, such as empty captions.
         skipped: by split, how many samples were left out since they could not be read.
         failed: by metric, why it could not be computed.
-        peak_memory_mb: largest resident size of the process, in 10^6 bytes.
+        peak_memory_mb: largest resident size of the process during this run, in 10^6 bytes; None
+            where the system does not tell it for a run alone.
+        peak_gpu_memory_mb: most memory that tensors took on the GPU, in 10^6 bytes.
         environment: versions and device.
         files: SHA-256 of the record's other files, by name.
+        content: SHA-256 of all the rest of this record, so that an edited one is known.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -145,7 +174,7 @@ class Record(_Entry):
     recipe: dict[str, Any]
     overrides: dict[str, Any]
     weights: Weights
-    hash: str
+    identity: Identity
     seed: int
     metrics: list[MetricEntry]
     parameters: dict[str, int]
@@ -153,13 +182,25 @@ class Record(_Entry):
     training: TrainingEntry | None
     inference: InferenceEntry | None
     peak_memory_mb: float | None
+    peak_gpu_memory_mb: float | None = None
     environment: Environment
     notes: list[str] = []
     skipped: dict[str, int] = {}
     failed: dict[str, str] = {}
     files: dict[str, str]
+    content: str = ""
+
+    @property
+    def hash(self) -> str:
+        """Of its identity."""
+        return self.identity.hash
 
     @property
     def primary(self) -> MetricEntry:
         """The metric that models are ranked by, over all samples."""
         return self.metrics[0]
+
+    def sealed(self) -> Record:
+        """The record with `content` filled in."""
+        rest = self.model_dump(mode="json", exclude={"content"})
+        return self.model_copy(update={"content": digest(rest)})

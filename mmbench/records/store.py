@@ -23,6 +23,7 @@ RUN_FILE = "run.json"
 PREDICTIONS_FILE = "predictions.parquet"
 WEIGHTS_FILE = "weights.safetensors"
 LOG_FILE = "log.jsonl"
+STATISTICS_FILE = "statistics.safetensors"
 
 
 def record_folder(
@@ -52,7 +53,7 @@ def write_record(folder: Path, record: Record, files: Mapping[str, bytes]) -> Re
         before is still there.
     """
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    record = record.model_copy(update={"files": hashes})
+    record = record.model_copy(update={"files": hashes}).sealed()
     text = record.model_dump_json(indent=1) + "\n"
     temporary: Path | None = None
     try:
@@ -101,7 +102,11 @@ def read_record(path: Path) -> Record:
     if version != SCHEMA_VERSION:
         raise MMBenchError(
             f"{file} has schema version {version}; this mmbench reads {SCHEMA_VERSION}. "
-            "Use the mmbench that wrote it, or run again."
+            + (
+                f"`mmbench convert {path}` makes it one that can be read."
+                if version == 1
+                else "Use the mmbench that wrote it, or run again."
+            )
         )
     try:
         return Record.model_validate(value)
@@ -109,27 +114,6 @@ def read_record(path: Path) -> Record:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise MMBenchError(f"{file} is not a valid record: {key}: {first['msg']}") from None
-
-
-def verify(folder: Path) -> Record:
-    """Read a record and check that its files are those it was written with.
-
-    Weights may be absent (they are large, and not kept in git); what is there must be right.
-
-    Raises: MMBenchError naming the file that was changed or is missing.
-    """
-    record = read_record(folder)
-    for name, expected in record.files.items():
-        file = folder / name
-        if not file.exists() and name == WEIGHTS_FILE:
-            continue
-        try:
-            content = file.read_bytes()
-        except OSError as error:
-            raise MMBenchError(f"{file}: {error.strerror}, though {RUN_FILE} names it") from None
-        if hashlib.sha256(content).hexdigest() != expected:
-            raise MMBenchError(f"{file} was changed after the run: its hash is not the record's")
-    return record
 
 
 def find_records(paths: Iterable[Path]) -> list[Path]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmbench.errors import MMBenchError, did_you_mean
-from mmbench.records.store import find_records, verify
+from mmbench.records.store import find_records
+from mmbench.records.verification import verified
 from mmbench.reports.formats import FORMATS
 from mmbench.reports.table import make_tables
 
@@ -26,4 +27,4 @@ def report(paths: Sequence[str | Path] | str | Path, format: str = "markdown") -
         )
     listed = [paths] if isinstance(paths, str | Path) else paths
     folders = find_records([Path(path) for path in listed])
-    return FORMATS[format](make_tables([verify(folder) for folder in folders]))
+    return FORMATS[format](make_tables([verified(folder) for folder in folders]))

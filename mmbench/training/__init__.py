@@ -1,1 +1,3 @@
 """Training: the loop, the schedule, and the state that lets a run go on after a stop."""
+
+VERSION = 1  # of training: raised when the same settings and data give other weights

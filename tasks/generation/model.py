@@ -38,8 +38,6 @@ class GenerationModel(ComposedModel):
         words: the vocabulary of the captions.
     """
 
-    chosen_by = "loss"
-
     def __init__(self, recipe: Recipe, words: list[str]) -> None:
         super().__init__(recipe, ("text",), Vocabulary(words))
         contexts = len(self.encoders)

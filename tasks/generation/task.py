@@ -37,6 +37,7 @@ class Generation(Task):
     encoders = {"text": "gru"}
     decoder = "image_tokens"
     unit = "prompts"
+    chosen_by = "loss"
 
     def adapt(self, dataset: DatasetSpec, recipe: Recipe) -> DatasetSpec:
         """The dataset with images of the size that the recipe's decoder draws."""
@@ -77,6 +78,13 @@ class Generation(Task):
             "target": [None if found is None else json.dumps(found) for found in claims],
             "prediction": [_png(answer) for answer in answers],
         }
+
+    def answers(self, column: Sequence[Any]) -> list[Any]:
+        """The images, (H, W, 3) uint8, from PNG files' bytes."""
+        import numpy as np
+        from PIL import Image
+
+        return [np.asarray(Image.open(io.BytesIO(content)).convert("RGB")) for content in column]
 
     def pictures(self, samples: Sequence[Sample], answers: Sequence[Any]) -> dict[str, bytes]:
         """A page of samples beside the real images, `samples.png`."""

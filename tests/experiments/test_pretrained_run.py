@@ -7,10 +7,10 @@ import pytest
 
 import mmbench
 from mmbench import registry
+from mmbench.checkpoint import read_checkpoint
 from mmbench.cli.show import show_text
 from mmbench.errors import MMBenchError
 from mmbench.experiments.watch import Watch
-from mmbench.model import read_checkpoint
 from mmbench.yaml_file import read_yaml
 from tests.data.layouts import FOLDERS
 

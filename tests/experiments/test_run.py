@@ -8,7 +8,7 @@ import pytest
 import mmbench
 from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.watch import Watch
-from mmbench.records.store import verify
+from mmbench.records.verification import verified
 from mmbench_baselines.ship import SCORES
 
 SHORT = {"train.epochs": 2, "train.batch": 32}
@@ -48,7 +48,7 @@ def test_a_result_has_a_value_a_frame_and_its_predictions(mini, tmp_path):
     assert result.value == right.mean() == predictions["accuracy"].mean()
     assert pd.read_parquet(result.path / "predictions.parquet").equals(predictions)
     assert mmbench.load_run(result.path).record == result.record
-    assert verify(result.path) == result.record
+    assert verified(result.path) == result.record
 
 
 def test_an_equal_run_reuses_the_record_and_force_redoes_it(mini, tmp_path):

@@ -199,7 +199,7 @@ def test_the_record_says_what_the_dual_encoder_found_by_itself(small_scenes, tmp
     (note,) = fused.record.notes
     said = re.search(r"alone.*: (\S+) text to image, (\S+) image to text", note)
     learner_path = fused.path / "weights.safetensors"
-    from mmbench.model import read_checkpoint
+    from mmbench.checkpoint import read_checkpoint
 
     task = registry.load("tasks", "retrieval")()
     spec = task.dataset(small_scenes["image"])

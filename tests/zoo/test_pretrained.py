@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from mmbench import pretrained
+from mmbench.checkpoint import Checkpoint, read_checkpoint
 from mmbench.errors import MMBenchError
 from mmbench.metrics.images.features import extract_features
-from mmbench.model import FROZEN, Checkpoint, parameter_counts, read_checkpoint
+from mmbench.model import FROZEN, parameter_counts
 from mmbench.recipe import Train
 from mmbench.training.loop import optimizer_for
 from mmbench.zoo.part import build_part

@@ -118,7 +118,7 @@ def test_the_autoencoder_is_trained_once_for_all_fusions_and_seeds(trained, few,
     assert sorted((cache_folder() / "parts").iterdir()) == parts
 
     def autoencoder(result):
-        checkpoint = mmbench.model.read_checkpoint(result.path / "weights.safetensors")
+        checkpoint = mmbench.checkpoint.read_checkpoint(result.path / "weights.safetensors")
         return {k: v for k, v in checkpoint.tensors.items() if "autoencoder" in k}
 
     one, two = autoencoder(trained), autoencoder(other)

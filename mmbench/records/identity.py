@@ -1,0 +1,92 @@
+"""The identity of a run: everything that decides its predictions, as plain JSON, and its hash.
+
+Two runs of one identity and seed give the same predictions on a machine of the same kind; what
+cannot change predictions is not part of it. Settings enter only where they differ from the value
+that their field had when it was added (frozen beside the field), so that a changed default moves
+the hash and a field that is added later, with a default, does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from mmbench.recipe import digest
+
+
+class Identity(BaseModel):
+    """What decides a run's predictions, but the seed, which names the folder below.
+
+    Attributes:
+        task, dataset, split, limit: what is asked.
+        fingerprint: of the content of the whole split.
+        data: what the dataset's file sets for its task: options and categories.
+        settings: by dotted key, the resolved recipe's settings that differ from what they were
+            when they were added; those of training only where something is trained.
+        parts: by kind and name, the version of mmbench's own task, parts and training, and a hash
+            of the source of anyone else's.
+        weights: SHA-256 of the file they are read from; "trained", "none", or for predictions
+            that were only scored here "elsewhere".
+        fitted_on: by split, the fingerprint of what it learns from.
+        chosen_by: the signature of what chooses the epoch; None where nothing is trained.
+        device: the kind that it is trained on, since bf16 on CUDA is another result; None where
+            nothing is trained.
+        predictions: SHA-256 of a file of predictions from elsewhere.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: str
+    dataset: str
+    split: str
+    limit: int | None = None
+    fingerprint: str
+    data: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    parts: dict[str, int | str] = {}
+    weights: str
+    fitted_on: dict[str, str] = {}
+    chosen_by: str | None = None
+    device: str | None = None
+    predictions: str | None = None
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of its canonical JSON, as hexadecimal digits.
+
+        What is empty takes no part, so that a key added later leaves the hashes of before.
+        """
+        return digest(
+            {k: v for k, v in self.model_dump(mode="json").items() if v not in ({}, None)}
+        )
+
+
+def differences(ours: Identity, other: Identity) -> list[str]:
+    """What differs, a line each in words, with the value of `ours` first.
+
+    >>> a = Identity(task="vqa", dataset="d", split="test", fingerprint="1", weights="none")
+    >>> differences(a, a.model_copy(update={"fingerprint": "2"}))
+    ['fingerprint: 1, not 2']
+    """
+    a, b = (_flat(i.model_dump(mode="json")) for i in (ours, other))
+    lines = []
+    for key in dict.fromkeys([*a, *b]):
+        if a.get(key) != b.get(key):
+            lines.append(f"{key}: {_words(a.get(key))}, not {_words(b.get(key))}")
+    return lines
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            flat[prefix + key] = value
+    return flat
+
+
+def _words(value: Any) -> str:
+    return "as it was when added" if value is None else str(value)

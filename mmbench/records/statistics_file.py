@@ -1,0 +1,157 @@
+"""`statistics.safetensors`: what a record keeps per sample, from which every later number comes.
+
+Of every metric the statistics (N, k) in the smallest type that loses nothing; the samples' groups
+and categories; and of metrics that are costly to resample, their bootstrap replicates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from mmbench.errors import MMBenchError
+from mmbench.statistics.bootstrap import FloatArray, IntArray, group_codes
+
+_TYPES = (np.uint8, np.int8, np.int16, np.int32, np.float16, np.float32)
+_STATISTICS = "statistics/"
+_REPLICATES = "replicates/"
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a record keeps per sample.
+
+    Attributes:
+        by_metric: (N, k), by the metric's name; metrics of sets of images have a row for each image
+            of the larger set.
+        groups: (N,), the number of each sample's group, in order of first appearance.
+        categories: (N,), the place of each sample's category in `category_names`; -1 for none.
+        category_names: sorted.
+        replicates: (R,) of the value over all samples, by metric, where they are kept.
+        samples: a digest of the samples' ids and groups, in order: only statistics of equal ones
+            can be paired.
+    """
+
+    by_metric: Mapping[str, FloatArray]
+    groups: IntArray
+    categories: IntArray
+    category_names: Sequence[str]
+    samples: str
+    replicates: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    def of_category(self, name: str | None) -> npt.NDArray[np.bool_]:
+        """(N,), which samples are of a category; all of None."""
+        if name is None:
+            return np.ones(len(self.groups), np.bool_)
+        if name not in self.category_names:
+            return np.zeros(len(self.groups), np.bool_)
+        chosen: npt.NDArray[np.bool_] = self.categories == list(self.category_names).index(name)
+        return chosen
+
+    def to_bytes(self) -> bytes:
+        """The file's content."""
+        tensors: dict[str, npt.NDArray[np.generic]] = {
+            "groups": smallest(self.groups),
+            "categories": smallest(self.categories),
+        }
+        same: dict[bytes, str] = {}  # metrics of the same features keep them once
+        shared = {}
+        for name, values in self.by_metric.items():
+            compact = smallest(values)
+            key = hashlib.sha256(repr(compact.shape).encode() + compact.tobytes()).digest()
+            if key in same:
+                shared[name] = same[key]
+            else:
+                same[key] = name
+                tensors[_STATISTICS + name] = compact
+        tensors |= {_REPLICATES + name: values for name, values in self.replicates.items()}
+        about = {
+            "samples": self.samples,
+            "category_names": list(self.category_names),
+            "order": list(self.by_metric),
+            "shared": shared,
+        }
+        return save(
+            {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()},
+            {"mmbench": json.dumps(about, sort_keys=True)},
+        )
+
+
+def statistics_of(
+    by_metric: Mapping[str, FloatArray],
+    ids: Sequence[str],
+    groups: Sequence[str],
+    categories: Sequence[str | None],
+    replicates: Mapping[str, FloatArray],
+) -> Statistics:
+    """Those of samples with these ids, groups and categories, (N,) each."""
+    names = sorted({category for category in categories if category is not None})
+    place = {name: number for number, name in enumerate(names)}
+    return Statistics(
+        by_metric=by_metric,
+        groups=group_codes(groups)[0],
+        categories=np.array([-1 if c is None else place[c] for c in categories], np.int64),
+        category_names=names,
+        samples=samples_digest(ids, groups),
+        replicates=replicates,
+    )
+
+
+def samples_digest(ids: Sequence[str], groups: Sequence[str]) -> str:
+    """SHA-256 of the samples' ids and groups, in order."""
+    text = json.dumps([list(ids), list(groups)], ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def smallest(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """The values in the smallest type that gives each of them back exactly.
+
+    >>> smallest(np.array([0.0, 1.0])).dtype, smallest(np.array([0.5])).dtype
+    (dtype('uint8'), dtype('float16'))
+    >>> smallest(np.array([0.1])).dtype
+    dtype('float64')
+    """
+    for kind in _TYPES:
+        with np.errstate(invalid="ignore", over="ignore"):
+            small = values.astype(kind)
+        if np.array_equal(small.astype(values.dtype), values, equal_nan=values.dtype.kind == "f"):
+            return small
+    return values
+
+
+def read_statistics(path: Path) -> Statistics:
+    """What a file holds.
+
+    Raises: MMBenchError if it cannot be read.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads((file.metadata() or {})["mmbench"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        stored = {
+            name.removeprefix(_STATISTICS): tensor.astype(np.float64)
+            for name, tensor in tensors.items()
+            if name.startswith(_STATISTICS)
+        }
+        return Statistics(
+            by_metric={n: stored[about["shared"].get(n, n)] for n in about["order"]},
+            groups=tensors["groups"].astype(np.int64),
+            categories=tensors["categories"].astype(np.int64),
+            category_names=about["category_names"],
+            samples=about["samples"],
+            replicates={
+                name.removeprefix(_REPLICATES): tensor
+                for name, tensor in tensors.items()
+                if name.startswith(_REPLICATES)
+            },
+        )
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise MMBenchError(f"{path} cannot be read as a record's statistics: {error}") from None

@@ -1,0 +1,92 @@
+"""A request: one run to be done, as plain data that can travel to another process or machine.
+
+Python, the command line and a comparison all make one; `mmbench.experiments.run` carries it out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, Field, model_validator
+
+from mmbench.errors import MMBenchError
+from mmbench.yaml_file import Settings, validate
+
+LARGEST_SEED = 2**31 - 1
+
+
+class RunRequest(Settings):
+    """One run to be done.
+
+    Attributes:
+        task: a registered task ("vqa").
+        model: a registered recipe ("gated_fusion"), or the path of a recipe's YAML file.
+        dataset: a dataset of the task, or the path of its YAML file; the task's default if None.
+        split: the split to score; the dataset's `evaluate_on` if None.
+        train: train from nothing on the train split, choosing weights on validation. Otherwise the
+            weights that are shipped with the recipe, or those of `checkpoint`, are used.
+        seed: of initialisation, batches and dropout.
+        overrides: changes to the recipe: `{"train.epochs": 3}`.
+        limit: score only the first so many samples.
+        device: "auto" (cuda, else mps, else cpu), or a device of torch.
+        batch_size: groups (an image with its questions) a batch in inference; None for the usual.
+        checkpoint: a `weights.safetensors` to use.
+        data_dir: the folder of the dataset's files, for one that does not come with mmbench.
+        skip_bad: leave out samples whose media cannot be read, and count them in the record.
+        allow_hub_code: download and run metrics `evaluate:<name>` of the hub.
+        out: where records are kept.
+        force: run although there is a record.
+        resume: go on with a training that was cut off.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    task: str
+    model: str
+    dataset: str | None = None
+    split: str | None = None
+    train: bool = False
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
+    overrides: dict[str, Any] = {}
+    limit: int | None = Field(None, ge=1)
+    device: str = "auto"
+    batch_size: int | None = Field(None, ge=1)
+    checkpoint: Path | None = Field(None, strict=False)
+    data_dir: Path | None = Field(None, strict=False)
+    skip_bad: bool = False
+    allow_hub_code: bool = False
+    out: Path = Field(Path("results"), strict=False)
+    force: bool = False
+    resume: bool = False
+
+    @model_validator(mode="after")
+    def _one_kind_of_weights(self) -> RunRequest:
+        if self.train and self.checkpoint is not None:
+            raise ValueError("train makes new weights and checkpoint names old ones: choose one")
+        if self.resume and not self.train:
+            raise ValueError("resume goes on with a training that was cut off: give train too")
+        return self
+
+
+def run_request(**values: Any) -> RunRequest:
+    """A request of these values.
+
+    Raises: MMBenchError that names the value that is wrong, as the command line calls it.
+    """
+    values = {name: value for name, value in values.items() if value is not None}
+    try:
+        return validate(RunRequest, values, "run")
+    except MMBenchError as error:
+        raise MMBenchError(_as_option(str(error).removeprefix("run: "))) from None
+
+
+def _as_option(message: str) -> str:
+    """The message with the option's name in place of the field's.
+
+    >>> _as_option("batch_size must be greater than or equal to 1, got 0")
+    '--batch-size must be greater than or equal to 1, got 0'
+    """
+    name = message.partition(" ")[0]
+    shown = "--" + name.replace("_", "-")
+    return message.replace(name, shown, 1) if name in RunRequest.model_fields else message
