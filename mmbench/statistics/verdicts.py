@@ -1,0 +1,82 @@
+"""What a comparison found, in words: no more than the numbers carry."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from mmbench.statistics.comparison import Difference
+from mmbench.statistics.measured import Resampled
+
+
+def of_pair(
+    found: Difference, metric: Resampled, adjusted: float, different: bool, least: float | None
+) -> str:
+    """A sentence on two models.
+
+    Args:
+        found: their difference.
+        metric: what it is measured by; values are shown on its scale.
+        adjusted: the p-value after correction.
+        different: whether it is below alpha.
+        least: the least difference that would have been seen with probability 0.8.
+    """
+    a, b = (_subject(model, found) for model in (found.a, found.b))
+    size = _amount(abs(found.difference), metric)
+    if different:
+        better = (found.difference > 0) == metric.higher_is_better
+        low, high = found.interval.low * metric.scale, found.interval.high * metric.scale
+        return (
+            f"{a} is {'better' if better else 'worse'} than {b} by {size} "
+            f"(difference {found.difference * metric.scale:+.2f} [{low:+.2f}, {high:+.2f}], "
+            f"p {_p(adjusted)} after Holm's correction)"
+        )
+    if found.differing == 0:
+        return f"{a} and {b} scored the same on every sample"
+    words = f"no evidence that {a} differs from {b} here"
+    if least is None:
+        return f"{words}; without any spread, nothing is known of what would have been seen"
+    seen = _amount(least, metric)
+    return f"{words}; a difference of {seen} would have been seen with probability 0.8"
+
+
+def among_all(models: Sequence[str], different: Collection[tuple[str, str]]) -> str:
+    """A sentence on all pairs of models, best first."""
+    if not different:
+        return f"no evidence that any of these {len(models)} models differs from another"
+    best, *others = models
+    apart = {names[1] if names[0] == best else names[0] for names in different if best in names}
+    level = [model for model in others if model not in apart]
+    if not level:
+        return f"{best} is better than every other"
+    worse = f"; it is better than {_listed([m for m in others if m in apart])}" if apart else ""
+    return f"{best} has the best value, but cannot be told from {_listed(level)}{worse}"
+
+
+def against_baseline(
+    baseline: str, models: Sequence[str], better: Collection[str], worse: Collection[str]
+) -> str:
+    """A sentence on all models against one."""
+    same = [m for m in models if m != baseline and m not in better and m not in worse]
+    parts = [f"better than {baseline}: {_listed(list(better))}"] if better else []
+    parts += [f"worse than {baseline}: {_listed(list(worse))}"] if worse else []
+    parts += [f"no evidence of a difference from {baseline}: {_listed(same)}"] if same else []
+    return "; ".join(parts)
+
+
+def _subject(model: str, found: Difference) -> str:
+    return f"this run of {model}" if model in found.single_runs else model
+
+
+def _amount(value: float, metric: Resampled) -> str:
+    """A value on the metric's scale: hundredths are called points."""
+    shown = value * metric.scale
+    digits = f"{shown:.2f}" if shown >= 0.095 else f"{shown:.2g}"
+    return f"{digits} points" if metric.scale == 100 else f"{digits} in {metric.name}"
+
+
+def _p(value: float) -> str:
+    return "below 0.0001" if value < 1e-4 else f"{value:.4f}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)
