@@ -117,9 +117,12 @@ class Plan:
         return read
 
 
-def make_plan(request: RunRequest) -> Plan:
+def make_plan(request: RunRequest, read: dict[str, Splits] | None = None) -> Plan:
     """Find everything by name and check that it fits.
 
+    Args:
+        request: what is asked for.
+        read: splits that were read for other requests, which this one shares and adds to.
     Raises: MMBenchError for whatever does not exist or does not fit.
     """
     task: Task = registry.load("tasks", request.task)()
@@ -137,7 +140,8 @@ def make_plan(request: RunRequest) -> Plan:
         header, source = _find_checkpoint(task, spec, recipe, request)
         weights = Weights(source=source, sha256=header.sha256, file=Path(header.path).name)
     metrics = load_metrics(spec.metrics or task.metrics, request.allow_hub_code)
-    splits = Splits(task, spec)
+    read = {} if read is None else read
+    splits = read.setdefault(f"{task.name} {spec.model_dump_json()}", Splits(task, spec))
     split = request.split or spec.evaluate_on
     return Plan(
         request=request,

@@ -15,7 +15,7 @@ from mmbench import registry
 from mmbench.data.checks import first_reasons
 from mmbench.data.reading import reporting_to
 from mmbench.errors import Interrupted, MMBenchError
-from mmbench.experiments.plan import Plan, make_plan
+from mmbench.experiments.plan import Plan, Splits, make_plan
 from mmbench.experiments.rescore import rescored
 from mmbench.experiments.result import RunResult, predictions_file
 from mmbench.experiments.score import score_answers
@@ -58,10 +58,18 @@ def run(task: str, model: str, *, watch: Watch = SILENT, **settings: Any) -> Run
     return carry_out(run_request(task=task, model=model, **settings), watch)
 
 
-def carry_out(request: RunRequest, watch: Watch = SILENT) -> RunResult:
-    """The result of a request: from its record, or by running it."""
+def carry_out(
+    request: RunRequest, watch: Watch = SILENT, read: dict[str, Splits] | None = None
+) -> RunResult:
+    """The result of a request: from its record, or by running it.
+
+    Args:
+        request: what is asked for.
+        watch: told of progress.
+        read: splits that were read for other requests, which this one shares and adds to.
+    """
     with reporting_to(watch.read):
-        plan = make_plan(request)
+        plan = make_plan(request, read)
     folder = record_folder(
         request.out, plan.task.name, plan.dataset.name, plan.model, plan.identity.hash, plan.seed
     )

@@ -12,18 +12,14 @@ from mmbench import registry
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.errors import MMBenchError, ToolError
 from mmbench.metrics.adapters import PREFIXES, adapted
-from mmbench.metrics.base import FloatArray, IntArray, MeanMetric, Metric
+from mmbench.metrics.base import FloatArray, IntArray, MeanMetric, Metric, TotalsMetric
 from mmbench.metrics.retrieval import QueryMean
 from mmbench.metrics.suite import compute_statistics
 from mmbench.records.record import IntervalEntry, MetricEntry
 from mmbench.records.statistics_file import Statistics, statistics_of
-from mmbench.statistics.bootstrap import (
-    Interval,
-    bca_interval,
-    bootstrap_replicates,
-    group_codes,
-    percentile_interval,
-)
+from mmbench.statistics.bootstrap import Interval, bca_interval, group_codes
+from mmbench.statistics.comparison import estimate
+from mmbench.statistics.measured import Measured, measure
 from mmbench.statistics.standard_error import standard_error
 
 INTERVALS = ("percentile", "bca")
@@ -103,16 +99,20 @@ def score_answers(
     empty = sum(isinstance(answer, str) and not answer.strip() for answer in answers)
     notes = [f"{empty:,} of {len(answers):,} predictions are empty"] if empty else []
     entries = []
+    replicates: dict[str, FloatArray] = {}
     for metric in metrics:
         if metric.name not in found:
             continue
         values = found[metric.name]
         notes += metric.notes(values)
-        entries.append(_entry(metric, values, codes, None, interval))
+        entry, drawn = _entry(metric, values, codes, None, interval)
+        entries.append(entry)
+        if drawn is not None:
+            replicates[metric.name] = drawn
         for category in sorted({c for c in categories if c is not None}):
             chosen = np.array([c == category for c in categories])
-            entries.append(_entry(metric, values[chosen], codes[chosen], category, interval))
-    return Scores(entries, found, failed, notes)
+            entries.append(_entry(metric, values[chosen], codes[chosen], category, interval)[0])
+    return Scores(entries, found, failed, notes, replicates)
 
 
 def score_sets(
@@ -125,12 +125,16 @@ def score_sets(
     _check_interval(interval)
     found, failed = _computed(metrics, predictions, targets)
     entries, notes = [], []
+    replicates: dict[str, FloatArray] = {}
     for metric in metrics:
         if metric.name in found:
             values = found[metric.name]
-            entries.append(_entry(metric, values, np.arange(len(values)), None, interval))
+            entry, drawn = _entry(metric, values, np.arange(len(values)), None, interval)
+            entries.append(entry)
+            if drawn is not None:
+                replicates[metric.name] = drawn
             notes += metric.notes(values)
-    return Scores(entries, found, failed, notes)
+    return Scores(entries, found, failed, notes, replicates)
 
 
 def _computed(
@@ -155,24 +159,33 @@ def _check_interval(kind: str) -> None:
 
 def _entry(
     metric: Metric, statistics: FloatArray, codes: IntArray, category: str | None, kind: str
-) -> MetricEntry:
-    codes, groups = group_codes(codes.tolist())
-    value = metric.aggregate(statistics)
-    interval = None
-    if metric.replicates:
-        interval = IntervalEntry(**vars(_interval(metric, statistics, codes, groups, value, kind)))
-    return MetricEntry(
+) -> tuple[MetricEntry, FloatArray | None]:
+    """A value with its interval, and the replicates that are costly to make again."""
+    measured = measure(metric.name, metric, {0: statistics}, codes)
+    interval = estimate(measured).interval
+    if interval is not None and kind == "bca" and not metric.recentred:
+        interval = _bca(metric, statistics, measured)
+    entry = MetricEntry(
         name=metric.name,
         signature=metric.signature,
         higher_is_better=metric.higher_is_better,
         scale=metric.scale,
         category=category,
-        value=value,
+        value=float(measured.values[0]),
         samples=len(statistics),
-        interval=interval,
+        interval=None if interval is None else IntervalEntry(**vars(interval)),
         ceiling=metric.ceiling(statistics),
-        standard_error=_standard_error(metric, statistics, codes),
+        standard_error=_standard_error(metric, statistics, measured.groups),
     )
+    costly = metric.replicates > 0 and not isinstance(metric, TotalsMetric)
+    return entry, measured.replicates[0] if costly and category is None else None
+
+
+def _bca(metric: Metric, statistics: FloatArray, measured: Measured) -> Interval:
+    def replicate(weights: FloatArray) -> FloatArray:
+        return metric.resample(statistics, weights, measured.groups)
+
+    return bca_interval(replicate, measured.size, replicates=metric.replicates)
 
 
 def _standard_error(metric: Metric, statistics: FloatArray, codes: IntArray) -> float | None:
@@ -184,19 +197,3 @@ def _standard_error(metric: Metric, statistics: FloatArray, codes: IntArray) -> 
         return None
     error = standard_error(statistics[:, 0], group_codes(codes.tolist())[0])
     return None if np.isnan(error) else error
-
-
-def _interval(
-    metric: Metric, statistics: FloatArray, codes: IntArray, groups: int, value: float, kind: str
-) -> Interval:
-    def replicate(weights: FloatArray) -> FloatArray:
-        return metric.resample(statistics, weights, codes)
-
-    if kind == "bca" and not metric.recentred:  # resamples of which are all on one side
-        return bca_interval(replicate, groups, replicates=metric.replicates)
-    values = bootstrap_replicates(replicate, groups, metric.replicates)
-    method = "bootstrap percentile"
-    if metric.recentred:
-        values = values - np.nanmean(values) + value
-        method += ", moved to the value"
-    return percentile_interval(values, 0.95, groups, method)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from mmbench.data.image_folder import read_images
 from mmbench.data.prediction_files import (
     PredictionFile,
-    first_ids,
     in_order,
     read_prediction_file,
 )
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.data.text_files import read_json
 from mmbench.errors import MMBenchError, did_you_mean
-from mmbench.experiments.result import RunResult, predictions_file
+from mmbench.experiments.conditions import check_mixture
+from mmbench.experiments.measured_runs import measured_runs, same_samples
+from mmbench.experiments.result import RunResult, load_run, predictions_file
 from mmbench.experiments.retrieval_files import read_retrieval, usual_metrics
 from mmbench.experiments.score import (
     Scores,
@@ -38,13 +36,12 @@ from mmbench.records.store import (
     PREDICTIONS_FILE,
     STATISTICS_FILE,
     check_writable,
-    read_record,
     record_folder,
     write_record,
 )
 from mmbench.statistics.bootstrap import group_codes
-from mmbench.statistics.holm import holm
-from mmbench.statistics.paired import PairedTest, paired_permutation_test
+from mmbench.statistics.family import Family, compare_models
+from mmbench.statistics.measured import Measured, measure
 
 DEFAULT_METRICS = {
     "vqa": ("vqa_accuracy",),
@@ -57,21 +54,6 @@ _NO_PAIRS = (
     "two sets of images have no pairs to test: score each against the same real images and compare "
     "the intervals"
 )
-
-
-@dataclass(frozen=True)
-class TestedMetric:
-    """Two prediction files compared by one metric.
-
-    Attributes:
-        metric: which.
-        test: values, difference with interval, p-value.
-        adjusted: the p-value after Holm's correction over all metrics compared.
-    """
-
-    metric: Metric
-    test: PairedTest
-    adjusted: float
 
 
 def score(
@@ -133,35 +115,71 @@ def compare_predictions(
     questions: str | Path | None = None,
     metrics: Sequence[str] | None = None,
     allow_hub_code: bool = False,
-) -> list[TestedMetric]:
-    """Paired permutation tests between two prediction files, or the records of two runs.
+    allow_mixed: bool = False,
+) -> Family:
+    """Two prediction files, or the records of two runs, compared by every metric of both.
 
     Args:
         task, references, questions: as above; not needed for two records.
         a, b: prediction files, or folders of records.
         metrics: names; the task's usual ones, or those of both records, if None.
         allow_hub_code: as above.
+        allow_mixed: compare runs of different kinds of device, or of versions of one part.
+    Returns: a pair for each metric, "A" and "B", with Holm's correction over the metrics.
     Raises: MMBenchError for any mistake in these, or records of different data.
     """
     if Path(a).is_dir() and Path(b).is_dir():
-        first, second, names = _read_records(Path(a), Path(b))
-        chosen = load_metrics(metrics or names, allow_hub_code)
-    else:
-        if task is None or references is None:
-            raise MMBenchError(
-                "--compare needs --task and --references for prediction files; two folders of "
-                "records need neither"
-            )
-        chosen = _metrics(task, metrics, Path(references), allow_hub_code)
-        first, second = (_read(task, Path(p), Path(references), questions) for p in (a, b))
-    found = [per_sample(chosen, given.samples, given.answers) for given in (first, second)]
-    codes, _ = group_codes([sample.group for sample in first.samples])
-    chosen = [m for m in chosen if m.replicates and all(m.name in f for f in found)]
-    if not chosen:
+        return compare_models(_measured_records(Path(a), Path(b), metrics, allow_mixed))
+    if task is None or references is None:
+        raise MMBenchError(
+            "--compare needs --task and --references for prediction files; two folders of "
+            "records need neither"
+        )
+    chosen = _metrics(task, metrics, Path(references), allow_hub_code)
+    given = [_read(task, Path(p), Path(references), questions) for p in (a, b)]
+    found = [per_sample(chosen, each.samples, each.answers) for each in given]
+    codes, _ = group_codes([sample.group for sample in given[0].samples])
+    tested = [m for m in chosen if m.replicates and all(m.name in f for f in found)]
+    if not tested:
         raise MMBenchError("none of these metrics can be tested: they have no value per sample")
-    tests = [paired_permutation_test(m, found[0][m.name], found[1][m.name], codes) for m in chosen]
-    adjusted = holm([test.p_value for test in tests])
-    return [TestedMetric(m, t, float(p)) for m, t, p in zip(chosen, tests, adjusted, strict=True)]
+    return compare_models(
+        [
+            measure(name, metric, {0: statistics[metric.name]}, codes)
+            for metric in tested
+            for name, statistics in zip(("A", "B"), found, strict=True)
+        ]
+    )
+
+
+def _measured_records(
+    a: Path, b: Path, names: Sequence[str] | None, allow_mixed: bool
+) -> list[Measured]:
+    """Two records by every metric that both have, from what they keep per sample."""
+    runs = {"A": load_run(a), "B": load_run(b)}
+    first, second = (run.record for run in runs.values())
+    for key in ("task", "dataset", "split", "fingerprint", "limit"):
+        if getattr(first, key) != getattr(second, key):
+            raise MMBenchError(
+                f"{a} and {b} may not be compared: their {key} is {getattr(first, key)} and "
+                f"{getattr(second, key)}"
+            )
+    check_mixture([first, second], allow_mixed)
+    signatures = [{e.name: e.signature for e in r.metrics if e.interval} for r in (first, second)]
+    both = [n for n, s in signatures[0].items() if signatures[1].get(n) == s]
+    missing = [name for name in names or () if name not in both]
+    if missing or not both:
+        raise MMBenchError(
+            f"{a} and {b} do not both have {missing[0]} by one signature, with a value per sample"
+            if missing
+            else f"{a} and {b} have no metric of the same signature, with a value per sample"
+        )
+    kept = {name: run.statistics() for name, run in runs.items()}
+    same_samples({name: {0: statistics} for name, statistics in kept.items()})
+    return [
+        measured_runs(name, metric, {0: run}, kept={0: kept[name]})
+        for metric in load_metrics([n for n in both if names is None or n in names])
+        for name, run in runs.items()
+    ]
 
 
 def _metrics(
@@ -259,44 +277,3 @@ def _record(
         failed=scores.failed,
         files={},
     )
-
-
-def _read_records(a: Path, b: Path) -> tuple[PredictionFile, PredictionFile, list[str]]:
-    """Two records' predictions, in one order, and the metrics that both have."""
-    import pandas as pd
-
-    records = [read_record(a), read_record(b)]
-    keys: dict[str, Callable[[Record], Any]] = {
-        "task": lambda r: r.task,
-        "dataset": lambda r: r.dataset,
-        "split": lambda r: r.split,
-        "fingerprint": lambda r: r.fingerprint,
-        "limit": lambda r: r.limit,
-    }
-    for name, of in keys.items():
-        if of(records[0]) != of(records[1]):
-            raise MMBenchError(
-                f"{a} and {b} may not be compared: their {name} is {of(records[0])} and "
-                f"{of(records[1])}"
-            )
-    frames = [pd.read_parquet(path / PREDICTIONS_FILE).set_index("id") for path in (a, b)]
-    odd = frames[0].index.symmetric_difference(frames[1].index)
-    if len(odd):
-        raise MMBenchError(f"{a} and {b} share not all ids: {first_ids(list(odd))}")
-    signatures = [{entry.name: entry.signature for entry in r.metrics} for r in records]
-    if records[0].task == "generation":
-        raise MMBenchError(_NO_PAIRS)
-    names = [n for n, s in signatures[0].items() if signatures[1].get(n) == s]
-    if not names:
-        raise MMBenchError(f"{a} and {b} have no metric of the same signature")
-    given = []
-    for frame, record in zip(frames, records, strict=True):
-        frame = frame.loc[frames[0].index]
-        targets = [list(t) if isinstance(t, np.ndarray) else t for t in frame["target"]]
-        samples = [
-            Sample(str(i), {}, target, group)
-            for i, target, group in zip(frame.index, targets, frame["group"], strict=True)
-        ]
-        split = SampleSet(samples, record.dataset, record.split, record.fingerprint, record.limit)
-        given.append(PredictionFile(split, frame["prediction"].tolist(), record.hash))
-    return given[0], given[1], names

@@ -33,6 +33,11 @@ def record_folder(
     return root / task / dataset / model / run_hash[:8] / f"seed-{seed}"
 
 
+def seeds_of(folder: Path) -> list[Path]:
+    """The folders of all records of the model and seed that a record's folder is of."""
+    return sorted(path for path in folder.parent.parent.glob(f"*/{folder.name}") if path.is_dir())
+
+
 def check_writable(root: Path) -> None:
     """Raise MMBenchError now, and not after an hour of training, if `root` cannot be written."""
     with _writing_to(root):

@@ -7,48 +7,88 @@ from typing import TYPE_CHECKING
 from mmbench.reports.formats import count
 
 if TYPE_CHECKING:
-    from mmbench.experiments.compare import Comparison, Row
+    from mmbench.experiments.compare import Comparison
+    from mmbench.statistics.comparison import ModelEstimate
+
+_MARK = "*"
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """A line a model, best first, and what was equal and how the intervals were made."""
-    metric = comparison.metric
-    first = next(iter(comparison.runs.values()))
-    record = first[0].record
-    head = ["model", metric.name, "sd", "95% interval", "difference", "parameters", "training"]
-    lines = [head, *(_cells(row, metric.scale) for row in comparison.rows)]
+    """A line a model, best first; then what was found, what was equal, and how it was computed."""
+    metric, family = comparison.metric, comparison.family
+    record = next(iter(comparison.runs.values()))[0].record
+    other = family.baseline or "the best"
+    head = ["model", metric.name, "sd", "95% interval", "", f"difference to {other}", "p (Holm)"]
+    head += ["parameters", "MFLOPs", "training"]
+    lines = [head, *(_cells(comparison, found) for found in comparison.estimates)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    seeds = sorted({len(found.seeds) for found in comparison.estimates})
+    counted = "-".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
     text = [
         f"{record.task}/{record.dataset}, {record.split} split, {record.samples:,} samples, "
-        f"{len(first)} {'seeds' if len(first) > 1 else 'seed'}"
+        f"{counted} {'seed' if seeds[-1] == 1 else 'seeds'}"
     ]
     for line in lines:
-        first_cell = line[0].ljust(widths[0])
-        rest = "  ".join(
-            cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)
-        )
-        text.append(f"  {first_cell}  {rest}")
-    interval = comparison.rows[0].interval
-    text += [
-        f"  conditions  {comparison.conditions}",
-        f"  signature   {metric.signature}",
-        f"  intervals   {interval.method}, {interval.replicates:,} replicates, "
-        f"{interval.groups:,} groups; differences are to the best, paired",
+        cells = [line[0].ljust(widths[0])]
+        cells += [c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True) if w]
+        text.append(f"  {'  '.join(cells)}".rstrip())
+    facts = [("found", comparison.verdict)]
+    facts += [
+        ("", pair.verdict)
+        for found in comparison.estimates
+        if (pair := comparison.against(found.model)) is not None
     ]
+    if any(family.letters.values()):
+        facts.append(("letters", "models that share a letter cannot be told apart"))
+    facts += [(_MARK, f"{model}: {words}") for model, words in comparison.conditions.marks.items()]
+    facts += [
+        ("failed", f"{model} seed {seed}: {why}")
+        for (model, seed), why in comparison.failed.items()
+    ]
+    facts.append(("conditions", comparison.conditions.text()))
+    facts += [("note", note) for note in comparison.notes]
+    facts.append(("signature", metric.signature))
+    if seeds[0] == 1:
+        facts.append(
+            ("seeds", "of a single run: what is said is of this training, not of the next")
+        )
+    interval = comparison.estimates[0].interval
+    if interval is not None:
+        facts.append(
+            (
+                "intervals",
+                f"{interval.level:.0%}, {interval.method}; {interval.replicates:,} replicates "
+                f"over {interval.groups:,} groups; differences paired, Holm over {family.tests}",
+            )
+        )
+    text += [f"  {name:<10}  {words}" for name, words in facts]
     return "\n".join(text)
 
 
-def _cells(row: Row, scale: float) -> list[str]:
-    difference = "best"
-    if row.difference is not None and row.difference_interval is not None:
-        low, high = row.difference_interval.low, row.difference_interval.high
-        difference = f"{row.difference * scale:+.2f} [{low * scale:+.2f}, {high * scale:+.2f}]"
+def _cells(comparison: Comparison, found: ModelEstimate) -> list[str]:
+    scale = comparison.metric.scale
+    runs = comparison.runs[found.model]
+    record = runs[0].record
+    difference, p_value = "baseline" if comparison.family.baseline else "best", ""
+    if (pair := comparison.against(found.model)) is not None:
+        sign = 1 if pair.difference.a == found.model else -1
+        ends = sign * pair.difference.interval.low, sign * pair.difference.interval.high
+        low, high = (end * scale for end in sorted(ends))
+        difference = f"{sign * pair.difference.difference * scale:+.2f} [{low:+.2f}, {high:+.2f}]"
+        p_value = "<0.0001" if pair.adjusted < 1e-4 else f"{pair.adjusted:.4f}"
+    times = [run.record.training.seconds for run in runs if run.record.training]
+    interval = "-"
+    if found.interval is not None:
+        interval = f"[{found.interval.low * scale:.2f}, {found.interval.high * scale:.2f}]"
     return [
-        row.model,
-        f"{row.mean * scale:.2f}",
-        "-" if row.sd is None else f"{row.sd * scale:.2f}",
-        f"[{row.interval.low * scale:.2f}, {row.interval.high * scale:.2f}]",
+        found.model + (_MARK if found.model in comparison.conditions.marks else ""),
+        f"{found.mean * scale:.2f}",
+        "-" if found.sd is None else f"{found.sd * scale:.2f}",
+        interval,
+        comparison.letters(found.model),
         difference,
-        count(row.parameters) if row.parameters else "-",
-        "-" if row.training_seconds is None else f"{row.training_seconds:.0f} s",
+        p_value,
+        count(sum(record.parameters.values())) if record.parameters else "-",
+        "-" if record.flops_per_sample is None else f"{record.flops_per_sample / 1e6:.1f}",
+        f"{sum(times) / len(times):.0f} s" if times else "-",
     ]

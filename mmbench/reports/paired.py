@@ -1,28 +1,31 @@
-"""Paired tests between two systems as text for the terminal."""
+"""Two systems compared, as text for the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mmbench.experiments.score_files import TestedMetric
+    from mmbench.statistics.family import Family
 
 
-def paired_text(a: str, b: str, tested: Sequence[TestedMetric]) -> str:
+def paired_text(a: str, b: str, family: Family) -> str:
     """A line a metric: both values, the difference with its interval, p before and after Holm."""
     rows = [["metric", "A", "B", "A - B", "95% interval", "p", "p (Holm)"]]
-    for entry in tested:
-        scale, test = entry.metric.scale, entry.test
+    values = {(e.metric, e.model): e.mean for e in family.estimates}
+    scales = family.scales
+    for pair in family.pairs:
+        found = pair.difference
+        scale, sign = scales[found.metric], 1 if found.a == "A" else -1
+        low, high = sorted((sign * found.interval.low * scale, sign * found.interval.high * scale))
         rows.append(
             [
-                entry.metric.name,
-                f"{test.a * scale:.2f}",
-                f"{test.b * scale:.2f}",
-                f"{test.difference * scale:+.2f}",
-                f"[{test.interval.low * scale:+.2f}, {test.interval.high * scale:+.2f}]",
-                f"{test.p_value:.4f}",
-                f"{entry.adjusted:.4f}",
+                found.metric,
+                f"{values[found.metric, 'A'] * scale:.2f}",
+                f"{values[found.metric, 'B'] * scale:.2f}",
+                f"{sign * found.difference * scale:+.2f}",
+                f"[{low:+.2f}, {high:+.2f}]",
+                _p(found.p_value),
+                _p(pair.adjusted),
             ]
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -30,9 +33,14 @@ def paired_text(a: str, b: str, tested: Sequence[TestedMetric]) -> str:
     for row in rows:
         rest = "  ".join(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))
         lines.append(f"  {row[0].ljust(widths[0])}  {rest}")
-    first = tested[0].test
+    first = family.pairs[0].difference.interval
+    lines += [f"  {pair.verdict}" for pair in family.pairs]
     lines.append(
-        f"  {first.method}, {first.replicates:,} permutations over {first.groups:,} groups; "
-        f"interval: {first.interval.method}, {first.interval.replicates:,} replicates"
+        f"  {first.method}; {first.replicates:,} replicates over {first.groups:,} groups; "
+        f"Holm over {family.tests}"
     )
     return "\n".join(lines)
+
+
+def _p(value: float) -> str:
+    return "<0.0001" if value < 1e-4 else f"{value:.4f}"

@@ -53,6 +53,7 @@ class Family:
         letters: by column and model: models that share a letter cannot be told apart. Empty
             against a baseline, since not all pairs are known.
         verdicts: by column, in words.
+        scales: by metric, what tables multiply its values by.
     """
 
     level: float
@@ -61,6 +62,7 @@ class Family:
     pairs: tuple[Pair, ...]
     letters: Mapping[Column, Mapping[str, str]]
     verdicts: Mapping[Column, str]
+    scales: Mapping[str, float]
 
     @property
     def tests(self) -> int:
@@ -107,7 +109,8 @@ def compare_models(
             worse = [p.difference.a for p in here if p.different and not _better(p, models)]
             verdicts[column] = against_baseline(baseline, list(models), better, worse)
     estimates = tuple(estimate(m, level) for models in columns.values() for m in models.values())
-    return Family(level, baseline, estimates, tuple(pairs), letters, verdicts)
+    scales = {m.metric.name: m.metric.scale for m in measured}
+    return Family(level, baseline, estimates, tuple(pairs), letters, verdicts, scales)
 
 
 def _columns(measured: Sequence[Measured]) -> dict[Column, dict[str, Measured]]:

@@ -91,6 +91,7 @@ def measure(
     dataset: str = "",
     replicates: int | None = None,
     seed: int = 0,
+    kept: Mapping[int, FloatArray] | None = None,
 ) -> Measured:
     """Values and replicates of a model's runs.
 
@@ -104,6 +105,8 @@ def measure(
         dataset: what it was measured on.
         replicates: how many; as many as the metric says if None.
         seed: of the draws. The same seed draws the same groups for every model and metric.
+        kept: by seed, replicates (R,) that were made before, on the same draws, and not moved; they
+            are taken as they are where all runs have them.
     Raises: MMBenchError if there is no run, or runs are not of the same samples.
     """
     seeds = tuple(sorted(statistics))
@@ -118,9 +121,11 @@ def measure(
             )
     codes, size = group_codes(groups.tolist())
     values = np.array([metric.aggregate(run) for run in runs])
-    drawn = _replicates(
-        metric, runs, codes, size, metric.replicates if replicates is None else replicates, seed
-    )
+    if kept is not None and set(seeds) <= set(kept):
+        drawn = np.stack([kept[number] for number in seeds])
+    else:
+        count = metric.replicates if replicates is None else replicates
+        drawn = _replicates(metric, runs, codes, size, count, seed)
     if metric.recentred:
         drawn = drawn - np.nanmean(drawn, axis=1, keepdims=True) + values[:, None]
     still = drawn.size > 0 and bool((drawn == drawn.flat[0]).all())

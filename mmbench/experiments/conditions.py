@@ -1,0 +1,152 @@
+"""What was equal between runs that are compared and what differed, derived from their records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmbench.errors import MMBenchError
+from mmbench.records.record import Record
+
+_TRAINING = ("epochs", "batch", "schedule")  # what makes a training longer or shorter
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a reader must know of a comparison.
+
+    Attributes:
+        equal: what was the same in all runs, by name.
+        differed: what was not, by name, with the values by model.
+        marks: by model, in words, where its training is not that of most of the others.
+    """
+
+    equal: tuple[str, ...]
+    differed: Mapping[str, Mapping[str, str]]
+    marks: Mapping[str, str]
+
+    def text(self) -> str:
+        """In a line."""
+        parts = [f"equal {', '.join(self.equal)}"] if self.equal else []
+        if self.differed:
+            parts.append(f"different {', '.join(self.differed)}")
+        return "; ".join(parts)
+
+
+def conditions(records: Mapping[str, Sequence[Record]]) -> Conditions:
+    """Those of models' runs, by model."""
+    facts: dict[str, dict[str, str]] = {}
+    for model, runs in records.items():
+        for name, of in _FACTS.items():
+            found = sorted({str(value) for r in runs if (value := of(r)) is not None})
+            if found:
+                facts.setdefault(name, {})[model] = ", ".join(found)
+        for key, value in _settings(runs).items():
+            facts.setdefault(key, {})[model] = value
+    equal, differed = [], {}
+    for name, by_model in facts.items():
+        if len(set(by_model.values())) > 1:
+            differed[name] = by_model
+        elif name in _FACTS:
+            equal.append(name)
+    training = [name for name in facts if name.startswith("train.")]
+    if training and not any(name in differed for name in training):
+        equal.append("training settings")
+    marks = unequal_training({model: runs[0].recipe for model, runs in records.items() if runs})
+    return Conditions(tuple(equal), differed, marks)
+
+
+def unequal_training(recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """By model, in words, what of its training is not that of most of the others.
+
+    Args:
+        recipes: by model, the resolved settings; those of predictors that are not trained are left
+            out.
+    """
+    trained = {m: r["train"] for m, r in recipes.items() if r.get("train") and not r["predictor"]}
+    marks: dict[str, list[str]] = {}
+    for key in _TRAINING:
+        values = [settings.get(key) for settings in trained.values()]
+        usual = max(dict.fromkeys(values), key=values.count, default=None)
+        for model, settings in trained.items():
+            if settings.get(key) != usual:
+                marks.setdefault(model, []).append(f"{key} {settings.get(key)}, not {usual}")
+    return {model: "; ".join(words) for model, words in marks.items()}
+
+
+def check_mixture(records: Iterable[Record], allow: bool) -> list[str]:
+    """What runs of models may not differ in when they are compared, in words.
+
+    Args:
+        records: of all runs.
+        allow: whether such runs are compared all the same.
+    Raises: MMBenchError for runs trained on different kinds of device, or by different versions
+        of one part, unless that is allowed.
+    """
+    devices: set[str] = set()
+    versions: dict[str, set[str]] = {}
+    for record in records:
+        if record.identity.device:
+            devices.add(record.identity.device)
+        for part, version in record.identity.parts.items():
+            versions.setdefault(part, set()).add(str(version))
+    mixed = [f"kinds of device ({', '.join(sorted(devices))})"] if len(devices) > 1 else []
+    mixed += [
+        f"versions of {part} ({', '.join(sorted(found))})"
+        for part, found in sorted(versions.items())
+        if len(found) > 1
+    ]
+    if mixed and not allow:
+        raise MMBenchError(
+            f"these runs are of different {' and '.join(mixed)}, so that a difference need not be "
+            "the models'. Run them alike, or give --allow-mixed to compare them all the same"
+        )
+    return mixed
+
+
+def footnotes(records: Iterable[Record]) -> list[str]:
+    """Where runs ran alike only in part: other commits, versions of libraries, machines."""
+    notes = []
+    found: dict[str, set[str]] = {}
+    for record in records:
+        here = record.environment
+        if here.git_commit:
+            dirty = " with changes" if here.git_dirty else ""
+            found.setdefault("commits of mmbench", set()).add(here.git_commit[:8] + dirty)
+        for package, version in here.packages.items():
+            found.setdefault(f"versions of {package}", set()).add(version)
+        found.setdefault("machines", set()).add(here.device_name)
+    for what, values in found.items():
+        if len(values) > 1:
+            notes.append(f"different {what}: {', '.join(sorted(values))}")
+    return notes
+
+
+def _settings(runs: Sequence[Record]) -> dict[str, str]:
+    """The resolved settings of a model by dotted key, part and options as one."""
+    flat: dict[str, str] = {}
+    if not runs or runs[0].recipe.get("predictor"):
+        return flat
+    for key, value in runs[0].recipe.items():
+        if key in ("encoders", "train"):
+            flat |= {f"{key}.{name}": _plain(inner) for name, inner in value.items()}
+        elif key != "predictor":
+            flat[key] = _plain(value)
+    return flat
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict) and set(value) == {"name", "options"}:
+        options = ", ".join(f"{k}={v}" for k, v in value["options"].items())
+        return value["name"] + (f"({options})" if options else "")
+    return str(value)
+
+
+_FACTS: dict[str, Callable[[Record], Any]] = {
+    "data": lambda r: (r.dataset, r.split, r.fingerprint, r.limit),
+    "what was learnt from": lambda r: r.identity.fitted_on.get("train"),
+    "validation": lambda r: r.identity.fitted_on.get("validation"),
+    "kind of device": lambda r: r.identity.device,
+    "precision": lambda r: r.environment.precision if r.identity.device else None,
+}
