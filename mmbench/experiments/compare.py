@@ -137,7 +137,6 @@ def compare(
                 skip_bad=skip_bad,
                 allow_hub_code=allow_hub_code,
                 out=out,
-                resume=True,
                 watch=watch,
             )
             runs[model].append(result)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -22,22 +21,27 @@ from mmbench.experiments.plan import Plan, make_plan
 from mmbench.experiments.result import RunResult, predictions_file
 from mmbench.experiments.score import score_answers
 from mmbench.experiments.train import ready_model
+from mmbench.experiments.training_state import TrainingState
 from mmbench.experiments.watch import SILENT, Watch
 from mmbench.model import Checkpoint, TaskModel, parameter_counts
 from mmbench.records.environment import environment, peak_memory_mb
+from mmbench.records.locks import held
 from mmbench.records.record import InferenceEntry, Record, TrainingEntry
 from mmbench.records.store import (
     LOG_FILE,
     PREDICTIONS_FILE,
     WEIGHTS_FILE,
     check_writable,
+    clear,
     read_record,
     record_folder,
+    recover,
     write_record,
 )
 from mmbench.task import Predictor
 from mmbench.training.device import choose_device, device_name
 from mmbench.training.loop import Trained
+from mmbench.training.memory import within_memory
 
 DEFAULT_BATCH = 128  # groups a batch in inference
 _LARGEST_SEED = 2**31 - 1
@@ -66,6 +70,9 @@ def run(
 ) -> RunResult:
     """Run a model on a task and leave a record; an equal run's record is reused.
 
+    A training of an equal run that was cut off goes on where it was. While another process makes
+    the same run, this one waits for it, and reuses its record.
+
     Args:
         task: a registered task ("vqa").
         model: a registered recipe ("gated_fusion"), or the path of a recipe's YAML file.
@@ -83,8 +90,9 @@ def run(
         skip_bad: leave out samples whose media cannot be read, and count them in the record.
         allow_hub_code: download and run metrics `evaluate:<name>` of the hub.
         out: where records are kept.
-        force: run although there is a record.
-        resume: go on with a training that was cut off.
+        force: run although there is a record, and begin anew.
+        resume: with `force`, go on with a training that was cut off; without, say so if there is
+            none to go on with.
         watch: told of progress.
     Raises: MMBenchError for any mistake in these.
     """
@@ -107,24 +115,35 @@ def run(
         )
     run_hash = plan.hash()
     folder = record_folder(out, plan.task.name, plan.dataset.name, plan.model, run_hash, plan.seed)
+    recover(folder)
     if folder.exists() and not force:
         return RunResult(read_record(folder), folder, reused=True)
     where = choose_device(device)
     check_writable(out)
-    watch.began(plan.model, plan.seed)
-    state = _state_folder(folder)
-    try:
-        with reporting_to(watch.read):
-            record, files = _carry_out(
-                plan, run_hash, where, batch_size or DEFAULT_BATCH, state, resume, watch
-            )
-    except KeyboardInterrupt:
-        kept = "Its training is kept up to the last whole epoch: go on with --resume."
-        raise Interrupted(
-            f"stopped; no record was written. {kept if state.exists() else ''}".strip()
-        ) from None
-    record = write_record(folder, record, files)
-    shutil.rmtree(state, ignore_errors=True)
+    with held(out, folder, watch.says):
+        if folder.exists() and not force:  # another process made it meanwhile
+            return RunResult(read_record(folder), folder, reused=True)
+        clear(folder)
+        watch.began(plan.model, plan.seed)
+        state = TrainingState(folder)
+        if train and not plan.recipe.predictor:
+            title, recipe = f"{plan.model} seed {plan.seed}", plan.recipe.settings()
+            state.open(title, recipe, resume=resume, force=force, says=watch.says)
+        try:
+            with reporting_to(watch.read), within_memory(where, trains=train):
+                record, files = _carry_out(
+                    plan, run_hash, where, batch_size or DEFAULT_BATCH, state.path, watch
+                )
+            record = write_record(folder, record, files)
+        except KeyboardInterrupt:
+            kept = " Its training is kept up to the last whole epoch: the same command goes on with it."
+            raise Interrupted(
+                f"stopped; no record was written.{kept if state.exists() else ''}"
+            ) from None
+        finally:
+            watch.done()
+            state.close()
+        state.drop()
     return RunResult(record, folder, reused=False)
 
 
@@ -148,18 +167,12 @@ def _check_arguments(
         raise MMBenchError("--resume goes on with a training that was cut off: give --train too")
 
 
-def _state_folder(folder: Path) -> Path:
-    """Where the state of a run's training is kept until its record is whole."""
-    return folder.parent / f".{folder.name}.training"
-
-
 def _carry_out(
     plan: Plan,
     run_hash: str,
     device: torch.device,
     batch: int,
     state: Path,
-    resume: bool,
     watch: Watch,
 ) -> tuple[Record, dict[str, bytes]]:
     files: dict[str, bytes] = {}
@@ -174,7 +187,7 @@ def _carry_out(
         fitted.fit(plan.train)
         predictor = fitted
     else:
-        model, trained = ready_model(plan, device, batch, state, resume, watch)
+        model, trained = ready_model(plan, device, batch, state, True, watch)
         if trained:
             files[WEIGHTS_FILE] = _checkpoint_of(plan, model).to_bytes()
             files[LOG_FILE] = "".join(json.dumps(e) + "\n" for e in trained.log).encode()
