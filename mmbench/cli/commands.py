@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmbench.errors import Interrupted, MMBenchError
+from mmbench.cli.parser import CommandGroup, split_names
+from mmbench.errors import MMBenchError
 
 if TYPE_CHECKING:
     from mmbench.experiments.result import RunResult
 
-app = typer.Typer(
-    name="mmbench",
-    help="Controlled comparison of multimodal models: retrieval, captioning, VQA, generation.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+app = CommandGroup(
+    "mmbench", "Controlled comparison of multimodal models: retrieval, captioning, VQA, generation."
 )
 
 Task = Annotated[str, typer.Option(help="A task: `mmbench list tasks`.")]
@@ -72,17 +68,21 @@ def run(
     skip_bad: SkipBad = False,
     allow_hub_code: AllowHubCode = False,
     out: Out = Path("results"),
-    force: Annotated[bool, typer.Option("--force", help="Run although there is a record.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Run although there is a record, from nothing.")
+    ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a training that was cut off.")
+        bool,
+        typer.Option(
+            "--resume", help="Say so if no training was cut off that can be gone on with."
+        ),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Run a model on a task, print its scores, and leave a record."""
-    from mmbench.cli.progress import TerminalWatch
+    from mmbench.cli.progress import QuietWatch, TerminalWatch
     from mmbench.experiments.run import run as run_one
-    from mmbench.experiments.watch import SILENT
     from mmbench.recipe import parse_overrides
 
     result = run_one(
@@ -103,7 +103,7 @@ def run(
         out=out,
         force=force,
         resume=resume,
-        watch=SILENT if quiet else TerminalWatch(),
+        watch=QuietWatch() if quiet else TerminalWatch(),
     )
     if json:
         print(result.record.model_dump_json(indent=1))
@@ -140,9 +140,8 @@ def compare(
 
     What has a record is not run again, so that an interrupted comparison goes on where it was.
     """
-    from mmbench.cli.progress import TerminalWatch
+    from mmbench.cli.progress import QuietWatch, TerminalWatch
     from mmbench.experiments.compare import compare as compare_models
-    from mmbench.experiments.watch import SILENT
     from mmbench.recipe import parse_overrides
     from mmbench.reports.comparison import comparison_text
 
@@ -153,7 +152,7 @@ def compare(
 
     comparison = compare_models(
         task,
-        [name.strip() for name in models.split(",") if name.strip()],
+        split_names(models),
         seeds=seeds,
         dataset=dataset,
         split=split,
@@ -165,7 +164,7 @@ def compare(
         skip_bad=skip_bad,
         allow_hub_code=allow_hub_code,
         out=out,
-        watch=SILENT if quiet else TerminalWatch(),
+        watch=QuietWatch() if quiet else TerminalWatch(),
         told=(lambda *_: None) if quiet else tell,
     )
     print(comparison_text(comparison))
@@ -201,7 +200,7 @@ def score(
     from mmbench.experiments.score_files import score as score_files
     from mmbench.reports.paired import paired_text
 
-    names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics else None
+    names = split_names(metrics) if metrics else None
     if compare is not None:
         a, b = compare
         tested = compare_predictions(
@@ -269,7 +268,7 @@ def show(
     print(show_text(name, task, dataset))
 
 
-data = typer.Typer(help="List, prepare and check datasets.", no_args_is_help=True)
+data = CommandGroup("data", "List, prepare and check datasets.")
 app.add_typer(data, name="data")
 DatasetName = Annotated[str, typer.Argument(help="A dataset, or its YAML file.")]
 
@@ -293,8 +292,12 @@ def prepare_data(
     from mmbench.cli.data import prepare
     from mmbench.cli.progress import TerminalWatch
 
-    for line in prepare(name, data_dir, split, skip_bad, TerminalWatch().read):
-        print(line, flush=True)
+    watch = TerminalWatch()
+    try:
+        for line in prepare(name, data_dir, split, skip_bad, watch.read):
+            print(line, flush=True)
+    finally:
+        watch.done()
 
 
 @data.command("check")
@@ -303,19 +306,23 @@ def check_data(name: DatasetName, data_dir: DataDir = None) -> None:
     from mmbench.cli.data import check
     from mmbench.cli.progress import TerminalWatch
 
-    check(name, data_dir, told=TerminalWatch().read)
-
-
-def main() -> None:
-    """The console script. Exit codes: 0, 2 for a mistake of the user's, 130 for Ctrl-C."""
+    watch = TerminalWatch()
     try:
-        code = app(standalone_mode=False)
+        check(name, data_dir, told=watch.read)
+    finally:
+        watch.done()
+
+
+def run_command() -> None:
+    """Parse the command line and call its command. Ends in SystemExit, or in a bug's traceback."""
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("mmbench", sys.argv[1:]) as context:
+            command.invoke(context)
+    except typer.Exit as error:
+        sys.exit(error.exit_code)
     except MMBenchError as error:
         _fail(str(error), 2)
-    except Interrupted as error:
-        _fail(str(error), 130)
-    except (KeyboardInterrupt, typer.Abort):
-        _fail("stopped", 130)
     except BrokenPipeError:  # `mmbench list models | head -1`
         sys.stderr.close()
         sys.exit(0)
@@ -323,8 +330,6 @@ def main() -> None:
         if not hasattr(error, "format_message"):  # a bug: with its traceback
             raise
         _fail(error.format_message(), 2)  # a usage error of the command line's parser
-    else:
-        sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str, code: int) -> None:

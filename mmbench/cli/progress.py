@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,15 @@ from mmbench.experiments.watch import Watch
 _EVERY = 0.2  # seconds between looks at the loss: on a GPU each look waits for the device
 
 
-class TerminalWatch(Watch):
+class QuietWatch(Watch):
+    """Shows on standard error only what a user must know."""
+
+    def says(self, line: str) -> None:
+        """See `Watch`."""
+        print(f"mmbench: {line}", file=sys.stderr, flush=True)
+
+
+class TerminalWatch(QuietWatch):
     """Shows a run's progress on standard error."""
 
     def __init__(self) -> None:

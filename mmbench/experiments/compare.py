@@ -160,9 +160,7 @@ def compare(
     if baseline is not None and baseline not in names:
         raise MMBenchError(f"the baseline {baseline} is not among the models: {', '.join(names)}")
     requests = [
-        run_request(
-            **{"task": task, "model": model, "train": True, "resume": True, "seed": seed} | settings
-        )
+        run_request(**{"task": task, "model": model, "train": True, "seed": seed} | settings)
         for seed in range(seeds)
         for model in models
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,8 +18,10 @@ from mmbench.experiments.plan import Plan, Splits, make_plan
 from mmbench.experiments.rescore import rescored
 from mmbench.experiments.result import RunResult, predictions_file
 from mmbench.experiments.score import score_answers
+from mmbench.experiments.training_state import TrainingState
 from mmbench.experiments.watch import SILENT, Watch
 from mmbench.records.environment import PeakMemory, environment
+from mmbench.records.locks import held
 from mmbench.records.record import InferenceEntry, Record, TrainingEntry
 from mmbench.records.store import (
     LOG_FILE,
@@ -28,7 +29,9 @@ from mmbench.records.store import (
     STATISTICS_FILE,
     WEIGHTS_FILE,
     check_writable,
+    clear,
     record_folder,
+    recover,
     write_record,
 )
 from mmbench.records.verification import verified
@@ -36,6 +39,8 @@ from mmbench.request import RunRequest, run_request
 from mmbench.task import Predictor
 
 if TYPE_CHECKING:
+    import torch
+
     from mmbench.checkpoint import Checkpoint
     from mmbench.model import TaskModel
     from mmbench.training.loop import Trained
@@ -45,6 +50,9 @@ DEFAULT_BATCH = 128  # groups a batch in inference
 
 def run(task: str, model: str, *, watch: Watch = SILENT, **settings: Any) -> RunResult:
     """Run a model on a task and leave a record; an equal run's record is reused.
+
+    A training of an equal run that was cut off goes on where it was. While another process makes
+    the same run, this one waits for it, and reuses its record.
 
     Args:
         task: a registered task ("vqa").
@@ -73,22 +81,39 @@ def carry_out(
     folder = record_folder(
         request.out, plan.task.name, plan.dataset.name, plan.model, plan.identity.hash, plan.seed
     )
+    recover(folder)
     if folder.exists() and not request.force:
         return _recorded(plan, folder, watch)
+    from mmbench.training.device import choose_device
+    from mmbench.training.memory import within_memory
+
     check_writable(request.out)
-    watch.began(plan.model, plan.seed)
-    state = _state_folder(folder)
-    try:
-        with reporting_to(watch.read):
-            plan.read()
-            record, files = _carry_out(plan, state, watch)
-    except KeyboardInterrupt:
-        kept = "Its training is kept up to the last whole epoch: go on with --resume."
-        raise Interrupted(
-            f"stopped; no record was written. {kept if state.exists() else ''}".strip()
-        ) from None
-    record = write_record(folder, record, files)
-    shutil.rmtree(state, ignore_errors=True)
+    with held(request.out, folder, watch.says):
+        if folder.exists() and not request.force:  # another process made it meanwhile
+            return _recorded(plan, folder, watch)
+        clear(folder)
+        watch.began(plan.model, plan.seed)
+        state = TrainingState(folder)
+        if plan.weights.source == "trained":
+            title, recipe = f"{plan.model} seed {plan.seed}", plan.recipe.settings()
+            resume, force = request.resume, request.force
+            state.open(title, recipe, resume=resume, force=force, says=watch.says)
+        try:
+            with reporting_to(watch.read):
+                plan.read()
+                device = choose_device(request.device)
+                with within_memory(device, trains=plan.weights.source == "trained"):
+                    record, files = _carry_out(plan, device, state.path, watch)
+            record = write_record(folder, record, files)
+        except KeyboardInterrupt:
+            kept = "Its training is kept up to the last whole epoch: the same command goes on."
+            raise Interrupted(
+                f"stopped; no record was written. {kept if state.exists() else ''}".strip()
+            ) from None
+        finally:
+            watch.done()
+            state.close()
+        state.drop()
     return RunResult(record, folder, reused=False)
 
 
@@ -106,15 +131,11 @@ def _recorded(plan: Plan, folder: Path, watch: Watch) -> RunResult:
         )
 
 
-def _state_folder(folder: Path) -> Path:
-    """Where the state of a run's training is kept until its record is whole."""
-    return folder.parent / f".{folder.name}.training"
+def _carry_out(
+    plan: Plan, device: torch.device, state: Path, watch: Watch
+) -> tuple[Record, dict[str, bytes]]:
+    from mmbench.training.device import device_name
 
-
-def _carry_out(plan: Plan, state: Path, watch: Watch) -> tuple[Record, dict[str, bytes]]:
-    from mmbench.training.device import choose_device, device_name
-
-    device = choose_device(plan.request.device)
     batch = plan.request.batch_size or DEFAULT_BATCH
     memory = PeakMemory(device)
     files: dict[str, bytes] = {}
@@ -134,7 +155,7 @@ def _carry_out(plan: Plan, state: Path, watch: Watch) -> tuple[Record, dict[str,
         from mmbench.experiments.train import ready_model
         from mmbench.model import parameter_counts
 
-        model, trained = ready_model(plan, device, batch, state, plan.request.resume, watch)
+        model, trained = ready_model(plan, device, batch, state, True, watch)
         if trained:
             files[WEIGHTS_FILE] = _checkpoint_of(plan, model).to_bytes()
             files[LOG_FILE] = "".join(json.dumps(e) + "\n" for e in trained.log).encode()

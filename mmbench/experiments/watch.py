@@ -9,6 +9,9 @@ from typing import Any
 class Watch:
     """Told how a run goes; this one says nothing. `mmbench.cli.progress` shows bars."""
 
+    def says(self, line: str) -> None:
+        """Something that whoever started the run should know, such as what it waits for."""
+
     def read(self, what: str, done: int, of: int) -> None:
         """So much of the data is read or decoded."""
 

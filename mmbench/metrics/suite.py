@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mmbench.errors import ToolError
 from mmbench.metrics.base import FloatArray, Metric
+from mmbench.metrics.captions.java import beside
 
 
 def compute_statistics(
@@ -27,9 +27,9 @@ def compute_statistics(
         except ToolError as error:
             return error
 
-    beside = [metric for metric in metrics if metric.own_process]
-    with ThreadPoolExecutor(max_workers=max(1, len(beside))) as pool:
-        waiting = {metric.name: pool.submit(compute, metric) for metric in beside}
+    others = [metric for metric in metrics if metric.own_process]
+    with beside(max(1, len(others))) as pool:
+        waiting = {metric.name: pool.submit(compute, metric) for metric in others}
         done = {m.name: compute(m) for m in metrics if m.name not in waiting}
         done |= {name: future.result() for name, future in waiting.items()}
     return {metric.name: done[metric.name] for metric in metrics}

@@ -10,14 +10,21 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from mmbench.errors import MMBenchError
 from mmbench.records.record import SCHEMA_VERSION, Record
+from mmbench.records.writing import (
+    put_in_place,
+    remove_leftovers,
+    restore_stranded,
+    stranded_name,
+    temporary_prefix,
+    writing_to,
+)
 
 RUN_FILE = "run.json"
 PREDICTIONS_FILE = "predictions.parquet"
@@ -40,17 +47,18 @@ def seeds_of(folder: Path) -> list[Path]:
 
 def check_writable(root: Path) -> None:
     """Raise MMBenchError now, and not after an hour of training, if `root` cannot be written."""
-    with _writing_to(root):
+    with writing_to(root):
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=root):
             pass
 
 
 def write_record(folder: Path, record: Record, files: Mapping[str, bytes]) -> Record:
-    """Write a record and its files into a temporary folder beside, and rename it into place.
+    """Write a record and its files into a temporary folder beside, and put it in place.
 
     Args:
-        folder: where it shall lie; what lies there is replaced.
+        folder: where it shall lie; what lies there is replaced. It must be held
+            (`mmbench.records.locks`), since what killed processes left beside is removed.
         record: its `files` are filled in here.
         files: content by name.
     Returns: the record as written.
@@ -62,35 +70,32 @@ def write_record(folder: Path, record: Record, files: Mapping[str, bytes]) -> Re
     text = record.model_dump_json(indent=1) + "\n"
     temporary: Path | None = None
     try:
-        with _writing_to(folder):
+        with writing_to(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+            prefix = temporary_prefix(folder)
+            temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
             temporary.chmod(0o755)
             for name, content in files.items():
                 (temporary / name).write_bytes(content)
             (temporary / RUN_FILE).write_text(text, encoding="utf-8")
-            if folder.exists():
-                replaced = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-                os.rename(folder, replaced / "old")
-                os.rename(temporary, folder)
-                shutil.rmtree(replaced)
-            else:
-                os.rename(temporary, folder)
+            put_in_place(temporary, folder, RUN_FILE)
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
     return record
 
 
-@contextmanager
-def _writing_to(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise MMBenchError(
-            f"cannot write to {path}: {error.strerror or error}. "
-            "Make room there or choose another --out."
-        ) from None
+def recover(folder: Path) -> None:
+    """Put a record back that a killed process had moved aside to replace it.
+
+    Raises: MMBenchError if it is there and cannot be put back.
+    """
+    restore_stranded(folder, RUN_FILE)
+
+
+def clear(folder: Path) -> None:
+    """Remove what killed processes left beside a record's folder, which must be held."""
+    remove_leftovers(folder, RUN_FILE)
 
 
 def read_record(path: Path) -> Record:
@@ -121,25 +126,52 @@ def read_record(path: Path) -> Record:
         raise MMBenchError(f"{file} is not a valid record: {key}: {first['msg']}") from None
 
 
-def find_records(paths: Iterable[Path]) -> list[Path]:
+def _refuse(problem: str) -> None:
+    raise MMBenchError(problem)
+
+
+def find_records(paths: Iterable[Path], unreadable: Callable[[str], None] = _refuse) -> list[Path]:
     """The folders of all records at or below the paths, sorted.
 
-    Raises: MMBenchError if a path does not exist or holds no record.
+    Args:
+        paths: folders, or a record's `run.json`.
+        unreadable: called with a line for each folder that cannot be read. By default it raises.
+    Raises: MMBenchError if a path does not exist, is another file, or holds no record.
     """
     folders: set[Path] = set()
     for path in paths:
+        recover(path)
         if not path.exists():
             raise MMBenchError(f"no such path: {path}")
         if path.is_file():
+            if path.name != RUN_FILE:
+                raise MMBenchError(f"{path} is no record: name a folder of records or a {RUN_FILE}")
             path = path.parent
-        found = {
-            file.parent
-            for file in path.rglob(RUN_FILE)
-            if not any(p.startswith(".") for p in file.relative_to(path).parts)
-        }
-        if not found:
+        problems: list[str] = []
+        found = _below(path, problems)
+        for problem in problems:
+            unreadable(problem)
+        if not found and not problems:
             raise MMBenchError(
                 f"no record at or below {path}. `mmbench run --task vqa --out {path}` makes one."
             )
         folders |= found
     return sorted(folders)
+
+
+def _below(path: Path, problems: list[str]) -> set[Path]:
+    """Folders with a `run.json`, but for hidden ones; stranded records are put back."""
+
+    def problem(error: OSError) -> None:
+        problems.append(f"{error.filename} cannot be read: {error.strerror}")
+
+    found = set()
+    for here, folders, files in os.walk(path, onerror=problem):
+        for name in filter(None, map(stranded_name, folders)):
+            if name not in folders:
+                recover(Path(here) / name)
+                folders.append(name)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if RUN_FILE in files:
+            found.add(Path(here))
+    return found

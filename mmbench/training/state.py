@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ from torch import Tensor, nn
 
 from mmbench.errors import MMBenchError
 
-_FILE = "state.safetensors"
+STATE_FILE = "state.safetensors"
+_UNFINISHED = ".state-"  # what the name of a file begins with that is being written
 
 
 @dataclass
@@ -46,6 +48,8 @@ def save_state(
 ) -> None:
     """Write the state after an epoch, replacing the one before in one step.
 
+    The folder is this process's alone: what a killed one left in it is removed.
+
     Raises: MMBenchError if the disk does not take it; the state before is kept.
     """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
@@ -53,13 +57,18 @@ def save_state(
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    temporary = folder / f"{_FILE}.new"
+    content = save(tensors, {"progress": json.dumps(progress.__dict__)})
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(save(tensors, {"progress": json.dumps(progress.__dict__)}))
-        os.replace(temporary, folder / _FILE)
+        try:
+            handle, name = tempfile.mkstemp(prefix=_UNFINISHED, dir=folder)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.replace(name, folder / STATE_FILE)
+        finally:
+            for left in folder.glob(f"{_UNFINISHED}*"):
+                left.unlink()
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise MMBenchError(
             f"cannot write the training state to {folder}: {error.strerror or error}. "
             "Make room there or choose another --out."
@@ -73,7 +82,7 @@ def load_state(
 
     Returns: the weights that were best on validation, and how far the run is.
     """
-    path = folder / _FILE
+    path = folder / STATE_FILE
     if not path.exists():
         return None
     try:

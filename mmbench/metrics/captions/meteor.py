@@ -6,7 +6,6 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from mmbench.errors import ToolError
 from mmbench.metrics.base import FloatArray, TotalsMetric
-from mmbench.metrics.captions.java import JavaProgram, pycocoevalcap_folder
+from mmbench.metrics.captions.java import JavaProgram, beside, pycocoevalcap_folder
 from mmbench.metrics.captions.paraphrases import ParaphraseTable
 from mmbench.metrics.captions.tokens import TOKENIZERS, TokenisedCaptions, tokenised
 
@@ -127,7 +126,7 @@ def _ask(arguments: Sequence[str], lines: Sequence[str], folder: Path) -> list[s
         with JavaProgram("METEOR", arguments, folder) as program:
             return program.answer(some, seconds=180 + len(some) / 20)
 
-    with ThreadPoolExecutor(parts) as pool:
+    with beside(parts) as pool:
         found = list(pool.map(answer, range(0, len(lines), size)))
     return [line for part in found for line in part]
 

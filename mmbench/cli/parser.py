@@ -1,0 +1,61 @@
+"""What the parser of the command line does beyond typer: what is said twice is an error."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+
+class OneValueCommand(TyperCommand):
+    """A command that refuses an option of one value that is given twice, and names it.
+
+    Flags may be repeated: they say the same. So may options that collect values, such as `--set`.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As usual, once every option is found to be given as often as it may."""
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        times = Counter(id(option) for option in given)
+        for option in given:
+            is_flag = getattr(option, "is_flag", True)  # what is no option is an argument
+            if not is_flag and not getattr(option, "multiple", False) and times[id(option)] > 1:
+                ctx.fail(f"{option.opts[0]} is given {times[id(option)]} times: it takes one value")
+        return super().parse_args(ctx, args)
+
+
+class CommandGroup(typer.Typer):
+    """Commands of mmbench. Without a command it shows its help, exit code 2."""
+
+    def __init__(self, name: str, about: str) -> None:
+        super().__init__(
+            name=name,
+            help=about,
+            add_completion=False,
+            rich_markup_mode=None,
+            pretty_exceptions_enable=False,
+        )
+        self.callback(invoke_without_command=True, help=about)(_help_without_command)
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:
+        """Registers a function as a command."""
+        return super().command(name, cls=OneValueCommand, **options)
+
+
+def _help_without_command(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(2)
+
+
+def split_names(text: str) -> list[str]:
+    """Names separated by commas.
+
+    >>> split_names("cider, bleu_4,")
+    ['cider', 'bleu_4']
+    """
+    return [name.strip() for name in text.split(",") if name.strip()]

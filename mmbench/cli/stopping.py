@@ -1,0 +1,73 @@
+"""Ctrl-C and SIGTERM end the command with one line, and with an exit code that says which it was.
+
+A cluster sends SIGTERM some seconds before it kills: it is handled like Ctrl-C, so that children
+are ended and what is kept is said.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+from mmbench.errors import Interrupted
+
+_STOPS = ("SIGTERM", "SIGHUP")  # Windows lacks the second
+_received: list[int] = []  # signals, in their order
+
+
+@contextmanager
+def stopping_in_a_line() -> Iterator[None]:
+    """Within, Ctrl-C, SIGTERM and SIGHUP raise KeyboardInterrupt; it ends the process here.
+
+    Exit code: 128 and the signal's number, which is 130 for Ctrl-C and 143 for SIGTERM.
+    """
+    _listen()
+    try:
+        yield
+    except (KeyboardInterrupt, Interrupted) as error:
+        _end(str(error) or "stopped")
+    except (Exception, SystemExit):
+        if _received:  # whoever was interrupted made an error of its own of it
+            _end("stopped")
+        raise
+
+
+def _listen() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, as by nohup
+        signal.signal(signal.SIGINT, _on_signal)
+    for name in _STOPS:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _on_signal)
+    sys.unraisablehook = _on_unraisable
+
+
+def _on_signal(number: int, _frame: FrameType | None) -> None:
+    _received.append(number)
+    raise KeyboardInterrupt
+
+
+def _on_unraisable(lost: sys.UnraisableHookArgs) -> None:
+    """Raised in a destructor or a callback it would be lost, and Ctrl-C ignored: raise it again."""
+    if isinstance(lost.exc_value, KeyboardInterrupt):
+        _thread.interrupt_main(signal.Signals(_received.pop() if _received else signal.SIGINT))
+    else:
+        sys.__unraisablehook__(lost)
+
+
+def _end(line: str) -> None:
+    """Say it and end now: threads that wait for something would hold an ordinary exit up."""
+    processes: Any = sys.modules.get("multiprocessing")
+    for child in processes.active_children() if processes else ():
+        child.terminate()
+    with suppress(OSError, ValueError):  # the terminal may be gone
+        sys.stdout.flush()
+        after_echo = "\n" if sys.stderr.isatty() else ""  # a terminal shows ^C
+        print(f"{after_echo}mmbench: {line}", file=sys.stderr, flush=True)
+    os._exit(128 + (_received[-1] if _received else signal.SIGINT))

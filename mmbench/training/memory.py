@@ -1,0 +1,73 @@
+"""A model that cannot fit into memory is refused in one line, before it takes the machine down."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
+from mmbench.errors import MMBenchError
+
+# Weights, their gradients and two moments of each (AdamW), and the best weights so far.
+_COPIES_IN_TRAINING = 5
+_ADVICE = "Lower width, layers or batch."
+# What torch says where it finds no memory on a CPU; on a GPU it has a class for it.
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "Storage size calculation overflowed")
+
+
+@contextmanager
+def within_memory(device: torch.device, trains: bool) -> Iterator[None]:
+    """Within, a model that is too large, or whatever else finds no memory, is a user's error.
+
+    Parameters are counted as they are made, before they are filled: what is only reserved takes no
+    memory yet.
+
+    Args:
+        device: that the model will be on.
+        trains: whether it will be trained, which takes five times the memory of its parameters.
+    Raises: MMBenchError that says how much it would take and what there is.
+    """
+    limit = _memory(device)
+    copies = _COPIES_IN_TRAINING if trains else 1
+    taken = 0
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
+        nonlocal taken
+        taken += parameter.numel() * parameter.element_size()
+        if limit is not None and taken * copies > limit:
+            raise MMBenchError(
+                f"the model is too large for this machine: {taken / 1e9:,.1f} GB of parameters "
+                f"before it is whole{f', times {copies} to train' if trains else ''}, and there "
+                f"are {limit / 1e9:,.1f} GB. {_ADVICE}"
+            )
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MMBenchError(f"out of memory on {device}: {_first(error)} {_ADVICE}") from None
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and not any(x in str(error) for x in _NO_MEMORY):
+            raise
+        raise MMBenchError(f"out of memory: {_first(error)} {_ADVICE}") from None
+    finally:
+        hook.remove()
+
+
+def _first(error: BaseException) -> str:
+    """The first sentence of an error, with a full stop."""
+    text = str(error).split(". ")[0].strip().rstrip(".")
+    return f"{text}." if text else ""
+
+
+def _memory(device: torch.device) -> int | None:
+    """Bytes of memory that the device has; None where it is not known."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    if hasattr(os, "sysconf") and {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= set(os.sysconf_names):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
