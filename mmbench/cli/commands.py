@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmbench.cli.parser import CommandGroup, split_names
+from mmbench.cli.parser import CommandGroup, settings_given, split_names
 from mmbench.errors import MMBenchError
 
 if TYPE_CHECKING:
@@ -43,12 +43,19 @@ AllowHubCode = Annotated[
     bool,
     typer.Option("--allow-hub-code", help="Download and run metrics `evaluate:NAME` of the hub."),
 ]
+AllowMixed = Annotated[
+    bool,
+    typer.Option(
+        "--allow-mixed", help="Compare runs of different kinds of device or versions of one part."
+    ),
+]
 Out = Annotated[Path, typer.Option(help="Where records are kept.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; print only the result.")]
 
 
 @app.command()
 def run(
+    context: typer.Context,
     task: Task,
     model: Annotated[str, typer.Option(help="A recipe: `mmbench list models`, or a YAML file.")],
     dataset: Dataset = None,
@@ -82,29 +89,11 @@ def run(
 ) -> None:
     """Run a model on a task, print its scores, and leave a record."""
     from mmbench.cli.progress import QuietWatch, TerminalWatch
-    from mmbench.experiments.run import run as run_one
-    from mmbench.recipe import parse_overrides
+    from mmbench.experiments.run import carry_out
+    from mmbench.request import run_request
 
-    result = run_one(
-        task,
-        model,
-        dataset=dataset,
-        split=split,
-        train=train,
-        seed=seed,
-        overrides=parse_overrides(set_ or []),
-        limit=limit,
-        device=device,
-        batch_size=batch_size,
-        checkpoint=checkpoint,
-        data_dir=data_dir,
-        skip_bad=skip_bad,
-        allow_hub_code=allow_hub_code,
-        out=out,
-        force=force,
-        resume=resume,
-        watch=QuietWatch() if quiet else TerminalWatch(),
-    )
+    request = run_request(**settings_given(context))
+    result = carry_out(request, QuietWatch() if quiet else TerminalWatch())
     if json:
         print(result.record.model_dump_json(indent=1))
         return
@@ -121,9 +110,14 @@ def _print_run(result: RunResult, quiet: bool) -> None:
 
 @app.command()
 def compare(
+    context: typer.Context,
     task: Task,
     models: Annotated[str, typer.Option(help="Two or more recipes, separated by commas.")],
     seeds: Annotated[int, typer.Option(help="How many: 0, 1, ... each.")] = 3,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Compare the others with this one. Default: all pairs."),
+    ] = None,
     dataset: Dataset = None,
     split: Split = None,
     set_: Set = None,
@@ -134,6 +128,9 @@ def compare(
     skip_bad: SkipBad = False,
     allow_hub_code: AllowHubCode = False,
     out: Out = Path("results"),
+    force: Annotated[
+        bool, typer.Option("--force", help="Run although there are records, from nothing.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Train models under equal conditions over several seeds and compare them.
@@ -142,32 +139,31 @@ def compare(
     """
     from mmbench.cli.progress import QuietWatch, TerminalWatch
     from mmbench.experiments.compare import compare as compare_models
-    from mmbench.recipe import parse_overrides
     from mmbench.reports.comparison import comparison_text
 
     def tell(model: str, seed: int, result: RunResult) -> None:
         value = result.value * result.record.primary.scale
         source = "recorded before" if result.reused else "done"
-        print(f"{model} seed {seed}: {value:.2f} ({source})", file=sys.stderr, flush=True)
+        notice(f"{model} seed {seed}: {value:.2f} ({source})")
 
+    def notice(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    own = ("models", "seeds", "baseline", "task")
+    settings = {k: v for k, v in settings_given(context).items() if k not in own}
     comparison = compare_models(
         task,
         split_names(models),
         seeds=seeds,
-        dataset=dataset,
-        split=split,
-        overrides=parse_overrides(set_ or []),
-        limit=limit,
-        device=device,
-        batch_size=batch_size,
-        data_dir=data_dir,
-        skip_bad=skip_bad,
-        allow_hub_code=allow_hub_code,
-        out=out,
+        baseline=baseline,
         watch=QuietWatch() if quiet else TerminalWatch(),
         told=(lambda *_: None) if quiet else tell,
+        notice=(lambda _: None) if quiet else notice,
+        **settings,
     )
     print(comparison_text(comparison))
+    if comparison.failed:
+        sys.exit(1)
 
 
 @app.command()
@@ -192,6 +188,7 @@ def score(
     ] = None,
     interval: Annotated[str, typer.Option(help="percentile or bca.")] = "percentile",
     allow_hub_code: AllowHubCode = False,
+    allow_mixed: AllowMixed = False,
     out: Out = Path("results"),
     json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
@@ -208,6 +205,7 @@ def score(
             questions=questions,
             metrics=names,
             allow_hub_code=allow_hub_code,
+            allow_mixed=allow_mixed,
         )
         print(paired_text(str(a), str(b), tested))
         return
@@ -261,11 +259,46 @@ def show(
     name: Annotated[str, typer.Argument(help="A name that `mmbench list` shows, or a record.")],
     task: Annotated[str | None, typer.Option(help="The task to show a model for.")] = None,
     dataset: Dataset = None,
+    diff: Annotated[
+        Path | None, typer.Option(metavar="RECORD", help="Say how a record differs from this one.")
+    ] = None,
 ) -> None:
     """Show what a task, dataset, model, part, metric or record is."""
-    from mmbench.cli.show import show_text
+    from mmbench.cli.show import difference_text, show_text
 
-    print(show_text(name, task, dataset))
+    print(show_text(name, task, dataset) if diff is None else difference_text(Path(name), diff))
+
+
+@app.command()
+def convert(
+    paths: Annotated[list[Path], typer.Argument(help="Folders of records of schema version 1.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Make records that an earlier mmbench wrote ones that this one reads, from their answers."""
+    from mmbench.experiments.convert import convert_records
+
+    failed = 0
+    for folder, problem in convert_records(paths, data_dir):
+        print(f"{folder}: {problem or 'converted'}", file=sys.stderr if problem else sys.stdout)
+        failed += problem is not None
+    if failed:
+        sys.exit(1)
+
+
+@app.command()
+def verify(
+    paths: Annotated[list[Path], typer.Argument(help="Folders of records.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Compute every score of records again from their stored answers, and say what holds."""
+    from mmbench.experiments.rescore import verify_records
+
+    failed = 0
+    for folder, problem in verify_records(paths, data_dir):
+        print(f"{folder}: {problem or 'holds'}", file=sys.stderr if problem else sys.stdout)
+        failed += problem is not None
+    if failed:
+        sys.exit(1)
 
 
 data = CommandGroup("data", "List, prepare and check datasets.")

@@ -59,3 +59,12 @@ def split_names(text: str) -> list[str]:
     ['cider', 'bleu_4']
     """
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def settings_given(context: typer.Context) -> dict[str, Any]:
+    """What a command's options say of a run, by the names that `RunRequest` has for them."""
+    from mmbench.recipe import parse_overrides
+
+    given = dict(context.params)
+    given["overrides"] = parse_overrides(list(given.pop("set_") or ()))
+    return {name: value for name, value in given.items() if name not in ("json", "quiet")}

@@ -221,6 +221,32 @@ def _record(path: Path) -> str:
     return record_text(verified(folder), folder)
 
 
+def difference_text(ours: Path, other: Path) -> str:
+    """How two records differ: what decided their predictions, where they ran, and their values.
+
+    Raises: MMBenchError if either is no whole record.
+    """
+    from mmbench.experiments.conditions import footnotes
+    from mmbench.records.identity import differences
+    from mmbench.records.verification import verified
+
+    records = [verified(p.parent if p.is_file() else p) for p in (ours, other)]
+    a, b = records
+    lines = [f"{ours} against {other}"]
+    lines += [f"  {line}" for line in differences(a.identity, b.identity)]
+    if a.seed != b.seed:
+        lines.append(f"  seed: {a.seed}, not {b.seed}")
+    lines += [f"  {note}" for note in footnotes(records)]
+    theirs = {(e.signature, e.category): e for e in b.metrics}
+    for entry in a.metrics:
+        same = theirs.get((entry.signature, entry.category))
+        if same is not None and same.value != entry.value:
+            name = entry.name + (f" of {entry.category}" if entry.category else "")
+            values = (f"{e.value * e.scale:.2f}" for e in (entry, same))
+            lines.append(f"  {name}: {', not '.join(values)}")
+    return "\n".join(lines) if len(lines) > 1 else f"{lines[0]}\n  no difference"
+
+
 def record_text(record: Any, path: Path) -> str:
     """A run's record, as `mmbench run` prints it."""
     title = f"{record.model} on {record.task}/{record.dataset}, {record.split} split"

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmbench import registry
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.errors import MMBenchError
 from mmbench.experiments.result import RunResult, predictions_file
-from mmbench.experiments.score import Scores, score_answers
+from mmbench.experiments.score import load_metrics, score_answers
 from mmbench.metrics.base import Metric
+from mmbench.recipe import Recipe
 from mmbench.records.record import Record
-from mmbench.records.store import PREDICTIONS_FILE, RUN_FILE, STATISTICS_FILE, write_record
+from mmbench.records.store import (
+    PREDICTIONS_FILE,
+    STATISTICS_FILE,
+    find_records,
+    write_record,
+)
+from mmbench.records.verification import verified
 from mmbench.task import Task
+from mmbench.yaml_file import validate
 
 
 def rescored(
@@ -42,23 +51,68 @@ def rescored(
     return write_record(folder, record.model_copy(update=changed), files)
 
 
-def check_answers(
-    folder: Path, record: Record, task: Task, samples: SampleSet, metrics: Sequence[Metric]
-) -> None:
-    """Compute every value of a record again from its stored answers.
+def verify_records(
+    paths: Sequence[Path], data_dir: Path | None = None
+) -> Iterator[tuple[Path, str | None]]:
+    """Compute every value of the records at or below the paths again from their stored answers.
 
-    Raises: MMBenchError naming a value that they do not give.
+    Yields: a record's folder, and what does not hold; None where all does.
     """
-    scores: Scores = score_answers(metrics, samples, stored_answers(folder, task, samples))
-    found = {(entry.name, entry.signature, entry.category): entry.value for entry in scores.entries}
+    read: dict[tuple[str, str, str], SampleSet] = {}
+    for folder in find_records(paths):
+        try:
+            _verify(folder, data_dir, read)
+        except MMBenchError as error:
+            yield folder, str(error)
+        else:
+            yield folder, None
+
+
+def _verify(
+    folder: Path, data_dir: Path | None, read: dict[tuple[str, str, str], SampleSet]
+) -> None:
+    record = verified(folder)
+    task: Task = registry.load("tasks", record.task)()
+    metrics = load_metrics(list(dict.fromkeys(entry.name for entry in record.metrics)))
+    if record.weights.source == "elsewhere":
+        table = RunResult.predictions_in(folder)
+        columns = (table[name].tolist() for name in ("id", "target", "group", "category"))
+        found = [Sample(str(i), {}, t, g, c) for i, t, g, c in zip(*columns, strict=True)]
+        samples = SampleSet(found, record.dataset, record.split, record.fingerprint)
+        answers = table["prediction"].tolist()
+    else:
+        samples = _asked(record, task, data_dir, read)
+        answers = stored_answers(folder, task, samples)
+    scores = score_answers(metrics, samples, answers)
+    values = {
+        (entry.name, entry.signature, entry.category): entry.value for entry in scores.entries
+    }
     for entry in record.metrics:
-        value = found.get((entry.name, entry.signature, entry.category))
-        if value is not None and not math.isclose(value, entry.value, rel_tol=1e-6, abs_tol=1e-9):
+        value = values.get((entry.name, entry.signature, entry.category))
+        if value is None:
+            raise MMBenchError(f"{entry.signature} is not what {entry.name} is now: not checked")
+        if not math.isclose(value, entry.value, rel_tol=1e-6, abs_tol=1e-9):
             of = f" of {entry.category}" if entry.category else ""
             raise MMBenchError(
-                f"{folder / RUN_FILE}: {entry.name}{of} is {entry.value}, but the stored answers "
-                f"give {value}"
+                f"{entry.name}{of} is {entry.value}, but the stored answers give {value}"
             )
+
+
+def _asked(
+    record: Record,
+    task: Task,
+    data_dir: Path | None,
+    read: dict[tuple[str, str, str], SampleSet],
+) -> SampleSet:
+    """The samples that a run was asked."""
+    recipe = validate(Recipe, record.recipe, "recipe")
+    spec = task.adapt(task.dataset(record.dataset, data_dir), recipe)
+    key = task.name, spec.model_dump_json(), record.split
+    if key not in read:
+        read[key] = task.load(spec, record.split)
+    if read[key].fingerprint != record.fingerprint:
+        raise MMBenchError(f"{spec.name} has other content now than when it was run")
+    return read[key].limited(record.limit, task.limit_groups)
 
 
 def stored_answers(folder: Path, task: Task, samples: Sequence[Sample]) -> list[Any]:
