@@ -36,7 +36,7 @@ def comparison_text(comparison: Comparison) -> str:
     facts += [
         ("", pair.verdict)
         for found in comparison.estimates
-        if (pair := comparison.against(found.model)) is not None
+        if (pair := comparison.against(found.model)) is not None and not pair.different
     ]
     if any(family.letters.values()):
         facts.append(("letters", "models that share a letter cannot be told apart"))
