@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmbench.cli.output import complain, say, say_line
 from mmbench.errors import Interrupted, MMBenchError
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def run(
         watch=SILENT if quiet else TerminalWatch(),
     )
     if json:
-        print(result.record.model_dump_json(indent=1))
+        say(result.record.model_dump_json(indent=1))
         return
     _print_run(result, quiet)
 
@@ -114,9 +115,9 @@ def run(
 def _print_run(result: RunResult, quiet: bool) -> None:
     from mmbench.cli.show import record_text
 
-    print(record_text(result.record, result.path))
+    say(record_text(result.record, result.path))
     if result.reused and not quiet:
-        print(f"  (from the record of {result.record.created}; --force runs it again)")
+        say(f"  (from the record of {result.record.created}; --force runs it again)")
 
 
 @app.command()
@@ -149,7 +150,7 @@ def compare(
     def tell(model: str, seed: int, result: RunResult) -> None:
         value = result.value * result.record.primary.scale
         source = "recorded before" if result.reused else "done"
-        print(f"{model} seed {seed}: {value:.2f} ({source})", file=sys.stderr, flush=True)
+        complain(f"{model} seed {seed}: {value:.2f} ({source})")
 
     comparison = compare_models(
         task,
@@ -168,7 +169,7 @@ def compare(
         watch=SILENT if quiet else TerminalWatch(),
         told=(lambda *_: None) if quiet else tell,
     )
-    print(comparison_text(comparison))
+    say(comparison_text(comparison))
 
 
 @app.command()
@@ -210,7 +211,7 @@ def score(
             metrics=names,
             allow_hub_code=allow_hub_code,
         )
-        print(paired_text(str(a), str(b), tested))
+        say(paired_text(str(a), str(b), tested))
         return
     if task is None or predictions is None or references is None:
         raise MMBenchError(
@@ -225,11 +226,11 @@ def score(
         out=out,
     )
     if json:
-        print(result.record.model_dump_json(indent=1))
+        say(result.record.model_dump_json(indent=1))
     else:
         _print_run(result, quiet=True)
     for name, reason in result.record.failed.items():
-        print(f"mmbench: {name} was not computed: {reason}", file=sys.stderr)
+        complain(f"mmbench: {name} was not computed: {reason}")
     if result.record.failed:
         sys.exit(1)
 
@@ -239,10 +240,18 @@ def report(
     paths: Annotated[list[Path], typer.Argument(help="Folders of records.")],
     format: Annotated[str, typer.Option(help="markdown, latex or csv.")] = "markdown",
 ) -> None:
-    """Make a table for each task and dataset from records, a column for comparable numbers."""
-    from mmbench.reports.report import report as make_report
+    """Make a table for each task and dataset from records, a column for comparable numbers.
 
-    print(make_report(paths, format), end="")
+    A record that cannot be read, or was changed, is named and left out; the exit code is then 1.
+    """
+    from mmbench.reports.report import make_report
+
+    made = make_report(paths, format)
+    say(made.text, end="")
+    for reason in made.left_out.values():
+        complain(f"mmbench: left out: {reason}")
+    if made.left_out:
+        sys.exit(1)
 
 
 @app.command("list")
@@ -254,7 +263,7 @@ def list_(
     """List what there is."""
     from mmbench.cli.show import list_text
 
-    print(list_text(what))
+    say(list_text(what))
 
 
 @app.command()
@@ -266,7 +275,7 @@ def show(
     """Show what a task, dataset, model, part, metric or record is."""
     from mmbench.cli.show import show_text
 
-    print(show_text(name, task, dataset))
+    say(show_text(name, task, dataset))
 
 
 data = typer.Typer(help="List, prepare and check datasets.", no_args_is_help=True)
@@ -279,7 +288,7 @@ def list_data() -> None:
     """List the datasets: tasks, samples, where from, size, licence."""
     from mmbench.cli.data import list_text
 
-    print(list_text())
+    say(list_text())
 
 
 @data.command("prepare")
@@ -294,7 +303,7 @@ def prepare_data(
     from mmbench.cli.progress import TerminalWatch
 
     for line in prepare(name, data_dir, split, skip_bad, TerminalWatch().read):
-        print(line, flush=True)
+        say_line(line)
 
 
 @data.command("check")
@@ -328,5 +337,5 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"mmbench: {message}", file=sys.stderr)
+    complain(f"mmbench: {message}")
     sys.exit(code)

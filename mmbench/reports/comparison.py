@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mmbench.reports.escape import one_line
 from mmbench.reports.formats import count
 
 if TYPE_CHECKING:
@@ -15,11 +16,20 @@ def comparison_text(comparison: Comparison) -> str:
     metric = comparison.metric
     first = next(iter(comparison.runs.values()))
     record = first[0].record
-    head = ["model", metric.name, "sd", "95% interval", "difference", "parameters", "training"]
+    head = [
+        "model",
+        one_line(metric.name),
+        "sd",
+        "95% interval",
+        "difference",
+        "parameters",
+        "training",
+    ]
     lines = [head, *(_cells(row, metric.scale) for row in comparison.rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     text = [
-        f"{record.task}/{record.dataset}, {record.split} split, {record.samples:,} samples, "
+        f"{one_line(record.task)}/{one_line(record.dataset)}, {one_line(record.split)} split, "
+        f"{record.samples:,} samples, "
         f"{len(first)} {'seeds' if len(first) > 1 else 'seed'}"
     ]
     for line in lines:
@@ -30,8 +40,8 @@ def comparison_text(comparison: Comparison) -> str:
         text.append(f"  {first_cell}  {rest}")
     interval = comparison.rows[0].interval
     text += [
-        f"  conditions  {comparison.conditions}",
-        f"  signature   {metric.signature}",
+        f"  conditions  {one_line(comparison.conditions)}",
+        f"  signature   {one_line(metric.signature)}",
         f"  intervals   {interval.method}, {interval.replicates:,} replicates, "
         f"{interval.groups:,} groups; differences are to the best, paired",
     ]
@@ -44,7 +54,7 @@ def _cells(row: Row, scale: float) -> list[str]:
         low, high = row.difference_interval.low, row.difference_interval.high
         difference = f"{row.difference * scale:+.2f} [{low * scale:+.2f}, {high * scale:+.2f}]"
     return [
-        row.model,
+        one_line(row.model),
         f"{row.mean * scale:.2f}",
         "-" if row.sd is None else f"{row.sd * scale:.2f}",
         f"[{row.interval.low * scale:.2f}, {row.interval.high * scale:.2f}]",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mmbench.reports.escape import one_line
+
 if TYPE_CHECKING:
     from mmbench.experiments.score_files import TestedMetric
 
@@ -16,7 +18,7 @@ def paired_text(a: str, b: str, tested: Sequence[TestedMetric]) -> str:
         scale, test = entry.metric.scale, entry.test
         rows.append(
             [
-                entry.metric.name,
+                one_line(entry.metric.name),
                 f"{test.a * scale:.2f}",
                 f"{test.b * scale:.2f}",
                 f"{test.difference * scale:+.2f}",
@@ -26,7 +28,7 @@ def paired_text(a: str, b: str, tested: Sequence[TestedMetric]) -> str:
             ]
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [f"A  {a}", f"B  {b}"]
+    lines = [f"A  {one_line(a)}", f"B  {one_line(b)}"]
     for row in rows:
         rest = "  ".join(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))
         lines.append(f"  {row[0].ljust(widths[0])}  {rest}")
