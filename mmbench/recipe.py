@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, field_validator, model_validator
 
 from mmbench import registry
 from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.json_values import not_finite
 from mmbench.versions import part_defaults
 from mmbench.yaml_file import Settings, parse_yaml, read_yaml, setting, validate
 
@@ -29,6 +30,13 @@ class Part(Settings):
 
     name: str = ""
     options: dict[str, Any] = {}
+
+    @field_validator("options")
+    @classmethod
+    def _finite(cls, options: dict[str, Any]) -> dict[str, Any]:
+        for key, number in not_finite(options):
+            raise ValueError(f"{key} must be a finite number, got {number}")
+        return options
 
     def over(self, default: Part) -> Part:
         """This part; the default with this one's options where it has no name."""

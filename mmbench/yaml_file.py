@@ -17,7 +17,7 @@ _NEVER = object()  # equal to no value
 class Settings(BaseModel):
     """Settings as a file gives them: unknown keys and wrong types are errors."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     def changed(self) -> dict[str, Any]:
         """By name, as plain JSON, the values that differ from those that fields were added with."""

@@ -48,7 +48,7 @@ class CommandGroup(typer.Typer):
 
 def _help_without_command(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
-        print(context.get_help(), file=sys.stderr)
+        sys.stderr.write(f"{context.get_help()}\n")
         raise typer.Exit(2)
 
 

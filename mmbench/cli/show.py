@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbench import registry
 from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.reports.escape import one_line
 
 if TYPE_CHECKING:
     from mmbench.data.dataset import DatasetSpec
@@ -30,9 +31,9 @@ def list_text(what: str) -> str:
             f"cannot list '{what}'.{did_you_mean(what, LISTED)} There is {', '.join(LISTED)}."
         )
     kind = LISTED[what]
-    names = registry.names(kind)
-    width = max(map(len, names))
-    return "\n".join(f"{name:<{width}}  {registry.summary(kind, name)}" for name in names)
+    rows = [(one_line(name), registry.summary(kind, name)) for name in registry.names(kind)]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {one_line(summary)}" for name, summary in rows)
 
 
 def show_text(name: str, task: str | None = None, dataset: str | None = None) -> str:
@@ -64,12 +65,16 @@ def show_text(name: str, task: str | None = None, dataset: str | None = None) ->
 
 
 def _lines(title: str, about: str, rows: dict[str, Any]) -> str:
-    rows = {key: value for key, value in rows.items() if value not in (None, "", {}, [])}
-    width = max(map(len, rows), default=0)
-    head = f"{title}: {about}" if about else title
+    """Title and rows; a list's values stand below each other."""
+    given = {one_line(k): value for k, value in rows.items() if value not in (None, "", {}, [])}
+    width = max(map(len, given), default=0)
+    head = one_line(f"{title}: {about.strip()}" if about else title)
     indent = "\n" + " " * (width + 4)
-    lines = [f"  {key:<{width}}  " + str(v).replace("\n", indent) for key, v in rows.items()]
-    return "\n".join([head, *lines])
+    lines = [head]
+    for key, value in given.items():
+        values = value if isinstance(value, list) else [value]
+        lines.append(f"  {key:<{width}}  {indent.join(map(one_line, values))}")
+    return "\n".join(lines)
 
 
 def _task(name: str) -> str:
@@ -106,11 +111,11 @@ def _dataset(name: str) -> str:
             "homepage": spec.homepage,
             "from": origin(spec) + (f" ({spec.hub.path})" if spec.hub else ""),
             "download": spec.download,
-            "folder": spec.folder.strip(),
-            "splits": "\n".join(_splits(spec)),
+            "folder": spec.folder.strip().splitlines(),
+            "splits": _splits(spec),
             "evaluates": spec.evaluate_on,
             "categories": ", ".join(spec.categories),
-            "citation": spec.citation.strip(),
+            "citation": spec.citation.strip().splitlines(),
         },
     )
 
@@ -248,16 +253,17 @@ def difference_text(ours: Path, other: Path) -> str:
 
 
 def record_text(record: Any, path: Path) -> str:
-    """A run's record, as `mmbench run` prints it."""
-    title = f"{record.model} on {record.task}/{record.dataset}, {record.split} split"
+    """A run's record, as `mmbench run` prints it: a line a value, whatever names are in it."""
+    title = one_line(f"{record.model} on {record.task}/{record.dataset}, {record.split} split")
     limit = f" (the first {record.limit})" if record.limit else ""
     lines = [
         f"{title}: {record.samples:,} samples{limit}, {record.groups:,} groups, seed {record.seed}"
     ]
-    width = max(len(entry.category or entry.name) for entry in record.metrics) + 2
-    for entry in record.metrics:
-        label = f"  {entry.category}" if entry.category else entry.name
-        value = f"{entry.value * entry.scale:7.2f}"
+    labels = [one_line(entry.category or entry.name) for entry in record.metrics]
+    width = max(map(len, labels), default=0) + 2
+    for label, entry in zip(labels, record.metrics, strict=True):
+        label = f"  {label}" if entry.category else label
+        value = "not computed" if entry.value is None else f"{entry.value * entry.scale:7.2f}"
         interval = ""
         if entry.interval:
             ends = entry.interval.low * entry.scale, entry.interval.high * entry.scale
@@ -268,9 +274,9 @@ def record_text(record: Any, path: Path) -> str:
         if entry.standard_error is not None and record.weights.source == "elsewhere":
             more += f"  se {entry.standard_error * entry.scale:.2f}"
         lines.append(f"  {label:<{width}} {value}{interval:<18}  n = {entry.samples:,}{more}")
-    first = record.primary
-    facts = {"signature": first.signature}
-    if first.interval:
+    first = record.metrics[0] if record.metrics else None
+    facts = {"signature": first.signature} if first else {}
+    if first and first.interval:
         facts["interval"] = (
             f"{first.interval.level:.0%} {first.interval.method}, {first.interval.replicates:,} "
             f"replicates over {first.interval.groups:,} groups"
@@ -300,5 +306,5 @@ def record_text(record: Any, path: Path) -> str:
     for name, reason in record.failed.items():
         facts[name] = f"not computed: {reason}"
     facts["record"] = str(path)
-    lines += [f"  {key:<{width}}  {value}" for key, value in facts.items()]
+    lines += [f"  {one_line(key):<{width}}  {one_line(value)}" for key, value in facts.items()]
     return "\n".join(lines)

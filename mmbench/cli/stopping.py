@@ -69,5 +69,6 @@ def _end(line: str) -> None:
     with suppress(OSError, ValueError):  # the terminal may be gone
         sys.stdout.flush()
         after_echo = "\n" if sys.stderr.isatty() else ""  # a terminal shows ^C
-        print(f"{after_echo}mmbench: {line}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"{after_echo}mmbench: {line}\n")
+        sys.stderr.flush()
     os._exit(128 + (_received[-1] if _received else signal.SIGINT))

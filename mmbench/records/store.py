@@ -16,6 +16,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mmbench.errors import MMBenchError
+from mmbench.json_values import not_finite
+from mmbench.records.names import safe_name
 from mmbench.records.record import SCHEMA_VERSION, Record
 from mmbench.records.writing import (
     put_in_place,
@@ -36,7 +38,8 @@ STATISTICS_FILE = "statistics.safetensors"
 def record_folder(
     root: Path, task: str, dataset: str, model: str, run_hash: str, seed: int
 ) -> Path:
-    """Where a run's record lies."""
+    """Where a run's record lies: below `root`, whatever the names are."""
+    task, dataset, model = map(safe_name, (task, dataset, model))
     return root / task / dataset / model / run_hash[:8] / f"seed-{seed}"
 
 
@@ -63,8 +66,11 @@ def write_record(folder: Path, record: Record, files: Mapping[str, bytes]) -> Re
         files: content by name.
     Returns: the record as written.
     Raises: MMBenchError if the disk does not take it: nothing is left of it, and what lay there
-        before is still there.
+        before is still there. ValueError for a number that is NaN or infinite: that is a bug of
+        what computed it, and JSON has no such numbers.
     """
+    if odd := _not_finite(record):
+        raise ValueError(f"not written to {folder}: {'; '.join(odd)}")
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     record = record.model_copy(update={"files": hashes}).sealed()
     text = record.model_dump_json(indent=1) + "\n"
@@ -98,6 +104,16 @@ def clear(folder: Path) -> None:
     remove_leftovers(folder, RUN_FILE)
 
 
+def _not_finite(record: Record) -> list[str]:
+    """Each number of a record that is NaN or infinite: of which metric, or by its key."""
+    found = []
+    for entry in record.metrics:
+        of = entry.name if entry.category is None else f"{entry.name} of {entry.category}"
+        found += [f"the {key} of {of} is {n}" for key, n in not_finite(entry.model_dump())]
+    rest = record.model_dump(exclude={"metrics"})
+    return found + [f"{key} is {number}" for key, number in not_finite(rest)]
+
+
 def read_record(path: Path) -> Record:
     """The record in a folder (or its `run.json`).
 
@@ -107,7 +123,7 @@ def read_record(path: Path) -> Record:
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
         version = value.get("schema_version")
-    except (OSError, UnicodeDecodeError, ValueError, AttributeError) as error:
+    except (OSError, UnicodeDecodeError, ValueError, AttributeError, RecursionError) as error:
         raise MMBenchError(f"no record at {path}: {error}") from None
     if version != SCHEMA_VERSION:
         raise MMBenchError(
@@ -119,11 +135,14 @@ def read_record(path: Path) -> Record:
             )
         )
     try:
-        return Record.model_validate(value)
+        record = Record.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise MMBenchError(f"{file} is not a valid record: {key}: {first['msg']}") from None
+    if odd := _not_finite(record):
+        raise MMBenchError(f"{file} is not a valid record: {odd[0]}")
+    return record
 
 
 def _refuse(problem: str) -> None:

@@ -2,29 +2,80 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from mmbench.data.checks import first_reasons
 from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.records.record import Record
 from mmbench.records.store import find_records
 from mmbench.records.verification import verified
+from mmbench.reports.escape import one_line
 from mmbench.reports.formats import FORMATS
 from mmbench.reports.table import make_tables
 
 
-def report(paths: Sequence[str | Path] | str | Path, format: str = "markdown") -> str:
-    """The tables of all records at or below the paths, one for each task and dataset.
+@dataclass(frozen=True)
+class Report:
+    """Tables, and the records that could not be in them.
 
-    Args:
-        paths: folders of records; searched at any depth.
-        format: "markdown", "latex" (booktabs) or "csv".
-    Raises: MMBenchError if there is no record there, one was changed after its run, or there is
-        no such format.
+    Attributes:
+        text: the tables, in the format that was asked for.
+        left_out: by folder of a record, why it could not be used.
+    """
+
+    text: str
+    left_out: dict[Path, str]
+
+
+def make_report(paths: Sequence[str | Path] | str | Path, format: str = "markdown") -> Report:
+    """The tables of all records at or below the paths that can be read, and why others cannot.
+
+    Args: as `report`.
+    Raises: MMBenchError if there is no record there that can be read, or no such format.
     """
     if format not in FORMATS:
         raise MMBenchError(
             f"no format '{format}'.{did_you_mean(format, FORMATS)} There is {', '.join(FORMATS)}."
         )
     listed = [paths] if isinstance(paths, str | Path) else paths
-    folders = find_records([Path(path) for path in listed])
-    return FORMATS[format](make_tables([verified(folder) for folder in folders]))
+    records: list[Record] = []
+    left_out: dict[Path, str] = {}
+    problems: list[str] = []
+    for folder in find_records([Path(path) for path in listed], problems.append):
+        try:
+            records.append(_usable(folder))
+        except MMBenchError as error:
+            left_out[folder] = str(error)
+    left_out |= {Path(problem.partition(" cannot")[0]): problem for problem in problems}
+    if not records:
+        reasons = first_reasons(list(left_out.values()))
+        raise MMBenchError(f"none of {len(left_out):,} records can be reported: {reasons}")
+    return Report(FORMATS[format](make_tables(records)), left_out)
+
+
+def report(paths: Sequence[str | Path] | str | Path, format: str = "markdown") -> str:
+    """The tables of all records at or below the paths, one for each task and dataset.
+
+    A record that cannot be used (unreadable, changed after its run, of another schema) is left out
+    with a UserWarning that names it and says why; the others are reported.
+
+    Args:
+        paths: folders of records; searched at any depth.
+        format: "markdown", "latex" (booktabs) or "csv".
+    Raises: MMBenchError if there is no record there that can be used, or no such format.
+    """
+    made = make_report(paths, format)
+    for reason in made.left_out.values():
+        warnings.warn(f"left out of the report: {one_line(reason)}", stacklevel=2)
+    return made.text
+
+
+def _usable(folder: Path) -> Record:
+    """A record as its run left it, with a value that a table can show."""
+    record = verified(folder)
+    if all(entry.category is not None for entry in record.metrics):
+        raise MMBenchError(f"{folder} holds no value over all samples")
+    return record

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mmbench.recipe import digest
-from mmbench.records.record import MetricEntry, Record
+from mmbench.records.record import IntervalEntry, MetricEntry, Record
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,25 @@ class Cell:
 
     @property
     def values(self) -> list[float]:
-        """By seed."""
-        return [entry.value for _, entry in sorted(self.entries.items())]
+        """By seed, without those that have none."""
+        values = [entry.value for _, entry in sorted(self.entries.items())]
+        return [value for value in values if value is not None]
 
     @property
-    def mean(self) -> float:
-        """Over seeds."""
-        return statistics.fmean(self.values)
+    def mean(self) -> float | None:
+        """Over seeds; None where there is no value."""
+        return statistics.fmean(self.values) if self.values else None
 
     @property
     def sd(self) -> float | None:
         """Standard deviation over seeds (n - 1); None for one seed."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+    @property
+    def interval(self) -> IntervalEntry | None:
+        """Of the value, where only one seed has one."""
+        found = [entry for entry in self.entries.values() if entry.value is not None]
+        return found[0].interval if len(found) == 1 else None
 
 
 @dataclass
@@ -158,9 +165,9 @@ def _rank(
     row: Row, columns: list[Column], metrics: dict[Column, MetricEntry]
 ) -> tuple[int, float, str]:
     for place, column in enumerate(columns):
-        if column in row.cells:
-            sign = -1 if metrics[column].higher_is_better else 1
-            return place, sign * row.cells[column].mean, row.label
+        mean = row.cells[column].mean if column in row.cells else None
+        if mean is not None:
+            return place, -mean if metrics[column].higher_is_better else mean, row.label
     return len(columns), 0.0, row.label
 
 
