@@ -126,7 +126,7 @@ def measure(
     else:
         count = metric.replicates if replicates is None else replicates
         drawn = _replicates(metric, runs, codes, size, count, seed)
-    if metric.recentred:
+    if metric.recentred and not np.isnan(drawn).all(axis=1).any():
         drawn = drawn - np.nanmean(drawn, axis=1, keepdims=True) + values[:, None]
     still = drawn.size > 0 and bool((drawn == drawn.flat[0]).all())
     return Measured(
