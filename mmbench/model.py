@@ -243,7 +243,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         checkpoint = Checkpoint(
             tensors, **fields, path=str(path), sha256=hashlib.sha256(content).hexdigest()
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         raise MMBenchError(
             f"{path} is a safetensors file but not a checkpoint of mmbench: it lacks the metadata "
             "that says how its model is built"

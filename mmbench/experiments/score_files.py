@@ -10,13 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from mmbench.data.cells import first_ids
 from mmbench.data.image_folder import read_images
-from mmbench.data.prediction_files import (
-    PredictionFile,
-    first_ids,
-    in_order,
-    read_prediction_file,
-)
+from mmbench.data.prediction_files import PredictionFile, in_order, read_prediction_file
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.data.text_files import read_json
 from mmbench.errors import MMBenchError, did_you_mean

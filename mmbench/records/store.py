@@ -96,7 +96,7 @@ def read_record(path: Path) -> Record:
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
         version = value.get("schema_version")
-    except (OSError, UnicodeDecodeError, ValueError, AttributeError) as error:
+    except (OSError, UnicodeDecodeError, ValueError, AttributeError, RecursionError) as error:
         raise MMBenchError(f"no record at {path}: {error}") from None
     if version != SCHEMA_VERSION:
         raise MMBenchError(
