@@ -15,8 +15,8 @@ HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # what begins or ends a pair
 def parse_json(text: str, origin: str, unique_keys: bool = False) -> Any:
     """The value that a JSON text holds.
 
-    Half of a character (a lone surrogate, such as `\\ud83d`, which no file can hold as UTF-8) is read
-    as U+FFFD, as a decoder of UTF-8 writes what it cannot read.
+    Half of a character (a lone surrogate, such as `\\ud83d`, which UTF-8 cannot write) is read as
+    U+FFFD, as a decoder of UTF-8 reads what it does not know.
 
     Args:
         text: the JSON.

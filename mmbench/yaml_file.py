@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mmbench.errors import MMBenchError, brief, did_you_mean, in_one_line
 from mmbench.json_text import HALF_CHARACTER, whole_characters
 
-
 MOST_VALUES = 100_000  # of a file: more are aliases of aliases, which grow without end
 
 

@@ -57,7 +57,8 @@ def ids(values: Iterable[Any], where: Any) -> list[str]:
     odd = [row for row, text in enumerate(texts) if text is None]
     if odd:
         raise MMBenchError(
-            f"{where}: {len(odd):,} ids are no texts or numbers: row {odd[0]} has {_shown(found[odd[0]])}"
+            f"{where}: {len(odd):,} ids are no texts or numbers: row {odd[0]} has "
+            f"{_shown(found[odd[0]])}"
         )
     return [text for text in texts if text is not None]
 

@@ -39,11 +39,10 @@ def read_text(path: Path) -> str:
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise MMBenchError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
-        where = (
-            f"{error.reason} at byte {error.start}" if isinstance(error, UnicodeError) else error
-        )
-        raise MMBenchError(f"{path} is not UTF-8: {where}") from None
+    except UnicodeDecodeError as error:
+        raise MMBenchError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+    except ValueError as error:  # a null byte in the path
+        raise MMBenchError(f"cannot read {path}: {error}") from None
 
 
 def text_lines(text: str) -> list[str]:
