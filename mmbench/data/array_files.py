@@ -52,8 +52,8 @@ def read_array(path: Path) -> Array:
 def read_archive(path: Path, wanted: Sequence[str]) -> dict[str, Array]:
     """The arrays of these names in a .npz file; others are not read.
 
-    Raises: MMBenchError as `read_array`; for an archive that unpacks to suspiciously much; and, with
-        the names that there are, if it has none of these.
+    Raises: MMBenchError as `read_array`; for an archive that unpacks to suspiciously much; and if
+        it has none of these.
     """
     with _reading(path), zipfile.ZipFile(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}

@@ -37,7 +37,7 @@ def as_text(value: Any) -> str | None:
 
 
 def as_texts(value: Any) -> list[str] | None:
-    """A cell that is a text or a list of texts, as a list; None for anything else, or an empty list.
+    """A cell that is a text, or a list of one text or more, as a list; None for anything else.
 
     >>> as_texts("a dog"), as_texts(["a dog", "the dog"]), as_texts(b"a dog"), as_texts([])
     (['a dog'], ['a dog', 'the dog'], None, None)
@@ -129,4 +129,4 @@ def _of(values: Sequence[Any], odd: Sequence[int]) -> str:
 
 
 def _shown(value: Any) -> str:
-    return f"{brief(value)}, a {type(value).__name__}"
+    return "null" if value is None else f"{brief(value)}, of type {type(value).__name__}"

@@ -159,9 +159,8 @@ def _references(task: str, path: Path) -> list[Sample]:
         group = groups(rows, names, path)
         category = [row.get("category") for row in rows]
     else:
-        value = read_json(path)
+        rows = _rows_at("annotations", path, _ANNOTATIONS[task])
         with layout(path, _ANNOTATIONS[task]):
-            rows = list(value["annotations"])
             if task == "vqa":
                 names = ids((row["question_id"] for row in rows), path)
                 right = [[answer["answer"] for answer in row["answers"]] for row in rows]
@@ -181,10 +180,19 @@ def _references(task: str, path: Path) -> list[Sample]:
     return [Sample(name, {}, target, g, kind) for name, target, g, kind in columns]
 
 
-def _question_texts(path: Path) -> Mapping[str, str]:
+def _rows_at(key: str, path: Path, what: str) -> list[dict[str, Any]]:
+    """The records that a JSON file holds at a key."""
     value = read_json(path)
-    with layout(path, "a file of VQA questions, {questions: [{question_id, question}]}"):
-        rows = list(value["questions"])
+    rows = value.get(key) if isinstance(value, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise MMBenchError(f"{path} is not {what}: it holds {brief(value)}")
+    return rows
+
+
+def _question_texts(path: Path) -> Mapping[str, str]:
+    what = "a file of VQA questions, {questions: [{question_id, question}]}"
+    rows = _rows_at("questions", path, what)
+    with layout(path, what):
         names = ids((row["question_id"] for row in rows), path)
         asked = texts([row["question"] for row in rows], names, "question", path)
     complain(_given_twice(names), "have more than one question", path)

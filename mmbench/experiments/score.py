@@ -31,7 +31,7 @@ _ENOUGH = 0.5  # share of the resamples that must have a value for an interval t
 
 
 def load_metrics(names: Sequence[str], allow_hub_code: bool = False) -> list[Metric]:
-    """The metrics of these names: registered ones, or `evaluate:...` and `torchmetrics:...`.
+    """The metrics of these names, each once: registered ones, `evaluate:...`, `torchmetrics:...`.
 
     Args:
         allow_hub_code: whether code of `evaluate:<name>` may be downloaded from the hub and run.
@@ -40,7 +40,7 @@ def load_metrics(names: Sequence[str], allow_hub_code: bool = False) -> list[Met
         adapted(name, allow_hub_code)
         if name.startswith(PREFIXES)
         else registry.load("metrics", name)()
-        for name in names
+        for name in dict.fromkeys(names)
     ]
 
 
