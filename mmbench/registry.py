@@ -97,7 +97,7 @@ def path(kind: str, name: str) -> Path:
 def summary(kind: str, name: str) -> str:
     """Its docstring's first line, or its file's `summary`. Imports nothing."""
     if kind in FILE_KINDS:
-        for line in path(kind, name).read_text(encoding="utf-8").splitlines():
+        for line in path(kind, name).read_text(encoding="utf-8").split("\n"):
             if line.startswith("summary:"):
                 return line.removeprefix("summary:").strip().strip("\"'")
         return ""

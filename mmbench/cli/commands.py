@@ -187,6 +187,10 @@ def score(
     interval: Annotated[str, typer.Option(help="percentile or bca.")] = "percentile",
     allow_hub_code: AllowHubCode = False,
     allow_mixed: AllowMixed = False,
+    allow_outside: Annotated[
+        bool,
+        typer.Option("--allow-outside", help="Read images that a table names outside its folder."),
+    ] = False,
     out: Out = Path("results"),
     json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
@@ -217,6 +221,7 @@ def score(
         metrics=names,
         interval=interval,
         allow_hub_code=allow_hub_code,
+        allow_outside=allow_outside,
         out=out,
     )
     if json:

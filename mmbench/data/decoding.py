@@ -49,6 +49,7 @@ class Decoder(ABC):
 
     modality: ClassVar[str]
     dtype: ClassVar[type[np.generic]]
+    version: ClassVar[int] = 1  # raised when what is decoded changes
 
     @property
     @abstractmethod
@@ -66,6 +67,13 @@ class Decoder(ABC):
 
         Raises: Unreadable, or OSError.
         """
+
+    def digest(self, medium: Stored) -> bytes:
+        """A hash of the medium's content, and of what decides its values besides the format.
+
+        Raises: OSError if it cannot be read.
+        """
+        return medium.digest()
 
     def size(self, count: int) -> int:
         """Bytes of so many decoded media."""
@@ -147,7 +155,7 @@ def _digests(media: Sequence[Stored], decoder: Decoder) -> list[bytes | str]:
 
     def digest(medium: Stored) -> bytes | str:
         try:
-            return medium.digest()
+            return decoder.digest(medium)
         except OSError as error:
             return _cannot(decoder, medium, "read", error)
 
@@ -234,7 +242,7 @@ class _Note:
     def __init__(self, media: Sequence[Stored], decoder: Decoder) -> None:
         self._opened = time.time()
         self._changed = 0
-        key = hashlib.sha256(decoder.format.encode())
+        key = hashlib.sha256(f"{decoder.format} v{decoder.version}".encode())
         for medium in media:
             try:
                 text, changed = medium.stamp()
