@@ -238,6 +238,7 @@ def score(
 def report(
     paths: Annotated[list[Path], typer.Argument(help="Folders of records.")],
     format: Annotated[str, typer.Option(help="markdown, latex or csv.")] = "markdown",
+    allow_mixed: AllowMixed = False,
 ) -> None:
     """Make a table for each task and dataset from records, a column for comparable numbers.
 
@@ -245,7 +246,7 @@ def report(
     """
     from mmbench.reports.report import make_report
 
-    made = make_report(paths, format)
+    made = make_report(paths, format, allow_mixed)
     say(made.text, end="")
     for reason in made.left_out.values():
         complain(f"mmbench: left out: {reason}")

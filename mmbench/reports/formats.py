@@ -123,15 +123,15 @@ def _pipes(cells: list[str]) -> str:
 
 
 def _cell(cell: Cell | None) -> str:
-    if cell is None or cell.mean is None:
+    if cell is None:
         return "-"
-    scale = next(iter(cell.entries.values())).scale
-    mean = f"{cell.mean * scale:.2f}"
+    mean = f"{cell.mean * cell.scale:.2f}"
     if cell.sd is not None:
-        return f"{mean} ± {cell.sd * scale:.2f}"
+        return f"{mean} ± {cell.sd * cell.scale:.2f}"
     if cell.interval is None:
         return mean
-    return f"{mean} [{cell.interval.low * scale:.2f}, {cell.interval.high * scale:.2f}]"
+    low, high = cell.interval.low * cell.scale, cell.interval.high * cell.scale
+    return f"{mean} [{low:.2f}, {high:.2f}]"
 
 
 def _parameters(row: Row) -> str:

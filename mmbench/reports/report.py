@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mmbench.data.checks import first_reasons
 from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.experiments.result import RunResult
 from mmbench.records.record import Record
 from mmbench.records.store import find_records
 from mmbench.records.verification import verified
@@ -30,7 +31,9 @@ class Report:
     left_out: dict[Path, str]
 
 
-def make_report(paths: Sequence[str | Path] | str | Path, format: str = "markdown") -> Report:
+def make_report(
+    paths: Sequence[str | Path] | str | Path, format: str = "markdown", allow_mixed: bool = False
+) -> Report:
     """The tables of all records at or below the paths that can be read, and why others cannot.
 
     Args: as `report`.
@@ -41,22 +44,24 @@ def make_report(paths: Sequence[str | Path] | str | Path, format: str = "markdow
             f"no format '{format}'.{did_you_mean(format, FORMATS)} There is {', '.join(FORMATS)}."
         )
     listed = [paths] if isinstance(paths, str | Path) else paths
-    records: list[Record] = []
+    runs: list[RunResult] = []
     left_out: dict[Path, str] = {}
     problems: list[str] = []
     for folder in find_records([Path(path) for path in listed], problems.append):
         try:
-            records.append(_usable(folder))
+            runs.append(RunResult(_usable(folder), folder, reused=True))
         except MMBenchError as error:
             left_out[folder] = str(error)
     left_out |= {Path(problem.partition(" cannot")[0]): problem for problem in problems}
-    if not records:
+    if not runs:
         reasons = first_reasons(list(left_out.values()))
         raise MMBenchError(f"none of {len(left_out):,} records can be reported: {reasons}")
-    return Report(FORMATS[format](make_tables(records)), left_out)
+    return Report(FORMATS[format](make_tables(runs, allow_mixed)), left_out)
 
 
-def report(paths: Sequence[str | Path] | str | Path, format: str = "markdown") -> str:
+def report(
+    paths: Sequence[str | Path] | str | Path, format: str = "markdown", allow_mixed: bool = False
+) -> str:
     """The tables of all records at or below the paths, one for each task and dataset.
 
     A record that cannot be used (unreadable, changed after its run, of another schema) is left out
@@ -65,9 +70,11 @@ def report(paths: Sequence[str | Path] | str | Path, format: str = "markdown") -
     Args:
         paths: folders of records; searched at any depth.
         format: "markdown", "latex" (booktabs) or "csv".
+        allow_mixed: put runs of different kinds of device, or of versions of one part, into one
+            column.
     Raises: MMBenchError if there is no record there that can be used, or no such format.
     """
-    made = make_report(paths, format)
+    made = make_report(paths, format, allow_mixed)
     for reason in made.left_out.values():
         warnings.warn(f"left out of the report: {one_line(reason)}", stacklevel=2)
     return made.text

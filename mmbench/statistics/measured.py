@@ -154,12 +154,13 @@ def _replicates(
     """(S, R), all runs on each block of draws."""
     if not replicates:
         return np.empty((len(runs), 0))
-    return bootstrap_replicates(
+    drawn = bootstrap_replicates(
         lambda weights: np.stack([metric.resample(run, weights, codes) for run in runs], axis=1),
         size,
         replicates,
         seed,
     ).T
+    return np.where(np.isfinite(drawn), drawn, np.nan)
 
 
 def _groups_with_a_value(
