@@ -75,7 +75,7 @@ def _verify(
     task: Task = registry.load("tasks", record.task)()
     metrics = load_metrics(list(dict.fromkeys(entry.name for entry in record.metrics)))
     if record.weights.source == "elsewhere":
-        samples = samples_in_table(folder)
+        samples: Sequence[Sample] = samples_in_table(folder)
         answers = RunResult.predictions_in(folder)["prediction"].tolist()
     else:
         known = record.dataset in registry.names("datasets")  # a file of the user's own is not
@@ -100,7 +100,10 @@ def samples_in_table(folder: Path) -> list[Sample]:
     """What a record's own table of predictions says of its samples: targets, groups, categories."""
     table = RunResult.predictions_in(folder)
     columns = (table[name].tolist() for name in ("id", "target", "group", "category"))
-    return [Sample(str(i), {}, t, g, c) for i, t, g, c in zip(*columns, strict=True)]
+    return [
+        Sample(str(key), {}, target, group, category if isinstance(category, str) else None)
+        for key, target, group, category in zip(*columns, strict=True)
+    ]
 
 
 def _asked(

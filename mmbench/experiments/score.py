@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mmbench import registry
-from mmbench.data.sample import Sample, SampleSet
+from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError, NotMeasurable, ToolError
 from mmbench.metrics.adapters import PREFIXES, adapted
 from mmbench.metrics.base import FloatArray, IntArray, MeanMetric, Metric, TotalsMetric
@@ -79,7 +79,7 @@ class Scores:
 
 
 def per_sample(
-    metrics: Sequence[Metric], samples: SampleSet, answers: Sequence[Any]
+    metrics: Sequence[Metric], samples: Sequence[Sample], answers: Sequence[Any]
 ) -> dict[str, FloatArray]:
     """The statistics (N, k) of every metric that could be computed."""
     targets = [sample.target for sample in samples]
@@ -91,7 +91,7 @@ def per_sample(
 
 def score_answers(
     metrics: Sequence[Metric],
-    samples: SampleSet,
+    samples: Sequence[Sample],
     answers: Sequence[Any],
     interval: str = "percentile",
 ) -> Scores:
