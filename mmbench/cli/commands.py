@@ -248,7 +248,7 @@ def report(
 
     made = make_report(paths, format, allow_mixed)
     say(made.text, end="")
-    for reason in made.left_out.values():
+    for reason in made.left_out:
         complain(f"mmbench: left out: {reason}")
     if made.left_out:
         sys.exit(1)

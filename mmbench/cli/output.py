@@ -8,9 +8,9 @@ from typing import TextIO
 from mmbench.reports.escape import for_terminal, one_line
 
 
-def say(text: str, end: str = "\n") -> None:
-    """Print a result on standard output; its line breaks stay."""
-    _print(text, sys.stdout, end)
+def say(text: str, end: str = "\n", to: TextIO | None = None) -> None:
+    """Print text of several lines, on standard output unless told otherwise."""
+    _print(text, to or sys.stdout, end)
 
 
 def say_line(line: str) -> None:

@@ -237,16 +237,16 @@ def difference_text(ours: Path, other: Path) -> str:
 
     records = [verified(p.parent if p.is_file() else p) for p in (ours, other)]
     a, b = records
-    lines = [f"{ours} against {other}"]
-    lines += [f"  {line}" for line in differences(a.identity, b.identity)]
+    lines = [one_line(f"{ours} against {other}")]
+    lines += [f"  {one_line(line)}" for line in differences(a.identity, b.identity)]
     if a.seed != b.seed:
         lines.append(f"  seed: {a.seed}, not {b.seed}")
-    lines += [f"  {note}" for note in footnotes(records)]
+    lines += [f"  {one_line(note)}" for note in footnotes(records)]
     theirs = {(e.signature, e.category): e for e in b.metrics}
     for entry in a.metrics:
         same = theirs.get((entry.signature, entry.category))
         if same is not None and same.value != entry.value:
-            name = entry.name + (f" of {entry.category}" if entry.category else "")
+            name = one_line(entry.name + (f" of {entry.category}" if entry.category else ""))
             values = (f"{e.value * e.scale:.2f}" for e in (entry, same))
             lines.append(f"  {name}: {', not '.join(values)}")
     return "\n".join(lines) if len(lines) > 1 else f"{lines[0]}\n  no difference"
@@ -263,7 +263,7 @@ def record_text(record: Any, path: Path) -> str:
     width = max(map(len, labels), default=0) + 2
     for label, entry in zip(labels, record.metrics, strict=True):
         label = f"  {label}" if entry.category else label
-        value = "not computed" if entry.value is None else f"{entry.value * entry.scale:7.2f}"
+        value = f"{entry.value * entry.scale:7.2f}"
         interval = ""
         if entry.interval:
             ends = entry.interval.low * entry.scale, entry.interval.high * entry.scale

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+from mmbench.cli.output import complain
 from mmbench.errors import Interrupted
 
 _STOPS = ("SIGTERM", "SIGHUP")  # Windows lacks the second
@@ -68,7 +69,7 @@ def _end(line: str) -> None:
         child.terminate()
     with suppress(OSError, ValueError):  # the terminal may be gone
         sys.stdout.flush()
-        after_echo = "\n" if sys.stderr.isatty() else ""  # a terminal shows ^C
-        sys.stderr.write(f"{after_echo}mmbench: {line}\n")
-        sys.stderr.flush()
+        if sys.stderr.isatty():
+            sys.stderr.write("\n")  # after the ^C that a terminal shows
+        complain(f"mmbench: {line}")
     os._exit(128 + (_received[-1] if _received else signal.SIGINT))

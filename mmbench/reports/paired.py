@@ -36,7 +36,7 @@ def paired_text(a: str, b: str, family: Family) -> str:
         rest = "  ".join(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))
         lines.append(f"  {row[0].ljust(widths[0])}  {rest}")
     first = family.pairs[0].difference.interval
-    lines += [f"  {pair.verdict}" for pair in family.pairs]
+    lines += [f"  {one_line(pair.verdict)}" for pair in family.pairs]
     lines.append(
         f"  {first.method}; {first.replicates:,} replicates over {first.groups:,} groups; "
         f"Holm over {family.tests}"

@@ -24,11 +24,11 @@ class Report:
 
     Attributes:
         text: the tables, in the format that was asked for.
-        left_out: by folder of a record, why it could not be used.
+        left_out: of each record and folder that could not be read, which and why.
     """
 
     text: str
-    left_out: dict[Path, str]
+    left_out: list[str]
 
 
 def make_report(
@@ -45,17 +45,14 @@ def make_report(
         )
     listed = [paths] if isinstance(paths, str | Path) else paths
     runs: list[RunResult] = []
-    left_out: dict[Path, str] = {}
-    problems: list[str] = []
-    for folder in find_records([Path(path) for path in listed], problems.append):
+    left_out: list[str] = []
+    for folder in find_records([Path(path) for path in listed], left_out.append):
         try:
             runs.append(RunResult(_usable(folder), folder, reused=True))
         except MMBenchError as error:
-            left_out[folder] = str(error)
-    left_out |= {Path(problem.partition(" cannot")[0]): problem for problem in problems}
+            left_out.append(str(error))
     if not runs:
-        reasons = first_reasons(list(left_out.values()))
-        raise MMBenchError(f"none of {len(left_out):,} records can be reported: {reasons}")
+        raise MMBenchError(f"no record there can be reported: {first_reasons(left_out)}")
     return Report(FORMATS[format](make_tables(runs, allow_mixed)), left_out)
 
 
@@ -75,7 +72,7 @@ def report(
     Raises: MMBenchError if there is no record there that can be used, or no such format.
     """
     made = make_report(paths, format, allow_mixed)
-    for reason in made.left_out.values():
+    for reason in made.left_out:
         warnings.warn(f"left out of the report: {one_line(reason)}", stacklevel=2)
     return made.text
 

@@ -1,13 +1,14 @@
 """What commands print of hostile names: one text, put wherever a user's files can put one."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 
 import pytest
 
-from mmbench.cli import main
+from mmbench.cli.commands import run_command
 from mmbench.reports.escape import one_line
 from tests.conftest import MINI, command_line, environment
 from tests.nasty import NASTY, assert_harmless
@@ -64,15 +65,18 @@ def write(path, rows):
 
 @pytest.fixture
 def call(folder, monkeypatch, capfd):
-    """Runs a command in this process, as the console script does: exit code, stdout, stderr."""
+    """Runs a command in this process: exit code, stdout, stderr."""
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["mmbench", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return stopped.value.code or 0, *capfd.readouterr()
+        code = 0
+        try:
+            run_command()
+        except SystemExit as stopped:
+            code = stopped.code or 0
+        return code, *capfd.readouterr()
 
     return run
 
@@ -139,6 +143,12 @@ def test_records_of_hostile_names_are_shown(call, records):
         assert (code, err) == (0, "")
         assert_harmless(out)
         assert "record " in out.splitlines()[-1]
+    first, *others = map(str, records)
+    for arguments in (("show", first, "--diff", others[0]), ("verify", "results")):
+        _, out, err = call(*arguments)
+        assert_harmless(out)
+        assert_harmless(err)
+        assert out
 
 
 @pytest.mark.parametrize("format", ["markdown", "latex", "csv"])
@@ -156,6 +166,23 @@ def test_a_stem_of_dots_is_a_folder_below_out(call, folder):
     written = list((folder / "deep").rglob("run.json"))
     assert len(written) == 1
     assert written[0].is_relative_to(folder / "deep" / "er" / "out" / "vqa" / "references")
+
+
+def test_names_that_are_no_text_are_recorded_and_shown(call, folder):
+    odd = {}
+    for name in (ANSWERS, REFERENCES):
+        odd[name] = os.fsdecode(b"\xff" + os.fsencode(name))
+        try:
+            shutil.copy(folder / name, folder / odd[name])
+        except OSError:
+            pytest.skip("file names here are Unicode")
+    arguments = (*SCORE[:-1], odd[REFERENCES], "--predictions", odd[ANSWERS], "--out", "bytes")
+    code, out, err = call(*arguments)
+    assert (code, err) == (0, "")
+    assert_harmless(out)
+    code, out, err = call("report", "bytes", "--format", "csv")
+    assert (code, err) == (0, "")
+    assert "\\udcff" in out
 
 
 def test_a_registered_name_and_summary_are_data_too(mini_folder, tmp_path):

@@ -4,12 +4,13 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
 
 import mmbench
-from mmbench.records.store import read_record
+from mmbench.experiments.result import RunResult
 from mmbench.reports.escape import (
     for_csv,
     for_latex,
@@ -25,7 +26,7 @@ from tests.nasty import NASTY, assert_harmless
 
 @pytest.fixture
 def record(mini, tmp_path):
-    return read_record(mmbench.run("vqa", "majority", dataset=mini, out=tmp_path).path)
+    return mmbench.run("vqa", "majority", dataset=mini, out=tmp_path).record
 
 
 @pytest.fixture
@@ -35,6 +36,11 @@ def nasty_records(record):
     texts = dict.fromkeys(("task", "dataset", "split", "fingerprint", "model"), NASTY)
     bad = record.model_copy(update=texts | {"metrics": [metric], "overrides": {NASTY: NASTY}})
     return [bad, bad.model_copy(update={"model": "plain"})]
+
+
+def tables(*records):
+    """Of runs with these records; their values are the records' own."""
+    return make_tables([RunResult(record, Path(), reused=True) for record in records])
 
 
 def markdown_tree(text):
@@ -95,7 +101,7 @@ def test_numbers_stay_numbers_in_csv(number):
 
 
 def test_hostile_names_break_no_markdown_table(nasty_records):
-    text = FORMATS["markdown"](make_tables(nasty_records))
+    text = FORMATS["markdown"](tables(*nasty_records))
     assert_harmless(text)
     assert "<" not in text
     tokens = markdown_tree(text)
@@ -107,7 +113,7 @@ def test_hostile_names_break_no_markdown_table(nasty_records):
 
 
 def test_hostile_names_break_no_csv(nasty_records):
-    text = FORMATS["csv"](make_tables(nasty_records))
+    text = FORMATS["csv"](tables(*nasty_records))
     assert_harmless(text)
     head, *rows = csv.reader(io.StringIO(text))
     assert len(rows) == 2
@@ -117,7 +123,7 @@ def test_hostile_names_break_no_csv(nasty_records):
 
 
 def test_hostile_names_break_no_latex(nasty_records):
-    text = FORMATS["latex"](make_tables(nasty_records))
+    text = FORMATS["latex"](tables(*nasty_records))
     assert_harmless(text)
     assert "\\input" not in text
     assert re.findall(r"(?<!\\)[$#^~]", text.replace(r"$\pm$", "")) == []
@@ -128,19 +134,19 @@ def test_hostile_names_break_no_latex(nasty_records):
 
 
 def test_hostile_names_compile(nasty_records, tmp_path):
-    compile_latex(FORMATS["latex"](make_tables(nasty_records)), tmp_path)
+    compile_latex(FORMATS["latex"](tables(*nasty_records)), tmp_path)
 
 
 @pytest.mark.parametrize("text", ["[x]", "*", "?`", "--", "a\\", "%", "x^2_3", '"', "\xa0¬§µ×"])
 def test_latex_takes_any_text_at_the_start_of_a_row(record, text, tmp_path):
     other = record.model_copy(update={"model": text})
-    compile_latex(FORMATS["latex"](make_tables([record, other])), tmp_path)
+    compile_latex(FORMATS["latex"](tables(record, other)), tmp_path)
 
 
 def test_latex_says_when_it_needs_more_than_pdflatex(record):
-    assert "LuaLaTeX" not in FORMATS["latex"](make_tables([record]))
+    assert "LuaLaTeX" not in FORMATS["latex"](tables(record))
     foreign = record.model_copy(update={"model": "模型"})
-    assert "% has letters beyond Latin-1" in FORMATS["latex"](make_tables([foreign]))
+    assert "% has letters beyond Latin-1" in FORMATS["latex"](tables(foreign))
 
 
 def compile_latex(table, folder):

@@ -9,6 +9,7 @@ import pytest
 
 import mmbench
 from mmbench.errors import MMBenchError
+from mmbench.experiments.result import RunResult
 from mmbench.records.store import read_record
 from mmbench.reports.formats import FORMATS
 from mmbench.reports.report import make_report
@@ -42,7 +43,6 @@ SPOILT = {
     ),
     "no_json": lambda run: run.write_text("{"),
     "deep": lambda run: run.write_text("[" * 100_000),
-    "folder": lambda run: (run.unlink(), run.mkdir()),
     "edited_file": lambda run: (run.parent / "predictions.parquet").write_bytes(b"better"),
     "missing_file": lambda run: (run.parent / "predictions.parquet").unlink(),
     "no_metrics": without_metrics,
@@ -52,14 +52,14 @@ SPOILT = {
 @pytest.mark.parametrize("how", SPOILT)
 def test_a_bad_record_is_named_and_the_others_are_reported(folder, how):
     whole = make_report(folder)
-    assert whole.left_out == {}
+    assert whole.left_out == []
     bad = folder.parent / "seed-7"
     shutil.copytree(folder, bad)
     SPOILT[how](bad / "run.json")
     made = make_report(folder.parent)
     assert made.text == whole.text
-    assert list(made.left_out) == [bad]
-    assert str(bad) in made.left_out[bad]
+    assert len(made.left_out) == 1
+    assert str(bad) in made.left_out[0]
     with pytest.warns(UserWarning, match="seed-7") as caught:
         assert mmbench.report(folder.parent) == whole.text
     assert len(caught) == 1
@@ -89,29 +89,26 @@ def test_the_command_names_bad_records_and_says_so_with_its_exit_code(folder, mm
     assert "Traceback" not in done.stderr
 
 
-def test_absent_values_and_intervals_are_dashes(folder):
-    one = read_record(folder)
-    bare = one.primary.model_copy(update={"interval": None})
-    none = one.primary.model_copy(update={"value": None, "interval": None})
-    other = one.primary.model_copy(update={"name": "other", "signature": "other|v:1"})
+def test_absent_values_and_intervals_are_left_out_of_tables(folder):
+    first = read_record(folder)
+    other = {"name": "other", "signature": "other|v:1", "interval": None}
+    other = first.primary.model_copy(update=other)
 
-    def record(model, *metrics):
+    def run(model, *metrics):
         changed = {"model": model, "metrics": list(metrics)}
-        return one.model_copy(update=changed)
+        return RunResult(first.model_copy(update=changed), folder, reused=True)
 
-    tables = make_tables([record("bare", bare), record("none", none), record("more", other, bare)])
-    value = f"{one.primary.value * 100:.2f}"
+    tables = make_tables([run("one", first.primary), run("both", first.primary, other)])
+    value = f"{first.primary.value * 100:.2f}"
     rows = {
-        cells[0]: cells[2:]
+        cells[0]: cells[3:]
         for line in FORMATS["markdown"](tables).splitlines()
         if line.startswith("| ") and (cells := line.strip("| ").split(" | "))
     }
-    assert rows["bare"] == ["1", value, "-"]
-    assert rows["none"] == ["0", "-", "-"]
-    assert rows["more"][1] == value
-    assert rows["more"][2].startswith(f"{value} [")
-    assert list(rows)[-1] == "none"
-    assert r"none & - & 0 & - & - \\" in FORMATS["latex"](tables)
+    assert rows["one"][0].startswith(f"{value} [")
+    assert rows["one"][1] == "-"
+    assert rows["both"][1] == value
+    assert FORMATS["latex"](tables).count(rf" & {value} \\") == 1
     lines = list(csv.DictReader(io.StringIO(FORMATS["csv"](tables))))
-    assert [(r["mean"], r["low"]) for r in lines if r["model"] == "none"] == [("", "")]
-    assert [r["low"] for r in lines if r["model"] == "bare"] == [""]
+    assert len(lines) == 3
+    assert [(r["low"], r["sd"]) for r in lines if r["metric"] == "other"] == [("", "")]
