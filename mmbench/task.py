@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+from mmbench import registry
 from mmbench.data.dataset import DatasetSpec, load_spec
 from mmbench.data.sample import Sample, SampleSet
+from mmbench.errors import MMBenchError
 from mmbench.recipe import PartLike, Recipe, read_part
 
 if TYPE_CHECKING:
@@ -31,9 +33,14 @@ class Task(ABC):
         decoder: the decoder of a recipe that names none, with its options.
         unit: what its samples are called ("questions").
         limit_groups: whether `--limit` counts groups: an image with all its captions.
+<<<<<<< HEAD
         chosen_by: what the weights of an epoch are chosen by on validation: the first metric, or
             the loss where answers take too long to be made every epoch.
         version: raised when the same samples and weights give other answers.
+=======
+        answer_kind: what an answer is: "text", or the task's own word for something else. A
+            predictor that is no neural network must give answers of this kind.
+>>>>>>> 852b7e8 (A model that cannot fit, a predictor that cannot answer, an option that says nothing are refused in a line)
     """
 
     name: ClassVar[str]
@@ -44,8 +51,12 @@ class Task(ABC):
     decoder: ClassVar[PartLike]
     unit: ClassVar[str] = "samples"
     limit_groups: ClassVar[bool] = False
+<<<<<<< HEAD
     chosen_by: ClassVar[Literal["metric", "loss"]] = "metric"
     version: ClassVar[int] = 1
+=======
+    answer_kind: ClassVar[str] = "text"
+>>>>>>> 852b7e8 (A model that cannot fit, a predictor that cannot answer, an option that says nothing are refused in a line)
 
     def dataset(
         self, name: str | None = None, data_dir: str | Path | None = None, skip_bad: bool = False
@@ -62,7 +73,12 @@ class Task(ABC):
         return spec.model_copy(update={"data_dir": folder, "skip_bad": skip_bad})
 
     def resolve(self, recipe: Recipe, dataset: DatasetSpec) -> Recipe:
-        """The recipe with this task's defaults for what it leaves open on a dataset."""
+        """The recipe with this task's defaults for what it leaves open on a dataset.
+
+        Raises: MMBenchError if its predictor gives no answers of this task's kind.
+        """
+        if recipe.predictor:
+            _check_answers(self, recipe.predictor)
         absent = {"image", "video", "audio"} - set(dataset.modalities)
         encoders = {
             modality: read_part(dataset.encoders.get(modality, part)).over(read_part(part))
@@ -104,6 +120,15 @@ class Task(ABC):
         return {}
 
 
+def _check_answers(task: Task, name: str) -> None:
+    kinds = getattr(registry.load("predictors", name), "answer_kinds", None)
+    if kinds is not None and task.answer_kind not in kinds:
+        raise MMBenchError(
+            f"{name} answers with {' or '.join(kinds)}, and {task.name} asks for "
+            f"{task.answer_kind}: choose another model (`mmbench list models`)"
+        )
+
+
 class Predictor(Protocol):
     """All that a model from elsewhere must have."""
 
@@ -114,7 +139,9 @@ class Predictor(Protocol):
 class FittedPredictor(Predictor, Protocol):
     """A predictor that is no neural network, made from the training samples.
 
-    Registered under `mmbench.predictors`, named by a recipe's `predictor`.
+    Registered under `mmbench.predictors`, named by a recipe's `predictor`. A class attribute
+    `answer_kinds` names the kinds of answers that it can give (see `Task.answer_kind`); one without
+    is tried on every task.
     """
 
     def fit(self, samples: Sequence[Sample]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -49,19 +50,23 @@ def within_memory(device: torch.device, trains: bool) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise MMBenchError(f"out of memory on {device}: {_first(error)} {_ADVICE}") from None
+        raise MMBenchError(f"out of memory on {device}{_asked(error)}. {_ADVICE}") from None
     except (RuntimeError, MemoryError) as error:
         if not isinstance(error, MemoryError) and not any(x in str(error) for x in _NO_MEMORY):
             raise
-        raise MMBenchError(f"out of memory: {_first(error)} {_ADVICE}") from None
+        raise MMBenchError(f"out of memory{_asked(error)}. {_ADVICE}") from None
     finally:
         hook.remove()
 
 
-def _first(error: BaseException) -> str:
-    """The first sentence of an error, with a full stop."""
-    text = str(error).split(". ")[0].strip().rstrip(".")
-    return f"{text}." if text else ""
+def _asked(error: BaseException) -> str:
+    """How much was asked for when there was no more, as torch and NumPy say it."""
+    amount = re.search(r"allocate ([\d.]+) (\w+)", str(error))
+    if amount is None:
+        return ""
+    number, unit = amount.groups()
+    much = f"{float(number) / 1e9:,.1f} GB" if unit == "bytes" else f"{number} {unit}"
+    return f" when {much} more were needed"
 
 
 def _memory(device: torch.device) -> int | None:
