@@ -112,11 +112,7 @@ class Recipe(Settings):
     summary: str = ""
     source: str = ""
     fusion: PartField | None = None
-<<<<<<< HEAD
-    width: int = setting(128, added_with=128, ge=1)
-=======
-    width: int = Field(128, ge=1, le=1_000_000)
->>>>>>> 852b7e8 (A model that cannot fit, a predictor that cannot answer, an option that says nothing are refused in a line)
+    width: int = setting(128, added_with=128, ge=1, le=1_000_000)
     encoders: dict[str, PartField | None] = {}
     decoder: PartField | None = None
     train: Train = Train()

@@ -79,7 +79,7 @@ def location(kind: str, name: str) -> tuple[str, str]:
 
     Raises: MMBenchError naming the nearest name if there is none called so.
     """
-    _check_known(kind, name)
+    check(kind, name)
     entry = _entries(kind)[name]
     return entry.module, entry.attr
 

@@ -33,14 +33,11 @@ class Task(ABC):
         decoder: the decoder of a recipe that names none, with its options.
         unit: what its samples are called ("questions").
         limit_groups: whether `--limit` counts groups: an image with all its captions.
-<<<<<<< HEAD
         chosen_by: what the weights of an epoch are chosen by on validation: the first metric, or
             the loss where answers take too long to be made every epoch.
         version: raised when the same samples and weights give other answers.
-=======
         answer_kind: what an answer is: "text", or the task's own word for something else. A
             predictor that is no neural network must give answers of this kind.
->>>>>>> 852b7e8 (A model that cannot fit, a predictor that cannot answer, an option that says nothing are refused in a line)
     """
 
     name: ClassVar[str]
@@ -51,12 +48,9 @@ class Task(ABC):
     decoder: ClassVar[PartLike]
     unit: ClassVar[str] = "samples"
     limit_groups: ClassVar[bool] = False
-<<<<<<< HEAD
     chosen_by: ClassVar[Literal["metric", "loss"]] = "metric"
     version: ClassVar[int] = 1
-=======
     answer_kind: ClassVar[str] = "text"
->>>>>>> 852b7e8 (A model that cannot fit, a predictor that cannot answer, an option that says nothing are refused in a line)
 
     def dataset(
         self, name: str | None = None, data_dir: str | Path | None = None, skip_bad: bool = False

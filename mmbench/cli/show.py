@@ -163,10 +163,13 @@ def _recipe(name: str, task: str | None, dataset: str | None) -> str:
 
 
 def _recipe_on(task_name: str, name: str, dataset: str | None) -> str:
+    import torch
+
     from mmbench.checkpoint import read_checkpoint
     from mmbench.experiments.plan import shipped_weights
     from mmbench.model import parameter_counts
     from mmbench.recipe import load_recipe
+    from mmbench.training.memory import within_memory
 
     task = registry.load("tasks", task_name)()
     spec = task.dataset(dataset)
@@ -182,7 +185,8 @@ def _recipe_on(task_name: str, name: str, dataset: str | None) -> str:
         else:
             assets = task.assets(task.load(spec, "train"))
             rows["weights"] = "none shipped: train them with --train"
-        counts = parameter_counts(task.build(recipe, assets))
+        with within_memory(torch.device("cpu"), trains=False):
+            counts = parameter_counts(task.build(recipe, assets))
         parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
         rows["parameters"] = f"{sum(counts.values()):,} ({parts})"
     return _lines(f"model {name} on {task.name}/{spec.name}", recipe.summary, rows)
