@@ -15,6 +15,7 @@ from mmbench.errors import MMBenchError
 
 # Weights, their gradients and two moments of each (AdamW), and the best weights so far.
 _COPIES_IN_TRAINING = 5
+_MOST_TENSORS = 100_000  # the largest models that are known have half as many
 _ADVICE = "Lower width, layers or batch."
 # What torch says where it finds no memory on a CPU; on a GPU it has a class for it.
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "Storage size calculation overflowed")
@@ -34,11 +35,16 @@ def within_memory(device: torch.device, trains: bool) -> Iterator[None]:
     """
     limit = _memory(device)
     copies = _COPIES_IN_TRAINING if trains else 1
-    taken = 0
+    taken = tensors = 0
 
     def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
-        nonlocal taken
+        nonlocal taken, tensors
         taken += parameter.numel() * parameter.element_size()
+        tensors += 1
+        if tensors > _MOST_TENSORS:
+            raise MMBenchError(
+                f"the model has more than {_MOST_TENSORS:,} tensors of parameters. {_ADVICE}"
+            )
         if limit is not None and taken * copies > limit:
             raise MMBenchError(
                 f"the model is too large for this machine: {taken / 1e9:,.1f} GB of parameters "
