@@ -120,7 +120,7 @@ class Recipe(Settings):
     summary: str = ""
     source: str = ""
     fusion: PartField | None = None
-    width: int = setting(128, added_with=128, ge=1)
+    width: int = setting(128, added_with=128, ge=1, le=1_000_000)
     encoders: dict[str, PartField | None] = {}
     decoder: PartField | None = None
     train: Train = Train()
@@ -219,11 +219,13 @@ def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe
 
 def parse_overrides(pairs: list[str]) -> dict[str, Any]:
     """`["train.epochs=3"]` as `{"train.epochs": 3}`; values are read as YAML."""
-    overrides = {}
+    overrides: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key.strip():
             raise MMBenchError(f"--set takes KEY=VALUE, for example train.epochs=3; got '{pair}'")
+        if key.strip() in overrides:
+            raise MMBenchError(f"--set {key.strip()} is given twice: it takes one value")
         overrides[key.strip()] = parse_yaml(text, f"--set {key}")
     return overrides
 

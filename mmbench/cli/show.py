@@ -41,10 +41,18 @@ def show_text(name: str, task: str | None = None, dataset: str | None = None) ->
 
     Args:
         name: a registered name, a recipe's path, or a record's folder.
-        task, dataset: that a recipe is shown for.
-    Raises: MMBenchError naming the nearest name if there is nothing called so.
+        task: that a recipe or dataset is shown for.
+        dataset: that a recipe is shown for.
+    Raises: MMBenchError naming the nearest name if there is nothing called so, or if it is not
+        shown for a task or dataset.
     """
+    from mmbench.records.store import recover
+
+    if task is not None:
+        registry.check("tasks", task)
+    recover(Path(name))
     if (Path(name) / "run.json").is_file() or Path(name).name == "run.json":
+        _shown_for("a record", task=task, dataset=dataset)
         return _record(Path(name))
     if name.endswith((".yaml", ".yml")):
         return _recipe(name, task, dataset)
@@ -53,15 +61,22 @@ def show_text(name: str, task: str | None = None, dataset: str | None = None) ->
             if kind == "recipes":
                 return _recipe(name, task, dataset)
             if kind == "datasets":
-                return _dataset(name)
-            if kind == "tasks":
-                return _task(name)
-            return _part(kind, name)
+                _shown_for("a dataset", dataset=dataset)
+                return _dataset(name, task)
+            _shown_for(f"a {kind[:-1]}", task=task, dataset=dataset)
+            return _task(name) if kind == "tasks" else _part(kind, name)
     known = sorted({n for kind in LISTED.values() for n in registry.names(kind)})
     raise MMBenchError(
         f"nothing is called '{name}'.{did_you_mean(name, known)} "
         f"`mmbench list {'|'.join(LISTED)}` shows what there is."
     )
+
+
+def _shown_for(what: str, **options: str | None) -> None:
+    """Refuse options that say nothing about what is shown."""
+    for option, value in options.items():
+        if value is not None:
+            raise MMBenchError(f"{what} is not shown for a {option}: drop --{option} {value}")
 
 
 def _lines(title: str, about: str, rows: dict[str, Any]) -> str:
@@ -97,11 +112,11 @@ def _task(name: str) -> str:
     )
 
 
-def _dataset(name: str) -> str:
+def _dataset(name: str, task: str | None) -> str:
     from mmbench.cli.data import origin
     from mmbench.data.dataset import load_spec, tasks_of
 
-    spec = load_spec(name, tasks_of(name)[0])
+    spec = load_spec(name, task or tasks_of(name)[0])
     return _lines(
         f"dataset {name}",
         spec.summary,
@@ -153,10 +168,13 @@ def _recipe(name: str, task: str | None, dataset: str | None) -> str:
 
 
 def _recipe_on(task_name: str, name: str, dataset: str | None) -> str:
+    import torch
+
     from mmbench.checkpoint import read_checkpoint
     from mmbench.experiments.plan import shipped_weights
     from mmbench.model import parameter_counts
     from mmbench.recipe import load_recipe
+    from mmbench.training.memory import within_memory
 
     task = registry.load("tasks", task_name)()
     spec = task.dataset(dataset)
@@ -172,7 +190,8 @@ def _recipe_on(task_name: str, name: str, dataset: str | None) -> str:
         else:
             assets = task.assets(task.load(spec, "train"))
             rows["weights"] = "none shipped: train them with --train"
-        counts = parameter_counts(task.build(recipe, assets))
+        with within_memory(torch.device("cpu"), trains=False):
+            counts = parameter_counts(task.build(recipe, assets))
         parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
         rows["parameters"] = f"{sum(counts.values()):,} ({parts})"
     return _lines(f"model {name} on {task.name}/{spec.name}", recipe.summary, rows)

@@ -10,6 +10,7 @@ import _thread
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -19,6 +20,7 @@ from mmbench.cli.output import complain
 from mmbench.errors import Interrupted
 
 _STOPS = ("SIGTERM", "SIGHUP")  # Windows lacks the second
+_AFTER_HOOK = 0.01  # seconds: within the hook it would be lost again
 _received: list[int] = []  # signals, in their order
 
 
@@ -56,10 +58,22 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
 
 def _on_unraisable(lost: sys.UnraisableHookArgs) -> None:
     """Raised in a destructor or a callback it would be lost, and Ctrl-C ignored: raise it again."""
-    if isinstance(lost.exc_value, KeyboardInterrupt):
-        _thread.interrupt_main(signal.Signals(_received.pop() if _received else signal.SIGINT))
-    else:
+    if not issubclass(lost.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(lost)
+        return
+    number = signal.Signals(_received.pop() if _received else signal.SIGINT)
+    again = threading.Timer(_AFTER_HOOK, _interrupt_main, [number])
+    again.daemon = True
+    again.start()
+
+
+def _interrupt_main(number: signal.Signals) -> None:
+    """Send the main thread a signal, from another one."""
+    thread = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and thread is not None:
+        signal.pthread_kill(thread, number)  # wakes it also where it waits
+    else:
+        _thread.interrupt_main(number)
 
 
 def _end(line: str) -> None:

@@ -60,8 +60,7 @@ def write_record(folder: Path, record: Record, files: Mapping[str, bytes]) -> Re
     """Write a record and its files into a temporary folder beside, and put it in place.
 
     Args:
-        folder: where it shall lie; what lies there is replaced. It must be held
-            (`mmbench.records.locks`), since what killed processes left beside is removed.
+        folder: where it shall lie; what lies there is replaced.
         record: its `files` are filled in here.
         files: content by name.
     Returns: the record as written.
@@ -145,16 +144,19 @@ def read_record(path: Path) -> Record:
     return record
 
 
-def _refuse(problem: str) -> None:
+def _refuse(folder: Path, problem: str) -> None:
     raise MMBenchError(problem)
 
 
-def find_records(paths: Iterable[Path], unreadable: Callable[[str], None] = _refuse) -> list[Path]:
+def find_records(
+    paths: Iterable[Path], unreadable: Callable[[Path, str], None] = _refuse
+) -> list[Path]:
     """The folders of all records at or below the paths, sorted.
 
     Args:
         paths: folders, or a record's `run.json`.
-        unreadable: called with a line for each folder that cannot be read. By default it raises.
+        unreadable: called with each folder that cannot be read, and a line that says why. By
+            default that raises.
     Raises: MMBenchError if a path does not exist, is another file, or holds no record.
     """
     folders: set[Path] = set()
@@ -166,10 +168,10 @@ def find_records(paths: Iterable[Path], unreadable: Callable[[str], None] = _ref
             if path.name != RUN_FILE:
                 raise MMBenchError(f"{path} is no record: name a folder of records or a {RUN_FILE}")
             path = path.parent
-        problems: list[str] = []
+        problems: dict[Path, str] = {}
         found = _below(path, problems)
-        for problem in problems:
-            unreadable(problem)
+        for folder, problem in problems.items():
+            unreadable(folder, problem)
         if not found and not problems:
             raise MMBenchError(
                 f"no record at or below {path}. `mmbench run --task vqa --out {path}` makes one."
@@ -178,11 +180,11 @@ def find_records(paths: Iterable[Path], unreadable: Callable[[str], None] = _ref
     return sorted(folders)
 
 
-def _below(path: Path, problems: list[str]) -> set[Path]:
+def _below(path: Path, problems: dict[Path, str]) -> set[Path]:
     """Folders with a `run.json`, but for hidden ones; stranded records are put back."""
 
     def problem(error: OSError) -> None:
-        problems.append(f"{error.filename} cannot be read: {error.strerror}")
+        problems[Path(error.filename)] = f"{error.filename} cannot be read: {error.strerror}"
 
     found = set()
     for here, folders, files in os.walk(path, onerror=problem):
