@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mmbench.checkpoint import read_checkpoint
 from mmbench.data.batches import GroupBatches
-from mmbench.data.media import cache_folder
+from mmbench.data.cache import cache_folder
 from mmbench.errors import MMBenchError
 from mmbench.experiments.infer import ModelPredictor
 from mmbench.experiments.plan import Plan

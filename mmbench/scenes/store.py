@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.data.media import cache_folder
+from mmbench.data.cache import cache_folder
 from mmbench.errors import MMBenchError
 from mmbench.scenes.counter import IntArray
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import mmbench
-from mmbench.data.media import cache_folder
+from mmbench.data.cache import cache_folder
 from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.watch import Watch
 from mmbench.recipe import load_recipe
