@@ -38,10 +38,10 @@ def cache_folder() -> Path:
     return Path(named) if named else platformdirs.user_cache_path("mmbench", appauthor=False)
 
 
-def unwritable(folder: Path, error: OSError) -> MMBenchError:
+def unwritable(folder: Path, error: Exception) -> MMBenchError:
     """What is raised where a folder of the cache cannot be written."""
     return MMBenchError(
-        f"cannot write the cache {folder}: {error.strerror or error}. "
+        f"cannot write the cache {folder}: {getattr(error, 'strerror', None) or error}. "
         "Make room there or set MMBENCH_CACHE to another folder."
     )
 
@@ -111,24 +111,31 @@ def damage(path: Path) -> str:
     return "" if same else f"{path.name} is not what was written"
 
 
-def read_note(path: Path) -> dict[str, Any] | None:
-    """The value of a note; None if there is none. A damaged one is discarded.
+def content_of(path: Path) -> bytes:
+    """The content of a sealed file that is whole."""
+    return path.read_bytes()[:-_SEAL]
 
-    Raises: MMBenchError if what is damaged cannot be discarded.
+
+class Damaged(Exception):
+    """Something that is kept is not what was written; says why."""
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """The value of a note.
+
+    Raises: Damaged; FileNotFoundError or NotADirectoryError if there is none.
     """
     try:
         found = json.loads(path.read_bytes())
-        if found.pop("check") != _check(found):
-            raise ValueError
+        if found.pop("check") == _check(found):
+            return dict(found)
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        raise
     except OSError as error:
-        discard(path, error.strerror or str(error))
+        raise Damaged(error.strerror) from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        discard(path, f"{path.name} is not what was written")
-    else:
-        return dict(found)
-    return None
+        pass
+    raise Damaged(f"{path.name} is not what was written")
 
 
 def write_note(path: Path, value: Mapping[str, Any]) -> None:

@@ -23,6 +23,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import numpy as np
 
 from mmbench.data.cache import (
+    Damaged,
     cache_folder,
     discard,
     is_whole,
@@ -307,7 +308,13 @@ class _Note:
 
     def read(self) -> dict[str, Any] | None:
         """What was written of the same files; None if nothing was."""
-        return read_note(self._path)
+        try:
+            return read_note(self._path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except Damaged as error:
+            discard(self._path, str(error))
+            return None
 
     def write(self, value: dict[str, Any]) -> None:
         """Remember, unless a file is so new that a change might leave its time as it is."""
