@@ -28,6 +28,7 @@ import xxhash
 from mmbench.errors import MMBenchError
 
 _SEAL = 16  # bytes at the end of a sealed file
+_BLOCK = 1 << 20  # bytes read at once
 _ABSENT = "a file is absent"
 _log = logging.getLogger(__name__)  # prints on standard error unless a program says otherwise
 
@@ -84,6 +85,18 @@ def sealing(path: Path, size: int = 0) -> Iterator[Sealing]:
         sealed = Sealing(file)
         yield sealed
         sealed.finish()
+
+
+def seal(path: Path) -> None:
+    """Seal a file that somebody else has written; see `sealing`.
+
+    Raises: OSError if it cannot be written.
+    """
+    with path.open("r+b") as file:
+        content = xxhash.xxh3_128()
+        while block := file.read(_BLOCK):
+            content.update(block)
+        file.write(content.digest())
 
 
 def is_whole(path: Path) -> bool:

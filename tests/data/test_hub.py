@@ -117,7 +117,7 @@ def test_conceptual_captions_as_shards(tmp_path):
         with tarfile.open(tmp_path / f"cc3m-{name}-0000.tar", "w") as tar:
             for n in range(4):
                 encoded = io.BytesIO()
-                picture(n).save(encoded, "jpeg")
+                picture(40 * n).save(encoded, "jpeg")
                 members = {"jpg": encoded.getvalue(), "txt": f"cat {n}".encode(), "json": b"{}"}
                 for suffix, content in members.items():
                     info = tarfile.TarInfo(f"{n:09d}.{suffix}")
