@@ -60,19 +60,22 @@ def row_problems(
 
 def _problem(row: Mapping[str, Any], kind: Kind, modalities: Sequence[str]) -> str:
     for modality in modalities:
-        if modality in row and not isinstance(key := row[modality], int | str):
-            return (
-                f"it has no {modality}" if is_missing(key) else f"its {modality} is {_shown(key)}"
-            )
-    if is_missing(row.get("group")):
+        if modality in row and is_missing(key := row[modality]):
+            return f"it has no {modality}"
+        if modality in row and not isinstance(key, int | str):
+            return f"its {modality} is {_shown(key)}, not a name"
+    if is_missing(group := row.get("group")):
         return "it has no group"
+    if not isinstance(group, int | str):
+        return f"its group is {_shown(group)}, not a name"
     if kind == "questions":
         why = _named_problem("question", row.get("text")) or _answer_problem(row)
     else:
         captions = row.get("captions")
         texts = captions if isinstance(captions, list) and captions else [captions]
         why = next(filter(None, (_named_problem("caption", text) for text in texts)), "")
-    return why or next(filter(None, (_plain_problem(name, row[name]) for name in row)), "")
+    names = sorted(row, key="group".__eq__)  # last, since it may be the medium's name
+    return why or next(filter(None, (_plain_problem(name, row[name]) for name in names)), "")
 
 
 def _answer_problem(row: Mapping[str, Any]) -> str:
@@ -141,6 +144,22 @@ def _shown(value: Any) -> str:
 
 def _printable(key: Any) -> str:
     return str(key).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def files_below(folder: Path, pattern: str = "**/*") -> list[Path]:
+    """The paths below a folder that match a pattern, sorted.
+
+    Raises: MMBenchError naming a folder that cannot be read, which `glob` passes over in silence.
+    """
+
+    def fail(error: OSError) -> None:
+        raise MMBenchError(f"cannot read the folder {error.filename}: {error.strerror}") from None
+
+    deepest = None if "**" in pattern else len(Path(pattern).parts) - 1
+    for parent, folders, _ in os.walk(folder, onerror=fail, followlinks=False):
+        if deepest is not None and len(Path(parent).relative_to(folder).parts) >= deepest:
+            folders.clear()
+    return sorted(folder.glob(pattern))
 
 
 def leaves(folder: Path, path: Path) -> bool:

@@ -37,6 +37,7 @@ from mmbench.data.reading import report_progress
 from mmbench.data.stored import Stored
 from mmbench.errors import MMBenchError
 
+LARGEST_MEDIUM = 500_000_000  # bytes: an image of 12,900 pixels a side
 LARGEST_CACHE = 8_000_000_000  # bytes: a set that is larger when decoded is decoded on the fly
 _SETTLED = 2.0  # seconds after which a change of a file changes its time for sure
 _CHUNK = 256  # media decoded between two reports of progress
@@ -72,6 +73,7 @@ class Decoder(ABC):
 
     modality: ClassVar[str]
     dtype: ClassVar[type[np.generic]]
+    version: ClassVar[int] = 1  # raised when what is decoded changes
 
     @property
     @abstractmethod
@@ -89,6 +91,13 @@ class Decoder(ABC):
 
         Raises: Unreadable if its content is at fault, OSError if it cannot be read.
         """
+
+    def digest(self, medium: Stored) -> bytes:
+        """A hash of the medium's content, and of what decides its values besides the format.
+
+        Raises: OSError if it cannot be read.
+        """
+        return medium.digest()
 
     def size(self, count: int) -> int:
         """Bytes of so many decoded media."""
@@ -133,16 +142,22 @@ def open_media(media: Sequence[Stored], decoder: Decoder) -> Opened:
     Every medium is decoded once, also of a set that will be decoded on the fly: what is broken is
     known before anything is trained.
 
-    Raises: MMBenchError if the cache cannot be written.
+    Raises: MMBenchError if the cache cannot be written, or the decoder's shape is absurd.
     """
-    note = _Note(media, decoder.format)
+    if decoder.size(1) > LARGEST_MEDIUM:
+        size = f"{decoder.size(1) / 1e9:,.1f} GB"
+        raise MMBenchError(
+            f"one {decoder.modality} of shape {decoder.shape} takes {size}, "
+            f"more than {LARGEST_MEDIUM / 1e9:g} GB: lower image_size, frames or seconds"
+        )
+    note = _Note(media, f"{decoder.format} v{decoder.version}")
     if (known := note.read()) is not None:
         bad = {int(place): str(why) for place, why in known["bad"].items()}
         values = _values(_without(media, bad), decoder, known["digest"])
         if values is not None:
             return Opened(MediaSet(values, known["digest"]), bad)
 
-    digests = _digests(media, decoder.modality)
+    digests = _digests(media, decoder.modality, decoder.digest)
     failures = {place: found for place, found in enumerate(digests) if isinstance(found, Failure)}
     checked = False
     while True:
@@ -171,7 +186,7 @@ def contents(media: Sequence[Stored], modality: str) -> list[str | None]:
     note = _Note(media, "content")
     if (known := note.read()) is not None:
         return list(known["digests"])
-    digests = _digests(media, modality)
+    digests = _digests(media, modality, lambda medium: medium.digest())
     found = [digest.hex() if isinstance(digest, bytes) else None for digest in digests]
     if None not in found:
         note.write({"digests": found})
@@ -182,16 +197,18 @@ def _without(values: Sequence[T], places: Collection[int]) -> list[T]:
     return [value for place, value in enumerate(values) if place not in places]
 
 
-def _digests(media: Sequence[Stored], modality: str) -> list[bytes | Failure]:
+def _digests(
+    media: Sequence[Stored], modality: str, digest: Callable[[Stored], bytes]
+) -> list[bytes | Failure]:
     """A hash of each medium's content, or why there is none."""
 
-    def digest(medium: Stored) -> bytes | Failure:
+    def digest_or_why(medium: Stored) -> bytes | Failure:
         try:
-            return medium.digest()
+            return digest(medium)
         except OSError as error:
             return _cannot(modality, medium, "read", error)
 
-    return list(_each(digest, media, f"reading {modality}s"))
+    return list(_each(digest_or_why, media, f"reading {modality}s"))
 
 
 def _cached(decoder: Decoder, digest: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import socket
 import sys
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from mmbench.data.cache import cache_folder, is_whole, seal, unwritable
+from mmbench.data.checks import files_below, is_missing
 from mmbench.data.dataset import DatasetSpec, HubMedia, HubSplit
 from mmbench.data.readers.columns import check_columns, row_of, value_at
 from mmbench.data.reading import report_progress
@@ -147,7 +149,9 @@ def read_hub(spec: DatasetSpec, split: str, kind: Kind) -> Table:
             if apart is not None:
                 cells[modality].setdefault(row[modality], apart.stored(row[modality], modality))
             else:  # samples of one group share their medium
-                row[modality] = row.get("group", str(number))
+                group = row.get("group")
+                named = isinstance(group, str) and not is_missing(group)
+                row[modality] = group if named else str(number)
                 if row[modality] not in cells[modality]:
                     cells[modality][row[modality]] = columns[modality].stored(number, modality)
         rows.append(row)
@@ -195,12 +199,16 @@ def _load(spec: DatasetSpec, source: HubSplit, streaming: bool = False) -> Any:
     """What `datasets` makes of it. Version 4 and later cannot run code that lies there."""
     import datasets
 
+    path = str(source.path)
+    if os.path.isdir(path):
+        path = os.path.abspath(path)  # it cannot be called "."
+        files_below(Path(path))  # `datasets` leaves out what it cannot read
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     try:
         with _offline_without_network():
             return datasets.load_dataset(
-                source.path,
+                path,
                 source.name,
                 split=source.split,
                 revision=source.revision,
@@ -219,9 +227,12 @@ def _rows(spec: DatasetSpec, source: HubSplit, rows: Iterable[Any]) -> Iterator[
 
 
 def _cannot_be_had(spec: DatasetSpec, source: HubSplit, error: Exception) -> MMBenchError:
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    error = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    first = (str(error).strip() or type(error).__name__).splitlines()[0][:200].rstrip(".")
+    if os.path.isdir(str(source.path)):
+        return MMBenchError(f"{spec.name} cannot be read from {source.path}: {first}")
     return MMBenchError(
-        f"{spec.name} cannot be had from the hub ({source.path}): {first[:200]}. Without "
+        f"{spec.name} cannot be had from the hub ({source.path}): {first}. Without "
         "network, name its folder with --data-dir."
     )
 

@@ -81,7 +81,7 @@ def load_split(spec: DatasetSpec, split: str, kind: Kind) -> LoadedSplit:
     whole = merged(table.rows, stored, folder) if kind == "captions" else table.rows
     rows = [_with_group(row, place, spec.modalities) for place, row in enumerate(whole)]
     if held_out:
-        rows = [r for r in rows if _belongs_to(r["group"], held_out, origin) == split]
+        rows = [r for r in rows if _belongs_to(str(r["group"]), held_out, origin) == split]
     if not rows:
         raise MMBenchError(f"the split '{split}' of {spec.name} is empty")
     where = f"{spec.name}, split {split}" + (f", in {folder}" if folder else "")
@@ -215,7 +215,7 @@ def _decoder(spec: DatasetSpec, modality: str) -> Decoder:
 
 def _belongs_to(group: str, held_out: Mapping[str, Any], origin: str) -> str:
     """The split that a group falls into, by a hash of its name: stable, whatever the order."""
-    place = int(hashlib.sha256(group.encode()).hexdigest()[:12], 16) / 16**12
+    place = int(hashlib.sha256(group.encode(errors="surrogatepass")).hexdigest()[:12], 16) / 16**12
     for split, share in held_out.items():
         if place < share:
             return split

@@ -119,6 +119,15 @@ def as_text(value: Any) -> Any:
     return str(value) if known else value
 
 
+def without_nan(text: str) -> str | None:
+    """A text; None where it is `nan`, which stands for no value in files that know but texts.
+
+    >>> without_nan("NaN"), without_nan("no")
+    (None, 'no')
+    """
+    return None if text.strip().lower() == "nan" else text
+
+
 def _plain(value: Any) -> Any:
     """A value as JSON has it: days and exact numbers, which Parquet knows too, become texts."""
     if isinstance(value, list | tuple):
