@@ -4,9 +4,10 @@ Whatever is kept can be made again, so damage (a crash, a full disk, a copy that
 time and a line on standard error, never a run. A kept file ends in a seal, the hash of all that
 comes before it; a note of JSON holds the hash of its other keys. Both are verified whenever they
 are opened, over the whole content, since a size and a time tell nothing of pages that a crash left
-as zeros. XXH3 makes that affordable: at 10 to 30 GB/s, the media of easy-VQA take 5 ms, and 8 GB,
-the most that is kept of a set, no longer than it takes to read them from the disk. It does not stop
-somebody who alters the cache on purpose; who can write there needs no such trick.
+as zeros. XXH3 makes that affordable: the 12 MB of easy-VQA's test images take 6 ms, the 44 MB of
+its training images 28 ms, and 8 GB, the most that is kept of a set, no longer than it takes to read
+them from the disk. It does not stop somebody who alters the cache on purpose; who can write there
+needs no such trick.
 """
 
 from __future__ import annotations

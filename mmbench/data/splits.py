@@ -238,7 +238,7 @@ def _as_dataset(rows: Sequence[Row]) -> Dataset:
 def _of_one_type(name: str, values: list[Any]) -> list[Any]:
     """A column's values as they are; or, where their types do not fit together, all as texts.
 
-    Answers become lists, where some are.
+    Answers become lists, where some are lists of several.
     """
     import pyarrow
 
@@ -246,7 +246,9 @@ def _of_one_type(name: str, values: list[Any]) -> list[Any]:
         pyarrow.array(values)
     except (pyarrow.ArrowException, OverflowError, TypeError, ValueError):
         if name == "target":
-            return [value if isinstance(value, list) else [value] for value in values]
+            several = any(isinstance(value, list) and len(value) > 1 for value in values)
+            lists = [value if isinstance(value, list) else [value] for value in values]
+            return lists if several else [value[0] for value in lists]
         return [value if isinstance(value, str | None) else json.dumps(value) for value in values]
     return values
 
