@@ -17,7 +17,7 @@ def main() -> None:
 
             run_command()
     except KeyboardInterrupt:  # in the first import
-        print("mmbench: stopped", file=sys.stderr)
+        sys.stderr.write("mmbench: stopped\n")
         sys.exit(130)
 
 

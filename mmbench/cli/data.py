@@ -118,7 +118,7 @@ def check(
             say(f"{split}: {error}")
             problems += 1
             continue
-        counts[split] = len(loaded.rows)
+        counts[split] = len(loaded.rows) + loaded.merged
         say(f"{split}: {_counts(loaded)}, fingerprint {loaded.fingerprint}")
         different = list(dict.fromkeys(loaded.skipped))
         for reason in different[:_SHOWN]:
@@ -152,6 +152,8 @@ def _load(spec: DatasetSpec, split: str, told: Told | None) -> LoadedSplit:
 
 def _counts(loaded: LoadedSplit) -> str:
     media = [f"{len(found):,} {modality}s" for modality, found in loaded.media.items()]
+    if loaded.merged:
+        media.append(f"{len(loaded.rows) + loaded.merged:,} rows of a caption each")
     skipped = [f"{len(loaded.skipped):,} skipped"] if loaded.skipped else []
     return ", ".join([f"{len(loaded.rows):,} samples", *media, *skipped])
 

@@ -216,9 +216,13 @@ class DatasetSpec(Settings):
 
 
 def tasks_of(name: str) -> list[str]:
-    """The tasks that a dataset, named or by path, belongs to."""
-    value = read_yaml(registry.path("datasets", name))
-    return list(value["tasks"]) if "tasks" in value else [str(value.get("task"))]
+    """The tasks that a dataset, named or by path, belongs to.
+
+    Raises: MMBenchError if there is no such dataset, or its file is wrong.
+    """
+    path = registry.path("datasets", name)
+    value = read_yaml(path)
+    return list(_tasks(value, path)) if "tasks" in value else [str(value.get("task"))]
 
 
 def load_spec(name: str, task: str) -> DatasetSpec:
@@ -228,9 +232,11 @@ def load_spec(name: str, task: str) -> DatasetSpec:
     """
     path = registry.path("datasets", name)
     value = read_yaml(path)
-    if isinstance(value.get("tasks"), dict) and "task" not in value:
-        tasks = value.pop("tasks")
-        value |= {"task": task if task in tasks else next(iter(tasks))} | (tasks.get(task) or {})
+    if "tasks" in value and "task" not in value:
+        tasks = _tasks(value, path)
+        del value["tasks"]
+        chosen = task if task in tasks else next(iter(tasks))
+        value |= {"task": chosen} | tasks[chosen]
     spec = validate(DatasetSpec, value | {"name": path.stem}, str(path))
     if spec.task != task:
         raise MMBenchError(
@@ -238,3 +244,14 @@ def load_spec(name: str, task: str) -> DatasetSpec:
             f"`mmbench run --task {spec.task} --dataset {spec.name}`"
         )
     return spec
+
+
+def _tasks(value: dict[str, Any], path: Path) -> dict[str, dict[str, Any]]:
+    """By task, what a dataset sets differently for it."""
+    tasks = value["tasks"]
+    if not isinstance(tasks, dict) or not tasks:
+        raise MMBenchError(f"{path}: tasks must be a mapping of tasks to what each sets")
+    for task, settings in tasks.items():
+        if not isinstance(settings, dict | None):
+            raise MMBenchError(f"{path}: tasks.{task} must be a mapping of keys to values")
+    return {str(task): settings or {} for task, settings in tasks.items()}

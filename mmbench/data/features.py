@@ -8,7 +8,6 @@ them, and a computation that was cut off goes on after its last whole block.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -18,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.data.decoding import unwritable
-from mmbench.data.media import Array, MediaRef, cache_folder
+from mmbench.data.cache import cache_folder, damage, discard, sealing, unwritable
+from mmbench.data.media import Array, MediaRef
 from mmbench.data.reading import report_progress
 
 Features = npt.NDArray[np.float16]
@@ -33,7 +32,7 @@ _FILES = ("keys.npy", "ends.npy", "tokens.npy")
 class _Place(NamedTuple):
     """Where the features of a value are: rows `start` to `end` of a block's tokens."""
 
-    tokens: Features
+    block: str
     start: int
     end: int
 
@@ -42,8 +41,9 @@ class FeatureCache:
     """The kept features of one encoder.
 
     A block is a folder: `keys` (M, 16) uint8 of M values, `ends` (M,) int64 of each one's rows in
-    `tokens` (T, F) float16. It is written to a temporary folder and renamed; one that cannot be
-    read is dropped, and its features are computed anew.
+    `tokens` (T, F) float16. It is written to a temporary folder and renamed. One that is damaged is
+    discarded, and its features are computed anew; tokens are looked at when they are asked for,
+    since a run needs few of all blocks.
 
     Args:
         maker: what decides the features besides the content: the encoder's `fingerprint`.
@@ -53,6 +53,7 @@ class FeatureCache:
         self.folder = cache_folder() / "features" / maker
         self._places: dict[bytes, _Place] = {}
         self._opened: set[str] = set()
+        self._tokens: dict[str, Features] = {}  # of the blocks that were asked for and are whole
 
     def add(
         self,
@@ -69,6 +70,7 @@ class FeatureCache:
         Raises: MMBenchError if the cache cannot be written.
         """
         self._open()
+        self._map(values)
         missing = [value for value in values if _key(value) not in self._places]
         missing.sort(key=lambda value: len(value) if isinstance(value, str) else 0)
         size = max(_BLOCK, -(-len(missing) // _BLOCKS))
@@ -78,42 +80,61 @@ class FeatureCache:
             self._write(block, list(compute(block)))
         if missing:
             self._open()
+            self._map(missing)
             report_progress(what, len(missing), len(missing))
 
     def holds(self, values: Iterable[Value]) -> bool:
-        """Whether the features of all these are there."""
-        return all(_key(value) in self._places for value in values)
+        """Whether the features of all these are there, and were asked for by `add`."""
+        places = (self._places.get(_key(value)) for value in values)
+        return all(place is not None and place.block in self._tokens for place in places)
 
     def rows(self, values: Sequence[Value]) -> Features:
         """The features of values that are there, (U, N, F), NaN after each one's last token."""
         places = [self._places[_key(value)] for value in values]
         longest = max(place.end - place.start for place in places)
-        width = places[0].tokens.shape[1]
+        width = self._tokens[places[0].block].shape[1]
         features = np.full((len(places), longest, width), np.nan, np.float16)
-        for row, (tokens, start, end) in zip(features, places, strict=True):
-            row[: end - start] = tokens[start:end]
+        for row, (block, start, end) in zip(features, places, strict=True):
+            row[: end - start] = self._tokens[block][start:end]
         return features
 
     def _open(self) -> None:
         """Find the blocks that were written since the last time."""
-        if not self.folder.is_dir():
+        try:
+            names = sorted(path.name for path in self.folder.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
             return
-        for path in sorted(self.folder.iterdir()):
-            if path.name in self._opened or path.name.startswith("."):
+        except OSError as error:
+            discard(self.folder, error.strerror or str(error))
+            return
+        for name in names:
+            if name in self._opened or name.startswith("."):
                 continue
-            try:
-                keys, ends = (np.load(path / name) for name in _FILES[:2])
-                tokens = np.load(path / _FILES[2], mmap_mode="r")
-                if len(keys) != len(ends) or ends[-1] != len(tokens):
-                    raise ValueError("its files do not fit each other")
-            except (OSError, ValueError, EOFError, IndexError):
-                shutil.rmtree(path, ignore_errors=True)
+            files = [self.folder / name / file for file in _FILES[:2]]
+            if why := damage(files[0]) or damage(files[1]):
+                self._drop(name, why)
                 continue
-            self._opened.add(path.name)
+            keys, ends = map(np.load, files)
+            self._opened.add(name)
             start = 0
             for key, end in zip(keys, ends.tolist(), strict=True):
-                self._places[key.tobytes()] = _Place(tokens, start, end)
+                self._places[key.tobytes()] = _Place(name, start, end)
                 start = end
+
+    def _map(self, values: Iterable[Value]) -> None:
+        """Map the tokens of these values; drop the blocks where they are damaged."""
+        places = (self._places.get(_key(value)) for value in values)
+        for block in {place.block for place in places if place} - self._tokens.keys():
+            path = self.folder / block / _FILES[2]
+            if why := damage(path):
+                self._drop(block, why)
+            else:
+                self._tokens[block] = np.load(path, mmap_mode="r")
+
+    def _drop(self, block: str, why: str) -> None:
+        discard(self.folder / block, why)
+        self._places = {k: place for k, place in self._places.items() if place.block != block}
+        self._opened.discard(block)
 
     def _write(self, values: Sequence[Value], features: Sequence[Features]) -> None:
         keys = [_key(value) for value in values]
@@ -128,12 +149,12 @@ class FeatureCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(dir=self.folder, prefix="."))
+            made = temporary / target.name  # with the rights of any folder, for others to read
+            made.mkdir()
             for name, array in zip(_FILES, arrays, strict=True):
-                with (temporary / name).open("wb") as file:
+                with sealing(made / name) as file:
                     np.save(file, array)
-                    file.flush()
-                    os.fsync(file.fileno())
-            temporary.rename(target)
+            made.rename(target)
         except OSError as error:
             if not target.exists():  # else another process was quicker
                 raise unwritable(self.folder, error) from None

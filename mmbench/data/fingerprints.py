@@ -1,8 +1,9 @@
 """What a split is, known without reading it: its fingerprint and size, kept in the cache.
 
 They are found again by the dataset's settings, by the names, sizes and times of its files, and by
-those of the code that reads it; whatever of these changes, the split is read again. What comes from
-the hub without a pinned revision may change unseen, and is not kept.
+those of the code that reads it; whatever of these changes, the split is read again. What may change
+unseen is not kept: what the hub has without a pinned revision, or in tables whose rows may name any
+file; files outside of the dataset's folder.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import hashlib
 import importlib.util
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -19,10 +19,12 @@ from functools import cache
 from pathlib import Path
 
 from mmbench import registry
+from mmbench.data.cache import Damaged, cache_folder, discard, read_note, write_note
+from mmbench.data.checks import leaves
 from mmbench.data.dataset import DatasetSpec
-from mmbench.data.media import cache_folder
 from mmbench.data.sample import SampleSet
 
+_DEEPEST = 100  # folders in each other: a link to a folder that it lies in has no end
 _SETTLED = 2.0  # seconds after which a change of a file changes its time for sure
 
 
@@ -51,9 +53,13 @@ def known_facts(spec: DatasetSpec, split: str) -> SplitFacts | None:
     key = _key(spec, split)
     if key is None:
         return None
+    file = _file(key)
     try:
-        return SplitFacts(**json.loads(_file(key).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # not there, or damaged: it is read again
+        return SplitFacts(**read_note(file))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (Damaged, TypeError) as error:  # the latter of another version
+        discard(file, str(error))
         return None
 
 
@@ -65,11 +71,7 @@ def remember_facts(spec: DatasetSpec, split: str, facts: SplitFacts) -> None:
     file = _file(key)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=file.parent, suffix=".json", delete=False, encoding="utf-8"
-        ) as made:
-            json.dump(asdict(facts), made)
-        os.replace(made.name, file)
+        write_note(file, asdict(facts))
     except OSError:
         return
 
@@ -82,6 +84,8 @@ def _key(spec: DatasetSpec, split: str) -> str | None:
     """What stands for all that decides a split's content; None where that cannot be seen."""
     stamps = [_code_stamp(spec.task)]
     if spec.data_dir is not None:
+        if spec.layout is None or _leaves(spec, spec.data_dir):
+            return None
         stamps.append(_stamp([spec.data_dir]))
     elif spec.source is not None:
         found = importlib.util.find_spec(spec.source.package)
@@ -96,6 +100,16 @@ def _key(spec: DatasetSpec, split: str) -> str | None:
     return hashlib.sha256(content.encode()).hexdigest()[:24]
 
 
+def _leaves(spec: DatasetSpec, folder: Path) -> bool:
+    """Whether a setting names a file outside of the dataset's folder."""
+    settings = [
+        spec.layout.options if spec.layout else {},
+        *(s.options for s in spec.splits.values()),
+    ]
+    texts = [text for options in settings for text in options.values() if isinstance(text, str)]
+    return any(leaves(folder, folder / text) for text in texts)
+
+
 @cache
 def _code_stamp(task: str) -> str | None:
     """Of the code that reads splits: mmbench's own, and the task's."""
@@ -106,23 +120,37 @@ def _code_stamp(task: str) -> str | None:
 
 
 def _stamp(paths: Iterable[Path], settled: bool = True) -> str | None:
-    """Of the names, sizes and times of all files below; None where one has just been changed."""
+    """Of the names, sizes and times of all files below; None where one has just been changed.
+
+    Also None where a file or folder cannot be read.
+    """
     content = hashlib.sha256()
     newest = 0.0
-    for path in paths:
-        for name in [path] if path.is_file() else sorted(_files(path)):
-            try:
+    try:
+        for path in paths:
+            for name in [path] if path.is_file() else sorted(_files(path)):
                 status = os.stat(name)
-            except OSError:
-                return None
-            content.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-            newest = max(newest, status.st_mtime)
+                seen = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+                content.update(f"{name}\0{seen}\n".encode("utf-8", "surrogateescape"))
+                newest = max(newest, status.st_mtime)
+    except OSError:
+        return None
     if settled and time.time() - newest < _SETTLED:
         return None
     return content.hexdigest()
 
 
 def _files(folder: Path) -> Iterable[Path]:
-    for parent, folders, names in os.walk(folder, followlinks=False):
+    """All files below; links are followed, since images often lie on another disk.
+
+    Raises: OSError if a folder cannot be read, or links to one that it lies in.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for parent, folders, names in os.walk(folder, onerror=fail, followlinks=True):
         folders[:] = [name for name in folders if name != "__pycache__"]
+        if len(Path(parent).parts) > _DEEPEST:
+            raise OSError(f"{parent} lies too deep")
         yield from (Path(parent) / name for name in names)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+from mmbench.data.cache import cache_folder, is_whole, seal, unwritable
+from mmbench.data.checks import files_below, is_missing
 from mmbench.data.dataset import DatasetSpec, HubMedia, HubSplit
-from mmbench.data.media import cache_folder
 from mmbench.data.readers.columns import check_columns, row_of, value_at
 from mmbench.data.reading import report_progress
-from mmbench.data.stored import Stamp, Stored
+from mmbench.data.stored import File, Stamp, Stored, stored_video
 from mmbench.data.table import Kind, Table
 from mmbench.errors import MMBenchError, did_you_mean
 
@@ -32,23 +35,59 @@ _TOLD = 1000  # rows streamed between two reports of progress
 
 
 class HubTable:
-    """A column of encoded media in an Arrow table on disk."""
+    """A column of encoded media in an Arrow table on disk.
 
-    def __init__(self, table: Dataset, column: str) -> None:
+    Args:
+        table: the table.
+        column: of records of `bytes` and `path`; where there are no bytes, a file holds them.
+        folder: what paths that are not absolute start from.
+    """
+
+    def __init__(self, table: Dataset, column: str, folder: Path) -> None:
         self.column = column
         self._values = table.select_columns(column)
+        self._folder = folder
         files = [Path(file["filename"]) for file in table.cache_files]
         statuses = [file.stat() for file in files]
-        sizes = [f"{status.st_size} {status.st_mtime_ns}" for status in statuses]
+        sizes = [f"{s.st_size} {s.st_mtime_ns} {s.st_ctime_ns} {s.st_ino}" for s in statuses]
         self.stamp = " ".join([*map(str, files), *sizes, column])
-        self.changed = max((status.st_mtime_ns for status in statuses), default=0)
+        # A table in memory has nothing to be known by later.
+        self.changed = max((s.st_mtime_ns for s in statuses), default=time.time_ns())
+        self._paths = self._outside()
+
+    def _outside(self) -> dict[int, str | None]:
+        """By row, the file of each medium whose bytes are not in the table."""
+        import pyarrow.compute as pc
+
+        found: dict[int, str | None] = {}
+        start = 0
+        for chunk in self._values.with_format("arrow")[:][self.column].chunks:
+            absent = pc.fill_null(pc.is_null(pc.struct_field(chunk, "bytes")), True)
+            paths = pc.struct_field(chunk, "path")
+            for place in pc.indices_nonzero(absent).to_pylist():
+                found[start + place] = paths[place].as_py() if chunk.is_valid()[place] else None
+            start += len(chunk)
+        return found
 
     def __getitem__(self, row: int) -> bytes:
-        value = self._values[row][self.column]
-        if value is None:
+        content: bytes = self._values[row][self.column]["bytes"]
+        return content
+
+    def stored(self, row: int, modality: str) -> Stored:
+        """A row's medium: in the table, or in the file that the row names."""
+        path = self._paths.get(row)
+        if path is None:
+            return Cell(self, row)
+        file = self._folder / path
+        return stored_video(file) if modality == "video" else File(file)
+
+    def check(self, row: int) -> None:
+        """Whether a row has a medium at all.
+
+        Raises: OSError if it has none.
+        """
+        if row in self._paths:
             raise OSError("there is none")
-        content: bytes | None = value["bytes"]
-        return Path(value["path"]).read_bytes() if content is None else content
 
 
 @dataclass(frozen=True)
@@ -63,6 +102,7 @@ class Cell(Stored):
 
     def stamp(self) -> Stamp:
         """See `Stored`."""
+        self.table.check(self.row)
         return Stamp(f"{self.table.stamp} {self.row}", self.table.changed)
 
     def content(self) -> bytes:
@@ -97,17 +137,23 @@ def read_hub(spec: DatasetSpec, split: str, kind: Kind) -> Table:
     _check_columns(where, table, [*names, *media.values()])
     rows: list[dict[str, Any]] = []
     cells: dict[str, dict[Any, Stored]] = {modality: {} for modality in media}
-    columns = {m: HubTable(_encoded(table, n, where), n) for m, n in media.items() if not apart}
-    for number, record in enumerate(table.select_columns(names)):
+    folder = Path(str(source.path))
+    columns = {
+        m: HubTable(_encoded(table, n, where), n, folder) for m, n in media.items() if not apart
+    }
+    for number, record in enumerate(_rows(spec, source, table.select_columns(names))):
         if any(str(value_at(record, k)) != value for k, value in source.where.items()):
             continue
         row = row_of(record, texts, where, number, spec.hub.lower)
         for modality in media:
             if apart is not None:
-                cells[modality].setdefault(row[modality], apart.cell(row[modality]))
+                cells[modality].setdefault(row[modality], apart.stored(row[modality], modality))
             else:  # samples of one group share their medium
-                row[modality] = row.get("group", str(number))
-                cells[modality].setdefault(row[modality], Cell(columns[modality], number))
+                group = row.get("group")
+                named = isinstance(group, str) and not is_missing(group)
+                row[modality] = group if named else str(number)
+                if row[modality] not in cells[modality]:
+                    cells[modality][row[modality]] = columns[modality].stored(number, modality)
         rows.append(row)
     return Table(rows, cells)
 
@@ -122,12 +168,13 @@ class _Apart:
         _check_columns(self._where, table, [media.key, media.column])
         keys = table.select_columns(media.key)
         self._place = {row[media.key]: number for number, row in enumerate(keys)}
-        self._values = HubTable(_encoded(table, media.column, self._where), media.column)
+        encoded = _encoded(table, media.column, self._where)
+        self._values = HubTable(encoded, media.column, Path(str(found.path)))
 
-    def cell(self, key: Any) -> Cell:
+    def stored(self, key: Any, modality: str) -> Stored:
         if key not in self._place:
             raise MMBenchError(f"{self._where} lacks '{key}', which a row names")
-        return Cell(self._values, self._place[key])
+        return self._values.stored(self._place[key], modality)
 
 
 def _check_columns(where: str, table: Any, names: Sequence[str]) -> None:
@@ -152,23 +199,42 @@ def _load(spec: DatasetSpec, source: HubSplit, streaming: bool = False) -> Any:
     """What `datasets` makes of it. Version 4 and later cannot run code that lies there."""
     import datasets
 
+    path = str(source.path)
+    if os.path.isdir(path):
+        path = os.path.abspath(path)  # it cannot be called "."
+        files_below(Path(path))  # `datasets` leaves out what it cannot read
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     try:
         with _offline_without_network():
             return datasets.load_dataset(
-                source.path,
+                path,
                 source.name,
                 split=source.split,
                 revision=source.revision,
                 streaming=streaming,
             )
     except Exception as error:  # of a dozen kinds: of datasets, huggingface_hub, httpx, pyarrow
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise MMBenchError(
-            f"{spec.name} cannot be had from the hub ({source.path}): {first[:200]}. Without "
-            "network, name its folder with --data-dir."
-        ) from None
+        raise _cannot_be_had(spec, source, error) from None
+
+
+def _rows(spec: DatasetSpec, source: HubSplit, rows: Iterable[Any]) -> Iterator[Any]:
+    """The rows, of which any may fail to come."""
+    try:
+        yield from rows
+    except Exception as error:  # as above
+        raise _cannot_be_had(spec, source, error) from None
+
+
+def _cannot_be_had(spec: DatasetSpec, source: HubSplit, error: Exception) -> MMBenchError:
+    error = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    first = (str(error).strip() or type(error).__name__).splitlines()[0][:200].rstrip(".")
+    if os.path.isdir(str(source.path)):
+        return MMBenchError(f"{spec.name} cannot be read from {source.path}: {first}")
+    return MMBenchError(
+        f"{spec.name} cannot be had from the hub ({source.path}): {first}. Without "
+        "network, name its folder with --data-dir."
+    )
 
 
 @contextmanager
@@ -199,24 +265,29 @@ def _streamed(spec: DatasetSpec, source: HubSplit) -> Dataset:
     take = spec.hub.take
     key = hashlib.sha256(json.dumps([source.model_dump(), take]).encode()).hexdigest()[:24]
     kept = cache_folder() / "hub" / f"{key}.arrow"
-    if not kept.exists():
+    if not is_whole(kept):
         stream = _load(spec, source, streaming=True)
         assert source.columns is not None
         for modality in MODALITIES:
             if modality in source.columns:
                 stream = _encoded(stream, str(source.columns[modality]), source.path)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=kept.parent))
+        temporary = None
         try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(dir=kept.parent))
             with ArrowWriter(path=str(temporary / "rows"), features=stream.features) as writer:
-                for number, row in enumerate(stream.take(take), start=1):
+                for number, row in enumerate(_rows(spec, source, stream.take(take)), start=1):
                     writer.write(row)
                     if number % _TOLD == 0:
                         report_progress(f"streaming {source.path}", number, take)
                 writer.finalize()
-            (temporary / "rows").rename(kept)
+            seal(temporary / "rows")
+            (temporary / "rows").replace(kept)
+        except OSError as error:
+            raise unwritable(kept.parent, error) from None
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            if temporary is not None:
+                shutil.rmtree(temporary, ignore_errors=True)
     return Dataset.from_file(str(kept))
 
 

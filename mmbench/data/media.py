@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy.typing as npt
 from PIL import Image
 
 Array = npt.NDArray[Any]
-
-
-def cache_folder() -> Path:
-    """Where decoded data is kept: $MMBENCH_CACHE, or `mmbench` in the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mmbench"
-    return Path(os.environ.get("MMBENCH_CACHE", default))
 
 
 class OnTheFly(Protocol):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import struct
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -70,10 +69,12 @@ def _read_wav(content: bytes) -> tuple[int, Array]:
             raise Unreadable(f"it is truncated: {len(content):,} of {size:,} bytes are there")
     try:
         rate, wave = wavfile.read(io.BytesIO(content))
-    except (ValueError, EOFError, LookupError, struct.error) as error:
+    except Exception as error:  # scipy raises anything of damaged files
         raise Unreadable(f"it is not a WAV file that can be read: {error}") from None
-    if not len(wave):
+    if not wave.size or rate < 1:
         raise Unreadable("it holds no sound")
+    if not np.isfinite(wave).all():
+        raise Unreadable("it holds values that are no numbers")
     return int(rate), _scaled(wave)
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench import registry
-from mmbench.data.checks import complain, first_reasons, leaves, row_problems
+from mmbench.data.caption_rows import merged
+from mmbench.data.checks import complain, first_reasons, row_problems, unusable
 from mmbench.data.dataset import DatasetSpec, PackageSource
 from mmbench.data.decoding import Decoder, open_media
 from mmbench.data.images import ImageDecoder
@@ -41,12 +42,14 @@ class LoadedSplit:
         media: by modality, the distinct media of these rows.
         fingerprint: a hash of rows and media: the same content has the same one on any machine.
         skipped: why samples were left out, one line each.
+        merged: how many rows of the source, with a caption each, were added to others.
     """
 
     rows: Dataset
     media: Mapping[str, MediaSet]
     fingerprint: str
     skipped: Sequence[str] = ()
+    merged: int = 0
 
     def inputs(self, row: Mapping[str, Any]) -> dict[str, MediaRef]:
         """A row's media by modality."""
@@ -70,9 +73,15 @@ def load_split(spec: DatasetSpec, split: str, kind: Kind) -> LoadedSplit:
     origin = spec.splits[split].of or split
     table, folder = _table(spec, origin, kind)
     held_out = {name: s.hold_out for name, s in spec.splits.items() if s.of == origin}
-    rows = [_with_group(row, place, spec.modalities) for place, row in enumerate(table.rows)]
+    stored = {
+        modality: {key: _stored(file, modality) for key, file in found.items()}
+        for modality, found in table.media.items()
+        if not isinstance(found, MediaSet)
+    }
+    whole = merged(table.rows, stored, folder) if kind == "captions" else table.rows
+    rows = [_with_group(row, place, spec.modalities) for place, row in enumerate(whole)]
     if held_out:
-        rows = [r for r in rows if _belongs_to(r["group"], held_out, origin) == split]
+        rows = [r for r in rows if _belongs_to(str(r["group"]), held_out, origin) == split]
     if not rows:
         raise MMBenchError(f"the split '{split}' of {spec.name} is empty")
     where = f"{spec.name}, split {split}" + (f", in {folder}" if folder else "")
@@ -86,12 +95,7 @@ def load_split(spec: DatasetSpec, split: str, kind: Kind) -> LoadedSplit:
         skipped.extend(reasons)
         return [row for place, row in enumerate(rows) if place not in bad]
 
-    rows = good(rows, row_problems(rows, kind))
-    stored = {
-        modality: {key: _stored(file, modality) for key, file in found.items()}
-        for modality, found in table.media.items()
-        if not isinstance(found, MediaSet)
-    }
+    rows = good(rows, row_problems(rows, kind, list(table.media)))
     for modality, files in stored.items():  # what is absent is told before anything is decoded
         rows = good(rows, _absent(rows, modality, files, folder))
     media = {m: found for m, found in table.media.items() if isinstance(found, MediaSet)}
@@ -109,9 +113,8 @@ def load_split(spec: DatasetSpec, split: str, kind: Kind) -> LoadedSplit:
     if not rows:
         raise MMBenchError(f"{where}: all {count:,} samples are skipped: {first_reasons(skipped)}")
 
-    from datasets import Dataset  # 0.6 s to import: after all cheap checks
-
-    return LoadedSplit(Dataset.from_list(rows), media, _fingerprint(rows, media), skipped)
+    more = sum(len(row["captions"]) - 1 for row in rows) if len(whole) < len(table.rows) else 0
+    return LoadedSplit(_as_dataset(rows), media, _fingerprint(rows, media), skipped, more)
 
 
 def _table(spec: DatasetSpec, split: str, kind: Kind) -> tuple[Table, Path | None]:
@@ -197,17 +200,7 @@ def _absent(
     rows: Sequence[Row], modality: str, files: Mapping[Any, Stored], folder: Path | None
 ) -> dict[int, str]:
     """By place, why the file of a row is not one that may be read."""
-    problems: dict[Any, str] = {}
-    for key in dict.fromkeys(row[modality] for row in rows):
-        file = files[key]
-        path = getattr(file, "path", None)
-        if folder is not None and path is not None and leaves(folder, path):
-            problems[key] = f"{modality} {file} is outside of the data folder"
-            continue
-        try:
-            file.stamp()
-        except OSError as error:
-            problems[key] = f"{modality} {file} cannot be read: {error.strerror}"
+    problems = unusable({row[modality] for row in rows}, modality, files, folder)
     found = {place: problems.get(row[modality], "") for place, row in enumerate(rows)}
     return {place: why for place, why in found.items() if why}
 
@@ -222,12 +215,42 @@ def _decoder(spec: DatasetSpec, modality: str) -> Decoder:
 
 def _belongs_to(group: str, held_out: Mapping[str, Any], origin: str) -> str:
     """The split that a group falls into, by a hash of its name: stable, whatever the order."""
-    place = int(hashlib.sha256(group.encode()).hexdigest()[:12], 16) / 16**12
+    place = int(hashlib.sha256(group.encode(errors="surrogatepass")).hexdigest()[:12], 16) / 16**12
     for split, share in held_out.items():
         if place < share:
             return split
         place -= share
     return origin
+
+
+def _as_dataset(rows: Sequence[Row]) -> Dataset:
+    """The rows as an Arrow table, whose columns have a type each."""
+    import pyarrow
+    from datasets import Dataset  # 0.6 s to import: after all cheap checks
+
+    try:
+        return Dataset.from_list(list(rows))
+    except (pyarrow.ArrowException, OverflowError, TypeError, ValueError):
+        columns = {name: _of_one_type(name, [row.get(name) for row in rows]) for name in rows[0]}
+        return Dataset.from_dict(columns)
+
+
+def _of_one_type(name: str, values: list[Any]) -> list[Any]:
+    """A column's values as they are; or, where their types do not fit together, all as texts.
+
+    Answers become lists, where some are lists of several.
+    """
+    import pyarrow
+
+    try:
+        pyarrow.array(values)
+    except (pyarrow.ArrowException, OverflowError, TypeError, ValueError):
+        if name == "target":
+            several = any(isinstance(value, list) and len(value) > 1 for value in values)
+            lists = [value if isinstance(value, list) else [value] for value in values]
+            return lists if several else [value[0] for value in lists]
+        return [value if isinstance(value, str | None) else json.dumps(value) for value in values]
+    return values
 
 
 def _fingerprint(rows: Sequence[Row], media: Mapping[str, MediaSet]) -> str:

@@ -168,7 +168,10 @@ def stored_video(path: Path) -> Stored:
 
 def _stamp(path: Path, part: str = "") -> Stamp:
     status = os.stat(path)
-    text = f"{path.absolute()} {status.st_size} {status.st_mtime_ns}{part}"
+    # The time of the last change of any kind, and the file's number, tell of a file that was put in
+    # the place of another with its size and time of writing, as `cp -p` and `rsync -t` do.
+    seen = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    text = f"{path.absolute()} {' '.join(map(str, seen))}{part}"
     return Stamp(text, status.st_mtime_ns)
 
 

@@ -26,9 +26,10 @@ class Table:
 
     Attributes:
         rows: plain JSON values. Of "questions": `text` and `target`, with `category` where there
-            is one; of "captions": `captions`, a list of strings. Both may have `id`, unique in
-            the split, and `group`; without, the row's place is its id, and its first medium its
-            group. A row's `image`, `video` or `audio` is a key into `media`.
+            is one; of "captions": `captions`, a list of strings, or one string, where several rows
+            make a sample: those of one medium. Both may have `id`, unique in the split, and
+            `group`; without, the row's place is its id, and its first medium its group. A row's
+            `image`, `video` or `audio` is a key into `media`.
         media: by modality, the file of each key; or the media themselves, by row, as arrays.
     """
 

@@ -81,6 +81,21 @@ def read_json_lines(path: Path) -> list[Any]:
     ]
 
 
+def read_json_lines(path: Path) -> list[Any]:
+    """The values of a file with JSON on every line; empty lines are passed over.
+
+    Raises: MMBenchError, naming the line, as `read_json`.
+    """
+    values = []
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        try:
+            if line.strip(" \t\r"):
+                values.append(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            raise MMBenchError(f"{path}: line {number} is not JSON: {error}") from None
+    return values
+
+
 def read_lines(path: Path) -> list[str]:
     """The lines of a file that are not empty, without spaces at their ends."""
     return [line.strip() for line in text_lines(read_text(path)) if line.strip()]
@@ -110,6 +125,9 @@ def read_csv(
     if header is None and not rows:
         raise MMBenchError(f"{path} is empty: its first line should name its columns")
     names = [name.strip() for name in (header if header is not None else rows.pop(0))]
+    twice = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
+    if twice:
+        raise MMBenchError(f"{path} has the column {twice[0]} twice: which one is meant?")
     for number, row in enumerate(rows):
         if len(row) != len(names):
             raise MMBenchError(

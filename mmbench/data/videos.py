@@ -85,6 +85,8 @@ def _decode_file(medium: Stored, frames: int, pixels: int) -> Array:
                 raise Unreadable("it has no pictures")
             found = _frames(container, medium, frames)
     except av.FFmpegError as error:
+        if isinstance(error, OSError):  # it cannot be read: its content is not at fault
+            raise
         raise Unreadable(error.strerror or str(error)) from None
     return np.stack([_resized(image, pixels) for image in found])
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from mmbench.checkpoint import read_checkpoint
 from mmbench.data.batches import GroupBatches
-from mmbench.data.media import cache_folder
+from mmbench.data.cache import cache_folder, discard, unwritable
 from mmbench.errors import MMBenchError
 from mmbench.experiments.infer import ModelPredictor
 from mmbench.experiments.plan import Plan
@@ -148,17 +150,25 @@ class _SharedPart:
         self.path = cache_folder() / "parts" / f"{digest(identity)[:24]}.safetensors"
 
     def read(self, part: torch.nn.Module) -> Trained | None:
-        """Put the weights into the part; None if they are not there or of another shape."""
-        if not self.path.exists():
+        """Put the weights into the part; None if they are not there, or damaged."""
+        try:
+            content = self.path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            discard(self.path, error.strerror or str(error))
             return None
         try:
-            with safe_open(self.path, framework="pt") as file:
-                trained = Trained(**json.loads(file.metadata()["trained"]))
-                part.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise MMBenchError(
-                f"the trained part {self.path} cannot be read ({error}). Delete it to train anew."
-            ) from None
+            size = int.from_bytes(content[:8], "little")
+            about = json.loads(content[8 : 8 + size])["__metadata__"]
+            tensors = load(content)
+            if about["check"] != _check(tensors, about["trained"]):
+                raise ValueError
+            trained = Trained(**json.loads(about["trained"]))
+            part.load_state_dict(tensors)
+        except (SafetensorError, LookupError, TypeError, ValueError, RecursionError, RuntimeError):
+            discard(self.path, "it is not what was written")
+            return None
         return trained
 
     def write(self, part: torch.nn.Module, trained: Trained) -> None:
@@ -166,14 +176,21 @@ class _SharedPart:
         tensors: dict[str, Tensor] = {
             name: tensor.detach().cpu().contiguous() for name, tensor in part.state_dict().items()
         }
+        about = json.dumps(vars(trained))
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self.path.parent) as folder:
                 made = Path(folder) / "part"
-                save_file(tensors, made, {"trained": json.dumps(vars(trained))})
+                save_file(tensors, made, {"trained": about, "check": _check(tensors, about)})
                 os.replace(made, self.path)
-        except OSError as error:
-            raise MMBenchError(
-                f"cannot write the cache {self.path.parent}: {error.strerror or error}. "
-                "Make room there or set MMBENCH_CACHE to another folder."
-            ) from None
+        except (OSError, SafetensorError) as error:  # the latter hides a full disk, too
+            raise unwritable(self.path.parent, error) from None
+
+
+def _check(tensors: Mapping[str, Tensor], about: str) -> str:
+    """A hash of weights, and of what is said about them."""
+    content = hashlib.sha256(about.encode())
+    for name, tensor in sorted(tensors.items()):
+        content.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        content.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+    return content.hexdigest()

@@ -46,7 +46,8 @@ def make_report(
     listed = [paths] if isinstance(paths, str | Path) else paths
     runs: list[RunResult] = []
     left_out: list[str] = []
-    for folder in find_records([Path(path) for path in listed], left_out.append):
+    folders = find_records([Path(path) for path in listed], lambda _, why: left_out.append(why))
+    for folder in folders:
         try:
             runs.append(RunResult(_usable(folder), folder, reused=True))
         except MMBenchError as error:

@@ -1,7 +1,8 @@
 """Generated data on disk: each part of a split is made once, and is whole or absent.
 
-A part is a folder of arrays (`*.npy`), tables (`*.json`) and `part.json`, which holds their digests
-and sizes. It is written to a temporary folder and renamed.
+A part is a folder of arrays (`*.npy`), tables (`*.json`) and `part.json`, which holds their
+digests. Arrays and tables are sealed (`mmbench/data/cache.py`). A part is written to a temporary
+folder and renamed; one that is damaged is made again.
 """
 
 from __future__ import annotations
@@ -10,18 +11,29 @@ import gc
 import hashlib
 import io
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.data.media import cache_folder
-from mmbench.errors import MMBenchError
+from mmbench.data.cache import (
+    Damaged,
+    Sealing,
+    cache_folder,
+    content_of,
+    damage,
+    discard,
+    read_note,
+    sealing,
+    unwritable,
+    write_note,
+)
 from mmbench.scenes.counter import IntArray
 
 VERSION = "3"  # raised when any byte of any split changes
@@ -64,7 +76,7 @@ def array(folder: Path, name: str) -> Array:
 
 def table(folder: Path, name: str) -> Any:
     """A table of a part."""
-    text = (folder / f"{name}.json").read_text(encoding="utf-8")
+    text = content_of(folder / f"{name}.json")
     with collector_paused():
         return json.loads(text)
 
@@ -85,22 +97,26 @@ def digest(*folders: Path) -> str:
     """A hash of the content of these parts."""
     content = hashlib.sha256()
     for folder in folders:
-        for name, value in _description(folder)["digests"].items():
+        for name, value in read_note(folder / "part.json")["digests"].items():
             content.update(f"{name} {value}\n".encode())
     return content.hexdigest()
 
 
-def _description(folder: Path) -> dict[str, dict[str, Any]]:
-    description: dict[str, dict[str, Any]] = json.loads((folder / "part.json").read_text())
-    return description
-
-
 def _is_whole(folder: Path) -> bool:
+    """Whether a part is there, with the content that was written; damage is discarded."""
+    why = ""
     try:
-        sizes = _description(folder)["sizes"]
-        return all((folder / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError, KeyError):
-        return False
+        for name in read_note(folder / "part.json")["files"]:
+            why = why or damage(folder / name)
+    except (FileNotFoundError, NotADirectoryError):
+        if not os.path.lexists(folder):
+            return False
+        why = "part.json is absent"
+    except Damaged as error:
+        why = str(error)
+    if why:
+        discard(folder, why)
+    return not why
 
 
 def _store(folder: Path, make: Make, count: int, report: Callable[[int], None]) -> None:
@@ -113,10 +129,7 @@ def _store(folder: Path, make: Make, count: int, report: Callable[[int], None]) 
         _write(made, make, count, report)
         _move(made, folder)
     except OSError as error:
-        raise MMBenchError(
-            f"cannot write the cache of generated data {folder.parent}: "
-            f"{error.strerror or error}. Make room there or set MMBENCH_CACHE to another folder."
-        ) from None
+        raise unwritable(folder.parent, error) from None
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -124,25 +137,28 @@ def _store(folder: Path, make: Make, count: int, report: Callable[[int], None]) 
 
 def _write(folder: Path, make: Make, count: int, report: Callable[[int], None]) -> None:
     digests: dict[str, Any] = {}
-    for start in range(0, count, _STEP):
-        stop = min(start + _STEP, count)
-        for name, values in make(np.arange(start, stop)).items():
-            if isinstance(values, np.ndarray):
-                path, head = folder / f"{name}.npy", _header(values, count)
-                content = values.tobytes()
-            else:
-                path, head = folder / f"{name}.json", b"[\n"
-                content = _lines(values) + (b"\n]\n" if stop == count else b",\n")
-            digests.setdefault(name, hashlib.sha256()).update(content)
-            # Written, not memory-mapped: on a full disk a mapped page kills the process.
-            with path.open("ab") as file:
-                file.write((head if start == 0 else b"") + content)
-        report(stop)
+    files: dict[str, Sealing] = {}
+    with ExitStack() as opened:
+        for start in range(0, count, _STEP):
+            stop = min(start + _STEP, count)
+            for name, values in make(np.arange(start, stop)).items():
+                if isinstance(values, np.ndarray):
+                    file, head = f"{name}.npy", _header(values, count)
+                    content = values.tobytes()
+                else:
+                    file, head = f"{name}.json", b"[\n"
+                    content = _lines(values) + (b"\n]\n" if stop == count else b",\n")
+                digests.setdefault(name, hashlib.sha256()).update(content)
+                if file not in files:
+                    files[file] = opened.enter_context(sealing(folder / file))
+                    files[file].write(head)
+                files[file].write(content)
+            report(stop)
     description = {
         "digests": {name: digest.hexdigest() for name, digest in digests.items()},
-        "sizes": {path.name: path.stat().st_size for path in sorted(folder.iterdir())},
+        "files": sorted(files),
     }
-    (folder / "part.json").write_text(json.dumps(description, indent=1))
+    write_note(folder / "part.json", description)
 
 
 def _header(values: Array, count: int) -> bytes:
@@ -167,7 +183,5 @@ def _move(made: Path, folder: Path) -> None:
     try:
         made.rename(folder)
     except OSError:
-        if _is_whole(folder):  # another process was first
-            return
-        shutil.rmtree(folder)
-        made.rename(folder)
+        if not _is_whole(folder):  # else another process was first
+            made.rename(folder)

@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 
 from mmbench.data import decoding
+from mmbench.data.cache import cache_folder
 from mmbench.data.decoding import open_media
 from mmbench.data.images import ImageDecoder
-from mmbench.data.media import MediaRef, cache_folder
+from mmbench.data.media import MediaRef
 from mmbench.data.reading import reporting_to
 from mmbench.data.stored import File, FilePart
 from mmbench.errors import MMBenchError

@@ -83,13 +83,13 @@ def test_another_process_finds_them_memory_mapped():
     filled()
     cache = FeatureCache("net-1")
     cache.add(TEXTS, lambda _: pytest.fail("computed again"), "features")
-    assert isinstance(next(iter(cache._places.values())).tokens, np.memmap)
+    assert all(isinstance(tokens, np.memmap) for tokens in cache._tokens.values())
     assert cache.rows(["one"]).tolist() == [[[3, 3, 3]]]
 
 
 @pytest.mark.parametrize("name", ["keys.npy", "ends.npy", "tokens.npy"])
-@pytest.mark.parametrize("how", ["truncated", "empty", "absent", "another"])
-def test_a_broken_block_is_computed_anew(name, how):
+@pytest.mark.parametrize("how", ["truncated", "empty", "absent", "another", "zeros", "a folder"])
+def test_a_broken_block_is_computed_anew_with_one_line(name, how, caplog):
     cache = filled()
     [block] = cache.folder.iterdir()
     path = block / name
@@ -97,11 +97,19 @@ def test_a_broken_block_is_computed_anew(name, how):
         path.unlink()
     elif how == "another":
         np.save(path, np.zeros((99, 3), np.float16))
+    elif how == "zeros":
+        path.write_bytes(path.read_bytes()[:128].ljust(path.stat().st_size, b"\0"))
+    elif how == "a folder":
+        path.unlink()
+        path.mkdir()
     else:
         path.write_bytes(path.read_bytes()[:-2] if how == "truncated" else b"")
     again = Lengths()
     assert filled(again).rows(["one"]).tolist() == [[[3, 3, 3]]]
     assert sorted(again.asked) == sorted(TEXTS)
+    [line] = caplog.messages
+    assert str(block) in line
+    assert "made anew" in line
     assert filled(lambda _: pytest.fail("computed a third time")).holds(TEXTS)
 
 

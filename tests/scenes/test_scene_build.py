@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 
@@ -116,8 +117,11 @@ def test_an_interrupted_split_leaves_nothing(own_cache):
     assert own_cache() == []
 
 
-@pytest.mark.parametrize("harm", ["a file is gone", "a file is cut", "no description"])
-def test_half_a_split_is_made_again(own_cache, harm):
+HARM = ["a file is gone", "a file is cut", "zeros", "no description", "another", "deep", "a file"]
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_half_a_split_is_made_again_with_one_line(own_cache, harm, caplog):
     whole = load_sounds("test")
     waves = np.array(whole.waves)
     (folder,) = own_cache()
@@ -127,12 +131,23 @@ def test_half_a_split_is_made_again(own_cache, harm):
         content = (folder / "waves.npy").read_bytes()
         (folder / "waves.npy").unlink()
         (folder / "waves.npy").write_bytes(content[:100_000])
+    elif harm == "zeros":
+        content = (folder / "waves.npy").read_bytes()
+        (folder / "waves.npy").unlink()
+        (folder / "waves.npy").write_bytes(content[:-9999] + b"\0" * 9999)
+    elif harm == "a file":
+        shutil.rmtree(folder)
+        folder.write_text("")
     else:
-        (folder / "part.json").write_text("{")
+        text = {"no description": "{", "another": '{"digests": {}}', "deep": "[" * 99_999}[harm]
+        (folder / "part.json").write_text(text)
     again = load_sounds("test")
     assert again.digest == whole.digest
     np.testing.assert_array_equal(again.waves, waves)
     assert own_cache() == [folder]
+    [line] = caplog.messages
+    assert str(folder) in line
+    assert "made anew" in line
 
 
 def test_another_version_of_the_generator_has_its_own_cache(own_cache, monkeypatch):
@@ -170,7 +185,7 @@ except MMBenchError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("cannot write the cache of generated data")
+    assert done.stdout.startswith("cannot write the cache")
     assert "Make room there" in done.stdout
     assert done.stdout.count("\n") == 1
     assert own_cache() == []

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from datetime import date, time, timedelta
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+from mmbench.data.checks import is_missing
 from mmbench.data.table import Kind, MediaFiles, Reader, Table
 from mmbench.errors import MMBenchError
 
@@ -74,7 +79,9 @@ def row_of(
 ) -> dict[str, Any]:
     """A record's values by our columns.
 
-    A target that is the place of one of the record's `choices` becomes that choice.
+    Ids, groups, categories, answers and choices become texts. A target that is the place of one of
+    the record's `choices` becomes that choice. What cannot be any of these stays as it is, for
+    `mmbench.data.checks.row_problems` to name.
 
     Args:
         record: a row as its file has it.
@@ -89,19 +96,62 @@ def row_of(
         raise MMBenchError(
             f"{where}: row {number} has not the columns {sorted(columns)}: {str(record)[:80]}"
         ) from None
-    for name in ("id", "group", "category"):
-        if row.get(name) is not None:
-            row[name] = str(row[name])
-    if isinstance(row.get("captions"), str):
-        row["captions"] = [row["captions"]]
-    target, choices = row.get("target"), row.get("choices")
-    if isinstance(target, int) and isinstance(choices, list) and 0 <= target < len(choices):
-        target = choices[target]
-    if isinstance(target, list):
-        row["target"] = [str(answer) for answer in target]
-    elif target is not None:
-        row["target"] = str(target)
+    row = {name: _plain(value) for name, value in row.items()}
+    for name in ("id", "group"):
+        if name in row:
+            row[name] = as_text(row[name])
+    if "category" in row:
+        row["category"] = None if is_missing(row["category"]) else str(row["category"])
+    if "target" in row:
+        row["target"], row["choices"] = _answer(row["target"], row.get("choices"))
+        if "choices" not in columns:
+            del row["choices"]
     return row | {name: _lower(row[name]) for name in lower}
+
+
+def as_text(value: Any) -> Any:
+    """A number as a text; a text as it is. What is neither stays, for the check of rows to name.
+
+    >>> [as_text(value) for value in (3, "no", True, None)]
+    ['3', 'no', 'True', None]
+    """
+    known = isinstance(value, int | float) and math.isfinite(value)
+    return str(value) if known else value
+
+
+def without_nan(text: str) -> str | None:
+    """A text; None where it is `nan`, which stands for no value in files that know but texts.
+
+    >>> without_nan("NaN"), without_nan("no")
+    (None, 'no')
+    """
+    return None if text.strip().lower() == "nan" else text
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: days and exact numbers, which Parquet knows too, become texts."""
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, Decimal):
+        return str(value) if value.is_finite() else math.nan
+    return str(value) if isinstance(value, date | time | timedelta | UUID) else value
+
+
+def _answer(target: Any, choices: Any) -> tuple[Any, Any]:
+    """A target and the choices as texts; a target that is the place of a choice as that choice."""
+    if isinstance(choices, list):
+        choices = [as_text(choice) for choice in choices]
+    if isinstance(target, list):
+        return [as_text(answer) for answer in target], choices
+    is_number = isinstance(target, int | float) and not isinstance(target, bool)
+    if is_number and isinstance(choices, list) and choices:
+        if target in range(len(choices)):
+            return choices[int(target)], choices
+        if as_text(target) not in choices:  # stays a number, for the check of rows to name
+            return target, choices
+    return as_text(target), choices
 
 
 def value_at(record: Any, key: int | str | Sequence[str]) -> Any:
@@ -125,18 +175,21 @@ def value_at(record: Any, key: int | str | Sequence[str]) -> Any:
 def files(
     rows: Sequence[Mapping[str, Any]], modality: str, folder: Path, pattern: str
 ) -> MediaFiles:
-    """The file of each row's medium.
+    """The file of each row's medium, but of those that name none.
 
     Raises: MMBenchError if the pattern does not fit the values.
     """
     found = {}
     for row in rows:
+        key = row.get(modality, "")
+        if modality in row and (is_missing(key) or not isinstance(key, int | str)):
+            continue
         try:
             found[row[modality]] = folder / pattern.format_map(row)
         except (LookupError, ValueError, TypeError) as error:
             raise MMBenchError(
                 f"the pattern of {modality}s, {pattern}, does not fit "
-                f"{modality} = {row.get(modality)!r}: {error}"
+                f"{modality} = {str(row.get(modality))[:80]!r}: {error}"
             ) from None
     return found
 

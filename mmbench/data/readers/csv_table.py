@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mmbench.data.readers.columns import ColumnTable
+from mmbench.data.readers.columns import ColumnTable, without_nan
 from mmbench.data.text_files import read_csv
 
 
 class CsvTable(ColumnTable):
     """Rows of a file whose first line names the columns, or that has no such line.
+
+    A value `nan` is none: it is what programs write that have none.
 
     A row's column `$row` is its number, from 0, and `$shard` that over 10,000, rounded down: what
     img2dataset names the files of a list of addresses by.
@@ -28,4 +30,8 @@ class CsvTable(ColumnTable):
         rows = read_csv(path, self.delimiter, self.header)
         if self.header and rows and list(rows[0].values()) == self.header:
             rows = rows[1:]  # img2dataset needs the header, so that users add it to the file
-        return [{"$row": n, "$shard": n // 10_000} | row for n, row in enumerate(rows)]
+        return [
+            {"$row": n, "$shard": n // 10_000}
+            | {name: without_nan(value) for name, value in row.items()}
+            for n, row in enumerate(rows)
+        ]

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.data.readers.columns import ColumnTable, value_at
-from mmbench.data.text_files import layout, read_json
+from mmbench.data.text_files import layout, read_json, read_json_lines
 
 
 class JsonTable(ColumnTable):
     """Rows that are lists or objects, in a list; or objects in an object, by their key.
+
+    Of a file called `.jsonl` or `.ndjson`, each line is a row.
 
     Attributes:
         rows: where the rows are, if not at the top: `data`, or `a.b`. The key of a row in an
@@ -21,6 +23,8 @@ class JsonTable(ColumnTable):
 
     def records(self, path: Path) -> list[Any]:
         """See `ColumnTable`."""
+        if path.suffix in (".jsonl", ".ndjson"):
+            return read_json_lines(path)
         value = read_json(path)
         at = f" at '{self.rows}'" if self.rows else ""
         with layout(path, f"a table, with its rows{at}"):

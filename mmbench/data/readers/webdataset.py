@@ -7,6 +7,8 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+from mmbench.data.checks import files_below
+from mmbench.data.readers.columns import without_nan
 from mmbench.data.stored import FilePart
 from mmbench.data.table import Kind, Reader, Table
 from mmbench.errors import MMBenchError
@@ -33,7 +35,7 @@ class WebDataset(Reader):
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
         """See `Reader.read`."""
-        paths = sorted(folder.glob(self.shards))
+        paths = files_below(folder, self.shards)
         if not paths:
             raise MMBenchError(f"{folder} holds no shards {self.shards}")
         rows: list[dict[str, Any]] = []
@@ -44,7 +46,7 @@ class WebDataset(Reader):
             for name, (image, caption) in found.items():
                 key = f"{shard}/{name}"
                 if image is not None and caption is not None:
-                    rows.append({"id": key, "image": key, "captions": [caption.strip()]})
+                    rows.append({"id": key, "image": key, "captions": [_text(caption)]})
                     images[key] = image
             if self.most is not None and len(rows) >= self.most:
                 rows = rows[: self.most]
@@ -52,9 +54,9 @@ class WebDataset(Reader):
         return Table(rows, {"image": images})
 
 
-def _members(path: Path) -> dict[str, tuple[FilePart | None, str | None]]:
+def _members(path: Path) -> dict[str, tuple[FilePart | None, bytes | None]]:
     """By key, the image and the caption of a shard, where it has them."""
-    found: dict[str, tuple[FilePart | None, str | None]] = {}
+    found: dict[str, tuple[FilePart | None, bytes | None]] = {}
     try:
         with tarfile.open(path, "r:") as shard:
             for member in shard:
@@ -69,8 +71,16 @@ def _members(path: Path) -> dict[str, tuple[FilePart | None, str | None]]:
                 elif suffix == "txt":
                     file = shard.extractfile(member)
                     assert file is not None  # it is a file
-                    caption = file.read().decode("utf-8")
+                    caption = file.read()
                 found[stem] = (image, caption)
-    except (tarfile.TarError, OSError, EOFError, UnicodeDecodeError) as error:
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         raise MMBenchError(f"{path} is not a tar archive that can be read: {error}") from None
     return found
+
+
+def _text(content: bytes) -> str | bytes | None:
+    """A caption; what is no UTF-8 stays, for the check of rows to name."""
+    try:
+        return without_nan(content.decode("utf-8-sig").strip())
+    except UnicodeDecodeError:
+        return content

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import mmbench
-from mmbench.data.media import cache_folder
+from mmbench.data.cache import cache_folder
 from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.watch import Watch
 from mmbench.recipe import load_recipe
@@ -146,15 +146,28 @@ def test_a_training_cut_off_in_its_second_stage_ends_as_it_would_have(trained, f
         assert np.array_equal(one, other)
 
 
-def test_a_broken_part_in_the_cache_is_named(trained, few, tmp_path):
+@pytest.mark.parametrize("how", ["truncated", "zeros", "empty", "a folder", "another log"])
+def test_a_damaged_part_in_the_cache_is_trained_anew_with_one_line(
+    trained, few, tmp_path, caplog, how
+):
     (part,) = (cache_folder() / "parts").iterdir()
     content = part.read_bytes()
-    part.write_bytes(content[: len(content) // 2])
-    try:
-        with pytest.raises(MMBenchError, match="Delete it to train anew"):
-            run(few, tmp_path, seed=3)
-    finally:
-        part.write_bytes(content)
+    part.unlink()
+    if how == "a folder":
+        part.mkdir()
+    else:
+        half = len(content) // 2
+        changed = content.replace(b'\\"best_epoch\\": 1', b'\\"best_epoch\\": 7')
+        damaged = {"truncated": content[:half], "zeros": content[:half].ljust(len(content), b"\0")}
+        part.write_bytes((damaged | {"empty": b"", "another log": changed})[how])
+        assert part.read_bytes() != content
+    again = run(few, tmp_path)
+    [line] = caplog.messages
+    assert str(part) in line
+    assert "made anew" in line
+    for one, other in zip(pictures(trained), pictures(again), strict=True):
+        assert np.array_equal(one, other)
+    assert part.stat().st_size == pytest.approx(len(content), rel=0.01)
 
 
 def test_the_flow_draws_pictures_too(few, tmp_path):
