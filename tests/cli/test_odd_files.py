@@ -125,9 +125,10 @@ ODD_PREDICTIONS = {
 
 
 def lines_of(capsys, *arguments):
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["mmbench", *map(str, arguments)])
-        commands.main()
+        with pytest.raises(SystemExit) as ended:
+            commands.main()
     assert ended.value.code == 2
     found = capsys.readouterr().err.splitlines()
     assert len(found) == 1, found
