@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from mmbench.checkpoint import FORMAT, read_checkpoint
 from mmbench.errors import MMBenchError, brief
 from mmbench.json_text import parse_json
-from mmbench.checkpoint import FORMAT, read_checkpoint
 from mmbench.recipe import load_recipe, parse_overrides
 from mmbench.records.store import read_record
 from mmbench.yaml_file import parse_yaml

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import mmbench
-from mmbench.cli import commands
+from mmbench.cli.commands import run_command
 from mmbench.errors import MMBenchError
 
 DEEP = "[" * 10_000 + "]" * 10_000
@@ -128,7 +128,7 @@ def lines_of(capsys, *arguments):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["mmbench", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            commands.main()
+            run_command()
     assert ended.value.code == 2
     found = capsys.readouterr().err.splitlines()
     assert len(found) == 1, found
