@@ -6,11 +6,14 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 import mmbench
 from mmbench.cli.commands import run_command
+from mmbench.data import prediction_files
 from mmbench.errors import MMBenchError
 
 DEEP = "[" * 10_000 + "]" * 10_000
@@ -192,6 +195,23 @@ def test_a_folder_called_like_a_table_is_one_line(tmp_path):
     given = write(tmp_path / "p.jsonl", predictions("a"))
     with pytest.raises(MMBenchError, match=r"cannot read .*r\.parquet"):
         score(tmp_path, "vqa", given, tmp_path / "r.parquet", metrics=["exact_match"])
+
+
+def test_parquet_that_cannot_be_read_whole_is_one_line(tmp_path, monkeypatch):
+    given = write(tmp_path / "p.jsonl", predictions("a", "b"))
+    references = write(tmp_path / "r.parquet", targets("a", "b"))
+    monkeypatch.setattr(prediction_files, "MOST_ROWS", 1)
+    with pytest.raises(MMBenchError, match="declares 2 rows"):
+        score(tmp_path, "vqa", given, references, metrics=["exact_match"])
+    monkeypatch.undo()
+    columns = [pa.array([0, 1]), pa.array([0, 1]), pa.array(["a", "b"])]
+    pq.write_table(pa.Table.from_arrays(columns, names=["id", "id", "target"]), references)
+    with pytest.raises(MMBenchError, match="has the column id more than once"):
+        score(tmp_path, "vqa", given, references, metrics=["exact_match"])
+    far = pa.array([0, 2**62], pa.timestamp("us"))
+    pq.write_table(pa.table({"id": [0, 1], "target": ["a", "b"], "when": far}), references)
+    with pytest.raises(MMBenchError, match="as Parquet"):
+        score(tmp_path, "vqa", given, references, metrics=["exact_match"])
 
 
 def test_ids_of_lists_are_compared_as_text(tmp_path):
