@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 
@@ -16,12 +17,43 @@ class ToolError(MMBenchError):
     """
 
 
+class NotMeasurable(MMBenchError):
+    """The data do not hold what a metric needs, such as all ranks: it is left out with a note."""
+
+
 class Interrupted(BaseException):
     """The user stopped a run with Ctrl-C; says what is kept and how to go on.
 
     No `Exception`, so that `except Exception` does not swallow it; no `KeyboardInterrupt`, which
     the parser of the command line catches and loses the message of.
     """
+
+
+_brief = reprlib.Repr()
+_brief.maxlevel = 3
+_brief.maxstring = _brief.maxother = 60
+
+
+def brief(value: object) -> str:
+    """A value for a message: at most 80 characters, however large or deep it is.
+
+    >>> brief({"id": [1, [2, [3, [4]]]]})
+    "{'id': [1, [2, [...]]]}"
+    """
+    text = _brief.repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def in_one_line(error: BaseException) -> str:
+    """What another library's error says, on one line of at most 200 characters.
+
+    >>> in_one_line(ValueError("no such\nthing")), in_one_line(EOFError())
+    ('no such thing', 'EOFError')
+    """
+    text = " ".join(str(error).split())[:200]
+    if text and not isinstance(error, LookupError):  # a key alone says nothing
+        return text
+    return f"{type(error).__name__} {text}".strip()
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, field_validator, model_validator
 
 from mmbench import registry
 from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.json_values import not_finite
 from mmbench.versions import part_defaults
 from mmbench.yaml_file import Settings, parse_yaml, read_yaml, setting, validate
 
@@ -29,6 +30,13 @@ class Part(Settings):
 
     name: str = ""
     options: dict[str, Any] = {}
+
+    @field_validator("options")
+    @classmethod
+    def _finite(cls, options: dict[str, Any]) -> dict[str, Any]:
+        for key, number in not_finite(options):
+            raise ValueError(f"{key} must be a finite number, got {number}")
+        return options
 
     def over(self, default: Part) -> Part:
         """This part; the default with this one's options where it has no name."""
@@ -112,7 +120,7 @@ class Recipe(Settings):
     summary: str = ""
     source: str = ""
     fusion: PartField | None = None
-    width: int = setting(128, added_with=128, ge=1)
+    width: int = setting(128, added_with=128, ge=1, le=1_000_000)
     encoders: dict[str, PartField | None] = {}
     decoder: PartField | None = None
     train: Train = Train()
@@ -211,11 +219,13 @@ def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe
 
 def parse_overrides(pairs: list[str]) -> dict[str, Any]:
     """`["train.epochs=3"]` as `{"train.epochs": 3}`; values are read as YAML."""
-    overrides = {}
+    overrides: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key.strip():
             raise MMBenchError(f"--set takes KEY=VALUE, for example train.epochs=3; got '{pair}'")
+        if key.strip() in overrides:
+            raise MMBenchError(f"--set {key.strip()} is given twice: it takes one value")
         overrides[key.strip()] = parse_yaml(text, f"--set {key}")
     return overrides
 

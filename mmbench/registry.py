@@ -70,7 +70,7 @@ def load(kind: str, name: str) -> Any:
 
     Raises: MMBenchError naming the nearest name if there is none called so.
     """
-    _check_known(kind, name)
+    check(kind, name)
     return _entries(kind)[name].load()
 
 
@@ -79,7 +79,7 @@ def location(kind: str, name: str) -> tuple[str, str]:
 
     Raises: MMBenchError naming the nearest name if there is none called so.
     """
-    _check_known(kind, name)
+    check(kind, name)
     entry = _entries(kind)[name]
     return entry.module, entry.attr
 
@@ -90,14 +90,14 @@ def path(kind: str, name: str) -> Path:
         if not Path(name).is_file():
             raise MMBenchError(f"no {_SINGULAR[kind]} file at {name}")
         return Path(name)
-    _check_known(kind, name)
+    check(kind, name)
     return _files(kind)[name]
 
 
 def summary(kind: str, name: str) -> str:
     """Its docstring's first line, or its file's `summary`. Imports nothing."""
     if kind in FILE_KINDS:
-        for line in path(kind, name).read_text(encoding="utf-8").splitlines():
+        for line in path(kind, name).read_text(encoding="utf-8").split("\n"):
             if line.startswith("summary:"):
                 return line.removeprefix("summary:").strip().strip("\"'")
         return ""
@@ -123,7 +123,11 @@ def _made_by(module: ast.Module, name: str) -> str:
     return name
 
 
-def _check_known(kind: str, name: str) -> None:
+def check(kind: str, name: str) -> None:
+    """Refuse a name that nothing of this kind has.
+
+    Raises: MMBenchError naming the nearest one.
+    """
     known = names(kind)
     if name not in known:
         listed = _COMMAND.get(kind, kind)

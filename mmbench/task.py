@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+from mmbench import registry
 from mmbench.data.dataset import DatasetSpec, load_spec
 from mmbench.data.sample import Sample, SampleSet
+from mmbench.errors import MMBenchError
 from mmbench.recipe import PartLike, Recipe, read_part
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ class Task(ABC):
         chosen_by: what the weights of an epoch are chosen by on validation: the first metric, or
             the loss where answers take too long to be made every epoch.
         version: raised when the same samples and weights give other answers.
+        answer_kind: what an answer is: "text", or the task's own word for something else. A
+            predictor that is no neural network must give answers of this kind.
     """
 
     name: ClassVar[str]
@@ -46,6 +50,7 @@ class Task(ABC):
     limit_groups: ClassVar[bool] = False
     chosen_by: ClassVar[Literal["metric", "loss"]] = "metric"
     version: ClassVar[int] = 1
+    answer_kind: ClassVar[str] = "text"
 
     def dataset(
         self, name: str | None = None, data_dir: str | Path | None = None, skip_bad: bool = False
@@ -62,7 +67,12 @@ class Task(ABC):
         return spec.model_copy(update={"data_dir": folder, "skip_bad": skip_bad})
 
     def resolve(self, recipe: Recipe, dataset: DatasetSpec) -> Recipe:
-        """The recipe with this task's defaults for what it leaves open on a dataset."""
+        """The recipe with this task's defaults for what it leaves open on a dataset.
+
+        Raises: MMBenchError if its predictor gives no answers of this task's kind.
+        """
+        if recipe.predictor:
+            _check_answers(self, recipe.predictor)
         absent = {"image", "video", "audio"} - set(dataset.modalities)
         encoders = {
             modality: read_part(dataset.encoders.get(modality, part)).over(read_part(part))
@@ -104,6 +114,15 @@ class Task(ABC):
         return {}
 
 
+def _check_answers(task: Task, name: str) -> None:
+    kinds = getattr(registry.load("predictors", name), "answer_kinds", None)
+    if kinds is not None and task.answer_kind not in kinds:
+        raise MMBenchError(
+            f"{name} answers with {' or '.join(kinds)}, and {task.name} asks for "
+            f"{task.answer_kind}: choose another model (`mmbench list models`)"
+        )
+
+
 class Predictor(Protocol):
     """All that a model from elsewhere must have."""
 
@@ -114,7 +133,9 @@ class Predictor(Protocol):
 class FittedPredictor(Predictor, Protocol):
     """A predictor that is no neural network, made from the training samples.
 
-    Registered under `mmbench.predictors`, named by a recipe's `predictor`.
+    Registered under `mmbench.predictors`, named by a recipe's `predictor`. A class attribute
+    `answer_kinds` names the kinds of answers that it can give (see `Task.answer_kind`); one without
+    is tried on every task.
     """
 
     def fit(self, samples: Sequence[Sample]) -> None:

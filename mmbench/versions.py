@@ -45,7 +45,6 @@ def part_defaults(kind: str, name: str) -> tuple[dict[str, Any], dict[str, Any]]
     return _constructor_defaults(module, attribute), added if isinstance(added, dict) else {}
 
 
-@cache
 def source_hash(module: str, what: str) -> str:
     """SHA-256 of a module's file and of those it imports from its own package or folder.
 

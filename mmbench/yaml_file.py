@@ -9,7 +9,10 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.errors import MMBenchError, brief, did_you_mean, in_one_line
+from mmbench.json_text import HALF_CHARACTER, whole_characters
+
+MOST_VALUES = 100_000  # of a file: more are aliases of aliases, which grow without end
 
 _NEVER = object()  # equal to no value
 
@@ -17,7 +20,7 @@ _NEVER = object()  # equal to no value
 class Settings(BaseModel):
     """Settings as a file gives them: unknown keys and wrong types are errors."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     def changed(self) -> dict[str, Any]:
         """By name, as plain JSON, the values that differ from those that fields were added with."""
@@ -63,21 +66,50 @@ _Loader.add_implicit_resolver(
 
 
 def parse_yaml(text: str, origin: str) -> Any:
-    """The value that a YAML text holds; `origin` says in an error where it came from."""
+    """The value that a YAML text holds.
+
+    Args:
+        text: the YAML.
+        origin: what an error calls it: a path, "--set train.epochs".
+    Raises: MMBenchError if it is not YAML, nested more deeply than can be read, refers to itself,
+        or holds, with what its aliases stand for, more than MOST_VALUES values.
+    """
     try:
-        return yaml.load(text, Loader=_Loader)
+        value = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" (line {mark.line + 1})" if mark else ""
         problem = getattr(error, "problem", None) or "not readable"
         raise MMBenchError(f"{origin}: not valid YAML{line}: {problem}") from None
+    except RecursionError:
+        raise MMBenchError(f"{origin}: not YAML that can be read: nested too deeply") from None
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+        # What PyYAML raises for a date without such a day, a `!!bool` that is none.
+        raise MMBenchError(f"{origin}: not valid YAML: {in_one_line(error)}") from None
+    _check_count(value, origin)
+    return whole_characters(value) if HALF_CHARACTER.search(text) else value
+
+
+def _check_count(value: Any, origin: str) -> None:
+    waiting, count = [value], 0
+    while waiting:
+        count += 1
+        if count > MOST_VALUES:
+            raise MMBenchError(
+                f"{origin}: holds more than {MOST_VALUES:,} values, or an alias of itself"
+            )
+        inner = waiting.pop()
+        if isinstance(inner, dict):
+            waiting += [*inner, *inner.values()]
+        elif isinstance(inner, list | tuple | set):
+            waiting += inner
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
         raise MMBenchError(f"{path}: cannot be read: {error}") from None
     value = parse_yaml(text, str(path))
     if not isinstance(value, dict):
@@ -110,7 +142,11 @@ def _explain(model: type[BaseModel], error: Any) -> str:
     if error["type"] == "value_error":
         message = str(error["ctx"]["error"])
     got = error["input"]
-    return f"{key} {message}, got {got!r}" if error["type"] != "value_error" else f"{key} {message}"
+    return (
+        f"{key} {message}, got {brief(got)}"
+        if error["type"] != "value_error"
+        else f"{key} {message}"
+    )
 
 
 def _known_keys(model: type[BaseModel], keys: list[str]) -> list[str]:

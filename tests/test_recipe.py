@@ -92,7 +92,7 @@ def test_a_mistake_in_a_file_names_file_and_key(tmp_path, text, says):
     ("pair", "says"),
     [
         ("train.epoch=3", "--set train.epoch: no key 'train.epoch'. Did you mean train.epochs?"),
-        ("train.epochs=0", "--set train.epochs: train.epochs must be greater than or equal to 1"),
+        ("train.epochs=0", "--set train.epochs: train.epochs must be at least 1"),
         ("width.x=3", "--set width.x: 'width' holds no keys"),
     ],
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmbench.cli.output import complain, say, say_line
 from mmbench.cli.parser import CommandGroup, settings_given, split_names
 from mmbench.errors import MMBenchError
 
@@ -95,7 +96,7 @@ def run(
     request = run_request(**settings_given(context))
     result = carry_out(request, QuietWatch() if quiet else TerminalWatch())
     if json:
-        print(result.record.model_dump_json(indent=1))
+        say(result.record.model_dump_json(indent=1))
         return
     _print_run(result, quiet)
 
@@ -103,9 +104,9 @@ def run(
 def _print_run(result: RunResult, quiet: bool) -> None:
     from mmbench.cli.show import record_text
 
-    print(record_text(result.record, result.path))
+    say(record_text(result.record, result.path))
     if result.reused and not quiet:
-        print(f"  (from the record of {result.record.created}; --force runs it again)")
+        say(f"  (from the record of {result.record.created}; --force runs it again)")
 
 
 @app.command()
@@ -144,10 +145,7 @@ def compare(
     def tell(model: str, seed: int, result: RunResult) -> None:
         value = result.value * result.record.primary.scale
         source = "recorded before" if result.reused else "done"
-        notice(f"{model} seed {seed}: {value:.2f} ({source})")
-
-    def notice(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        complain(f"{model} seed {seed}: {value:.2f} ({source})")
 
     own = ("models", "seeds", "baseline", "task")
     settings = {k: v for k, v in settings_given(context).items() if k not in own}
@@ -158,10 +156,10 @@ def compare(
         baseline=baseline,
         watch=QuietWatch() if quiet else TerminalWatch(),
         told=(lambda *_: None) if quiet else tell,
-        notice=(lambda _: None) if quiet else notice,
+        notice=(lambda _: None) if quiet else complain,
         **settings,
     )
-    print(comparison_text(comparison))
+    say(comparison_text(comparison))
     if comparison.failed:
         sys.exit(1)
 
@@ -189,6 +187,10 @@ def score(
     interval: Annotated[str, typer.Option(help="percentile or bca.")] = "percentile",
     allow_hub_code: AllowHubCode = False,
     allow_mixed: AllowMixed = False,
+    allow_outside: Annotated[
+        bool,
+        typer.Option("--allow-outside", help="Read images that a table names outside its folder."),
+    ] = False,
     out: Out = Path("results"),
     json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
@@ -207,7 +209,7 @@ def score(
             allow_hub_code=allow_hub_code,
             allow_mixed=allow_mixed,
         )
-        print(paired_text(str(a), str(b), tested))
+        say(paired_text(str(a), str(b), tested))
         return
     if task is None or predictions is None or references is None:
         raise MMBenchError(
@@ -219,14 +221,15 @@ def score(
         metrics=names,
         interval=interval,
         allow_hub_code=allow_hub_code,
+        allow_outside=allow_outside,
         out=out,
     )
     if json:
-        print(result.record.model_dump_json(indent=1))
+        say(result.record.model_dump_json(indent=1))
     else:
         _print_run(result, quiet=True)
     for name, reason in result.record.failed.items():
-        print(f"mmbench: {name} was not computed: {reason}", file=sys.stderr)
+        complain(f"mmbench: {name} was not computed: {reason}")
     if result.record.failed:
         sys.exit(1)
 
@@ -235,11 +238,20 @@ def score(
 def report(
     paths: Annotated[list[Path], typer.Argument(help="Folders of records.")],
     format: Annotated[str, typer.Option(help="markdown, latex or csv.")] = "markdown",
+    allow_mixed: AllowMixed = False,
 ) -> None:
-    """Make a table for each task and dataset from records, a column for comparable numbers."""
-    from mmbench.reports.report import report as make_report
+    """Make a table for each task and dataset from records, a column for comparable numbers.
 
-    print(make_report(paths, format), end="")
+    A record that cannot be read, or was changed, is named and left out; the exit code is then 1.
+    """
+    from mmbench.reports.report import make_report
+
+    made = make_report(paths, format, allow_mixed)
+    say(made.text, end="")
+    for reason in made.left_out:
+        complain(f"mmbench: left out: {reason}")
+    if made.left_out:
+        sys.exit(1)
 
 
 @app.command("list")
@@ -251,7 +263,7 @@ def list_(
     """List what there is."""
     from mmbench.cli.show import list_text
 
-    print(list_text(what))
+    say(list_text(what))
 
 
 @app.command()
@@ -266,7 +278,7 @@ def show(
     """Show what a task, dataset, model, part, metric or record is."""
     from mmbench.cli.show import difference_text, show_text
 
-    print(show_text(name, task, dataset) if diff is None else difference_text(Path(name), diff))
+    say(show_text(name, task, dataset) if diff is None else difference_text(Path(name), diff))
 
 
 @app.command()
@@ -279,7 +291,7 @@ def convert(
 
     failed = 0
     for folder, problem in convert_records(paths, data_dir):
-        print(f"{folder}: {problem or 'converted'}", file=sys.stderr if problem else sys.stdout)
+        (complain if problem else say_line)(f"{folder}: {problem or 'converted'}")
         failed += problem is not None
     if failed:
         sys.exit(1)
@@ -295,7 +307,7 @@ def verify(
 
     failed = 0
     for folder, problem in verify_records(paths, data_dir):
-        print(f"{folder}: {problem or 'holds'}", file=sys.stderr if problem else sys.stdout)
+        (complain if problem else say_line)(f"{folder}: {problem or 'holds'}")
         failed += problem is not None
     if failed:
         sys.exit(1)
@@ -311,7 +323,7 @@ def list_data() -> None:
     """List the datasets: tasks, samples, where from, size, licence."""
     from mmbench.cli.data import list_text
 
-    print(list_text())
+    say(list_text())
 
 
 @data.command("prepare")
@@ -328,7 +340,7 @@ def prepare_data(
     watch = TerminalWatch()
     try:
         for line in prepare(name, data_dir, split, skip_bad, watch.read):
-            print(line, flush=True)
+            say_line(line)
     finally:
         watch.done()
 
@@ -366,5 +378,5 @@ def run_command() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"mmbench: {message}", file=sys.stderr)
+    complain(f"mmbench: {message}")
     sys.exit(code)

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmbench import registry
+from mmbench.cli import output
 from mmbench.data.dataset import DatasetSpec, load_spec, tasks_of
 from mmbench.errors import MMBenchError
+from mmbench.reports.escape import for_markdown, one_line
 
 if TYPE_CHECKING:
     from mmbench.data.reading import Told
@@ -20,7 +22,7 @@ _SHOWN = 5  # problems of a split
 
 def list_text() -> str:
     """A line a dataset; see `rows`."""
-    table = rows()
+    table = [[one_line(cell) for cell in row] for row in rows()]
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]) - 1)]
     lines = ["  ".join([*map(str.ljust, row, widths), row[-1]]) for row in table]
     return "\n".join(lines)
@@ -43,7 +45,11 @@ def rows() -> list[tuple[str, ...]]:
 def markdown() -> str:
     """The table of docs/datasets.md: `python -m mmbench.cli.data` prints it."""
     head, *body = rows()
-    table = [head, ("---",) * len(head), *((f"`{name}`", *cells) for name, *cells in body)]
+    table = [
+        head,
+        ("---",) * len(head),
+        *((f"`{name}`", *map(for_markdown, cells)) for name, *cells in body),
+    ]
     return "\n".join(f"| {' | '.join(row)} |" for row in table)
 
 
@@ -90,7 +96,7 @@ def prepare(
 def check(
     name: str,
     data_dir: Path | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = output.say_line,
     told: Told | None = None,
 ) -> None:
     """Read all of a dataset, and say what of it is missing, broken, or not as many as it should be.
@@ -161,4 +167,4 @@ def _place(values: object) -> str:
 
 
 if __name__ == "__main__":
-    print(markdown())
+    output.say(markdown())

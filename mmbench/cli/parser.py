@@ -10,6 +10,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from mmbench.cli.output import say
+
 
 class OneValueCommand(TyperCommand):
     """A command that refuses an option of one value that is given twice, and names it.
@@ -48,7 +50,7 @@ class CommandGroup(typer.Typer):
 
 def _help_without_command(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
-        print(context.get_help(), file=sys.stderr)
+        say(context.get_help(), to=sys.stderr)
         raise typer.Exit(2)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from mmbench.cli.output import complain
 from mmbench.experiments.watch import Watch
+from mmbench.reports.escape import one_line
 
 _EVERY = 0.2  # seconds between looks at the loss: on a GPU each look waits for the device
 
@@ -20,7 +21,7 @@ class QuietWatch(Watch):
 
     def says(self, line: str) -> None:
         """See `Watch`."""
-        print(f"mmbench: {line}", file=sys.stderr, flush=True)
+        complain(f"mmbench: {line}")
 
 
 class TerminalWatch(QuietWatch):
@@ -52,13 +53,13 @@ class TerminalWatch(QuietWatch):
 
     def began(self, model: str, seed: int) -> None:
         """See `Watch`."""
-        self._title = f"{model} seed {seed}"
+        self._title = f"{one_line(model)} seed {seed}"
 
     def started(self, epochs: int, steps: int, epoch: int) -> None:
         """See `Watch`."""
         self._epochs, self._steps, self._epoch = epochs, steps, epoch
         if epoch:
-            self._console.print(f"{self._title} goes on after epoch {epoch}", highlight=False)
+            self._say(f"{self._title} goes on after epoch {epoch}")
         self._open(f"{self._title} training", epochs * steps, epoch * steps)
 
     def stepped(self, loss: Callable[[], float], samples: int) -> None:
@@ -78,12 +79,10 @@ class TerminalWatch(QuietWatch):
         """See `Watch`."""
         self._epoch, self._step = entry["epoch"], 0
         if self._bar is None:
-            self._console.print(
+            self._say(
                 f"{self._title} epoch {entry['epoch']}/{self._epochs}  "
                 f"loss {entry['loss']:.4f}  validation {entry['validation']:.4f}  "
-                f"{entry['samples_per_second']:,.0f} samples/s",
-                highlight=False,
-                soft_wrap=True,
+                f"{entry['samples_per_second']:,.0f} samples/s"
             )
 
     def started_answering(self, samples: int) -> None:
@@ -101,17 +100,23 @@ class TerminalWatch(QuietWatch):
             self._bar.stop()
             self._bar = None
 
+    def _say(self, line: str) -> None:
+        """A line as it is: brackets in a name are no markup."""
+        self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+
     def _open(self, title: str, total: int, completed: int) -> None:
         self.done()
         self._looked = time.perf_counter()
         if self._console.is_terminal:
             self._bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 TextColumn("{task.fields[says]}"),
                 TimeRemainingColumn(),
                 console=self._console,
                 transient=True,
             )
-            self._task = self._bar.add_task(title, total=total, completed=completed, says="")
+            self._task = self._bar.add_task(
+                one_line(title), total=total, completed=completed, says=""
+            )
             self._bar.start()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbench import registry
 from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.reports.escape import one_line
 
 if TYPE_CHECKING:
     from mmbench.data.dataset import DatasetSpec
@@ -30,9 +31,9 @@ def list_text(what: str) -> str:
             f"cannot list '{what}'.{did_you_mean(what, LISTED)} There is {', '.join(LISTED)}."
         )
     kind = LISTED[what]
-    names = registry.names(kind)
-    width = max(map(len, names))
-    return "\n".join(f"{name:<{width}}  {registry.summary(kind, name)}" for name in names)
+    rows = [(one_line(name), registry.summary(kind, name)) for name in registry.names(kind)]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {one_line(summary)}" for name, summary in rows)
 
 
 def show_text(name: str, task: str | None = None, dataset: str | None = None) -> str:
@@ -40,10 +41,18 @@ def show_text(name: str, task: str | None = None, dataset: str | None = None) ->
 
     Args:
         name: a registered name, a recipe's path, or a record's folder.
-        task, dataset: that a recipe is shown for.
-    Raises: MMBenchError naming the nearest name if there is nothing called so.
+        task: that a recipe or dataset is shown for.
+        dataset: that a recipe is shown for.
+    Raises: MMBenchError naming the nearest name if there is nothing called so, or if it is not
+        shown for a task or dataset.
     """
+    from mmbench.records.store import recover
+
+    if task is not None:
+        registry.check("tasks", task)
+    recover(Path(name))
     if (Path(name) / "run.json").is_file() or Path(name).name == "run.json":
+        _shown_for("a record", task=task, dataset=dataset)
         return _record(Path(name))
     if name.endswith((".yaml", ".yml")):
         return _recipe(name, task, dataset)
@@ -52,10 +61,10 @@ def show_text(name: str, task: str | None = None, dataset: str | None = None) ->
             if kind == "recipes":
                 return _recipe(name, task, dataset)
             if kind == "datasets":
-                return _dataset(name)
-            if kind == "tasks":
-                return _task(name)
-            return _part(kind, name)
+                _shown_for("a dataset", dataset=dataset)
+                return _dataset(name, task)
+            _shown_for(f"a {kind[:-1]}", task=task, dataset=dataset)
+            return _task(name) if kind == "tasks" else _part(kind, name)
     known = sorted({n for kind in LISTED.values() for n in registry.names(kind)})
     raise MMBenchError(
         f"nothing is called '{name}'.{did_you_mean(name, known)} "
@@ -63,13 +72,24 @@ def show_text(name: str, task: str | None = None, dataset: str | None = None) ->
     )
 
 
+def _shown_for(what: str, **options: str | None) -> None:
+    """Refuse options that say nothing about what is shown."""
+    for option, value in options.items():
+        if value is not None:
+            raise MMBenchError(f"{what} is not shown for a {option}: drop --{option} {value}")
+
+
 def _lines(title: str, about: str, rows: dict[str, Any]) -> str:
-    rows = {key: value for key, value in rows.items() if value not in (None, "", {}, [])}
-    width = max(map(len, rows), default=0)
-    head = f"{title}: {about}" if about else title
+    """Title and rows; a list's values stand below each other."""
+    given = {one_line(k): value for k, value in rows.items() if value not in (None, "", {}, [])}
+    width = max(map(len, given), default=0)
+    head = one_line(f"{title}: {about.strip()}" if about else title)
     indent = "\n" + " " * (width + 4)
-    lines = [f"  {key:<{width}}  " + str(v).replace("\n", indent) for key, v in rows.items()]
-    return "\n".join([head, *lines])
+    lines = [head]
+    for key, value in given.items():
+        values = value if isinstance(value, list) else [value]
+        lines.append(f"  {key:<{width}}  {indent.join(map(one_line, values))}")
+    return "\n".join(lines)
 
 
 def _task(name: str) -> str:
@@ -92,11 +112,11 @@ def _task(name: str) -> str:
     )
 
 
-def _dataset(name: str) -> str:
+def _dataset(name: str, task: str | None) -> str:
     from mmbench.cli.data import origin
     from mmbench.data.dataset import load_spec, tasks_of
 
-    spec = load_spec(name, tasks_of(name)[0])
+    spec = load_spec(name, task or tasks_of(name)[0])
     return _lines(
         f"dataset {name}",
         spec.summary,
@@ -106,11 +126,11 @@ def _dataset(name: str) -> str:
             "homepage": spec.homepage,
             "from": origin(spec) + (f" ({spec.hub.path})" if spec.hub else ""),
             "download": spec.download,
-            "folder": spec.folder.strip(),
-            "splits": "\n".join(_splits(spec)),
+            "folder": spec.folder.strip().splitlines(),
+            "splits": _splits(spec),
             "evaluates": spec.evaluate_on,
             "categories": ", ".join(spec.categories),
-            "citation": spec.citation.strip(),
+            "citation": spec.citation.strip().splitlines(),
         },
     )
 
@@ -148,10 +168,13 @@ def _recipe(name: str, task: str | None, dataset: str | None) -> str:
 
 
 def _recipe_on(task_name: str, name: str, dataset: str | None) -> str:
+    import torch
+
     from mmbench.checkpoint import read_checkpoint
     from mmbench.experiments.plan import shipped_weights
     from mmbench.model import parameter_counts
     from mmbench.recipe import load_recipe
+    from mmbench.training.memory import within_memory
 
     task = registry.load("tasks", task_name)()
     spec = task.dataset(dataset)
@@ -167,7 +190,8 @@ def _recipe_on(task_name: str, name: str, dataset: str | None) -> str:
         else:
             assets = task.assets(task.load(spec, "train"))
             rows["weights"] = "none shipped: train them with --train"
-        counts = parameter_counts(task.build(recipe, assets))
+        with within_memory(torch.device("cpu"), trains=False):
+            counts = parameter_counts(task.build(recipe, assets))
         parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
         rows["parameters"] = f"{sum(counts.values()):,} ({parts})"
     return _lines(f"model {name} on {task.name}/{spec.name}", recipe.summary, rows)
@@ -232,31 +256,32 @@ def difference_text(ours: Path, other: Path) -> str:
 
     records = [verified(p.parent if p.is_file() else p) for p in (ours, other)]
     a, b = records
-    lines = [f"{ours} against {other}"]
-    lines += [f"  {line}" for line in differences(a.identity, b.identity)]
+    lines = [one_line(f"{ours} against {other}")]
+    lines += [f"  {one_line(line)}" for line in differences(a.identity, b.identity)]
     if a.seed != b.seed:
         lines.append(f"  seed: {a.seed}, not {b.seed}")
-    lines += [f"  {note}" for note in footnotes(records)]
+    lines += [f"  {one_line(note)}" for note in footnotes(records)]
     theirs = {(e.signature, e.category): e for e in b.metrics}
     for entry in a.metrics:
         same = theirs.get((entry.signature, entry.category))
         if same is not None and same.value != entry.value:
-            name = entry.name + (f" of {entry.category}" if entry.category else "")
+            name = one_line(entry.name + (f" of {entry.category}" if entry.category else ""))
             values = (f"{e.value * e.scale:.2f}" for e in (entry, same))
             lines.append(f"  {name}: {', not '.join(values)}")
     return "\n".join(lines) if len(lines) > 1 else f"{lines[0]}\n  no difference"
 
 
 def record_text(record: Any, path: Path) -> str:
-    """A run's record, as `mmbench run` prints it."""
-    title = f"{record.model} on {record.task}/{record.dataset}, {record.split} split"
+    """A run's record, as `mmbench run` prints it: a line a value, whatever names are in it."""
+    title = one_line(f"{record.model} on {record.task}/{record.dataset}, {record.split} split")
     limit = f" (the first {record.limit})" if record.limit else ""
     lines = [
         f"{title}: {record.samples:,} samples{limit}, {record.groups:,} groups, seed {record.seed}"
     ]
-    width = max(len(entry.category or entry.name) for entry in record.metrics) + 2
-    for entry in record.metrics:
-        label = f"  {entry.category}" if entry.category else entry.name
+    labels = [one_line(entry.category or entry.name) for entry in record.metrics]
+    width = max(map(len, labels), default=0) + 2
+    for label, entry in zip(labels, record.metrics, strict=True):
+        label = f"  {label}" if entry.category else label
         value = f"{entry.value * entry.scale:7.2f}"
         interval = ""
         if entry.interval:
@@ -268,9 +293,9 @@ def record_text(record: Any, path: Path) -> str:
         if entry.standard_error is not None and record.weights.source == "elsewhere":
             more += f"  se {entry.standard_error * entry.scale:.2f}"
         lines.append(f"  {label:<{width}} {value}{interval:<18}  n = {entry.samples:,}{more}")
-    first = record.primary
-    facts = {"signature": first.signature}
-    if first.interval:
+    first = record.metrics[0] if record.metrics else None
+    facts = {"signature": first.signature} if first else {}
+    if first and first.interval:
         facts["interval"] = (
             f"{first.interval.level:.0%} {first.interval.method}, {first.interval.replicates:,} "
             f"replicates over {first.interval.groups:,} groups"
@@ -300,5 +325,5 @@ def record_text(record: Any, path: Path) -> str:
     for name, reason in record.failed.items():
         facts[name] = f"not computed: {reason}"
     facts["record"] = str(path)
-    lines += [f"  {key:<{width}}  {value}" for key, value in facts.items()]
+    lines += [f"  {one_line(key):<{width}}  {one_line(value)}" for key, value in facts.items()]
     return "\n".join(lines)

@@ -10,14 +10,17 @@ import _thread
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+from mmbench.cli.output import complain
 from mmbench.errors import Interrupted
 
 _STOPS = ("SIGTERM", "SIGHUP")  # Windows lacks the second
+_AFTER_HOOK = 0.01  # seconds: within the hook it would be lost again
 _received: list[int] = []  # signals, in their order
 
 
@@ -55,10 +58,22 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
 
 def _on_unraisable(lost: sys.UnraisableHookArgs) -> None:
     """Raised in a destructor or a callback it would be lost, and Ctrl-C ignored: raise it again."""
-    if isinstance(lost.exc_value, KeyboardInterrupt):
-        _thread.interrupt_main(signal.Signals(_received.pop() if _received else signal.SIGINT))
-    else:
+    if not issubclass(lost.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(lost)
+        return
+    number = signal.Signals(_received.pop() if _received else signal.SIGINT)
+    again = threading.Timer(_AFTER_HOOK, _interrupt_main, [number])
+    again.daemon = True
+    again.start()
+
+
+def _interrupt_main(number: signal.Signals) -> None:
+    """Send the main thread a signal, from another one."""
+    thread = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and thread is not None:
+        signal.pthread_kill(thread, number)  # wakes it also where it waits
+    else:
+        _thread.interrupt_main(number)
 
 
 def _end(line: str) -> None:
@@ -68,6 +83,7 @@ def _end(line: str) -> None:
         child.terminate()
     with suppress(OSError, ValueError):  # the terminal may be gone
         sys.stdout.flush()
-        after_echo = "\n" if sys.stderr.isatty() else ""  # a terminal shows ^C
-        print(f"{after_echo}mmbench: {line}", file=sys.stderr, flush=True)
+        if sys.stderr.isatty():
+            sys.stderr.write("\n")  # after the ^C that a terminal shows
+        complain(f"mmbench: {line}")
     os._exit(128 + (_received[-1] if _received else signal.SIGINT))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mmbench.data.array_files import is_archive, read_archive, read_array
 from mmbench.data.text_files import read_json
 from mmbench.errors import MMBenchError
 
 Array = npt.NDArray[Any]
 SIDES = ("image", "text")
+_ARRAYS = (*SIDES, "scores", *(f"{side}_ids" for side in SIDES))
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,17 @@ def read_retrieval_scores(path: Path) -> RetrievalFile:
             (I, T), and if the items have ids, `image_ids` (I,) and `text_ids` (T,).
     Raises: MMBenchError if it is none of these.
     """
-    value = _load(path)
-    if isinstance(value, np.ndarray):
-        return RetrievalFile(value, None)
+    _check_suffix(path)
+    if not is_archive(path):
+        return RetrievalFile(read_array(path), None)
+    value = read_archive(path, _ARRAYS)
     if "scores" not in value and not set(SIDES) <= set(value):
         raise MMBenchError(
-            f"{path} must hold the arrays image and text, or scores; it holds "
-            f"{', '.join(value) or 'none'}"
+            f"{path} must hold the arrays image and text, or scores; it holds {', '.join(value)}"
         )
+    for name in (*SIDES, "scores"):
+        if name in value and value[name].ndim != 2:
+            raise MMBenchError(f"{path}: {name} must be a matrix, got shape {value[name].shape}")
     ids: list[list[int] | None] = []
     for axis, side in enumerate(SIDES):
         given = value.get(f"{side}_ids")
@@ -76,7 +80,11 @@ def read_caption_images(path: Path) -> list[int]:
         path: `.npy`, or a JSON list, of whole numbers.
     Raises: MMBenchError if it is not that.
     """
-    value = read_json(path) if path.suffix == ".json" else _load(path)
+    if path.suffix == ".json":
+        value = read_json(path)
+    else:
+        _check_suffix(path)
+        value = None if is_archive(path) else read_array(path)
     whole = isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu"
     if not whole and not (isinstance(value, list) and all(type(i) is int for i in value)):
         raise MMBenchError(
@@ -88,13 +96,6 @@ def read_caption_images(path: Path) -> list[int]:
     return [int(i) for i in value]
 
 
-def _load(path: Path) -> Any:
+def _check_suffix(path: Path) -> None:
     if path.suffix not in (".npy", ".npz"):
         raise MMBenchError(f"{path}: retrieval is scored from .npy or .npz files, or two tables")
-    try:
-        value = np.load(path, allow_pickle=False)
-        return value if isinstance(value, np.ndarray) else {name: value[name] for name in value}
-    except OSError as error:
-        raise MMBenchError(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise MMBenchError(f"{path} is not an array of numbers: {error}") from None

@@ -10,19 +10,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mmbench.data.cells import complain, ids, labels, lost_characters, targets, texts
 from mmbench.data.sample import Sample, SampleSet
-from mmbench.data.text_files import read_json, read_text
-from mmbench.errors import MMBenchError
+from mmbench.data.text_files import layout, read_json, read_json_lines
+from mmbench.errors import MMBenchError, brief, in_one_line
 
 TABLES = (".jsonl", ".parquet")
+MOST_ROWS = 50_000_000  # of a Parquet file, whose few bytes may declare any number
 _LAYOUTS = {
     "vqa": ("question_id", "answer", "VQA results, [{question_id, answer}, ...]"),
     "captioning": ("image_id", "caption", "COCO results, [{image_id, caption}, ...]"),
+}
+_ANNOTATIONS = {
+    "vqa": "VQA annotations, {annotations: [{question_id, image_id, answers: [{answer}]}]}",
+    "captioning": "COCO annotations, {annotations: [{image_id, caption}]}",
 }
 FILE_TASKS = tuple(_LAYOUTS)
 
@@ -57,22 +63,23 @@ def read_prediction_file(
         predictions, and for missing, duplicate or unknown ids (how many, the first five).
     """
     samples = _references(task, references)
-    texts = _question_texts(questions) if questions else {}
-    if texts:
-        known = {sample.id for sample in samples}
-        _complain(sorted(known - set(texts)), "are not among the questions", str(questions))
-        samples = [
-            Sample(s.id, {"text": texts[s.id]}, s.target, s.group, s.category) for s in samples
-        ]
-    found = _predictions(task, predictions)
-    odd = [key for key, answer in found if not isinstance(answer, str)]
-    _complain(odd, "have a prediction that is not a text", str(predictions))
+    names = [sample.id for sample in samples]
+    asked = _question_texts(questions) if questions else {}
+    if asked:
+        complain(sorted(set(names) - set(asked)), "are not among the questions", questions)
+        samples = [replace(s, inputs={"text": asked[s.id]}) for s in samples]
+    found, given = _predictions(task, predictions)
+    answers = in_order(names, list(zip(found, given, strict=True)), predictions, references)
     content = json.dumps([[s.id, s.target, s.group, s.category] for s in samples])
     fingerprint = hashlib.sha256(content.encode()).hexdigest()[:16]
     return PredictionFile(
         SampleSet(samples, references.stem, "given", fingerprint),
-        in_order([s.id for s in samples], found, predictions, references),
+        answers,
         file_hash(predictions),
+        [
+            *lost_characters("predictions", answers),
+            *lost_characters("targets", (sample.target for sample in samples)),
+        ],
     )
 
 
@@ -89,17 +96,32 @@ def in_order(
     """
     if not found:
         raise MMBenchError(f"{predictions} holds no predictions")
-    twice = [key for key, times in Counter(key for key, _ in found).items() if times > 1]
-    _complain(twice, "have more than one prediction", str(predictions))
-    twice = [key for key, times in Counter(ids).items() if times > 1]
-    _complain(twice, "have more than one entry", str(references))
+    complain(_given_twice([key for key, _ in found]), "have more than one prediction", predictions)
+    complain(_given_twice(ids), "have more than one entry", references)
     answers = dict(found)
-    _complain([i for i in ids if i not in answers], "have no prediction", str(predictions))
+    complain([i for i in ids if i not in answers], "have no prediction", predictions)
     wanted = set(ids)
-    _complain(
-        [i for i in answers if i not in wanted], f"are unknown to {references}", str(predictions)
-    )
+    complain([i for i in answers if i not in wanted], f"are unknown to {references}", predictions)
     return [answers[i] for i in ids]
+
+
+def unique_ids(rows: Sequence[Mapping[str, Any]], path: Path) -> list[str]:
+    """The ids of a table's rows, as texts.
+
+    Raises: MMBenchError for what is no id, and for ids that are given twice.
+    """
+    names = ids((row["id"] for row in rows), path)
+    complain(_given_twice(names), "have more than one row", path)
+    return names
+
+
+def groups(rows: Sequence[Mapping[str, Any]], names: Sequence[str], path: Path) -> list[str]:
+    """The group of each row of a table; its id where it has none.
+
+    Raises: MMBenchError for what is no text or number.
+    """
+    given = labels((row.get("group") for row in rows), names, "group", path)
+    return [name if group is None else group for name, group in zip(names, given, strict=True)]
 
 
 def file_hash(path: Path) -> str:
@@ -107,87 +129,74 @@ def file_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def first_ids(ids: Sequence[Any]) -> str:
-    """The first five, for a message."""
-    return ", ".join(str(i) for i in ids[:5]) + (", ..." if len(ids) > 5 else "")
+def _given_twice(names: Sequence[str]) -> list[str]:
+    return [name for name, times in Counter(names).items() if times > 1]
 
 
-def _complain(ids: Sequence[str], what: str, where: str) -> None:
-    if ids:
-        raise MMBenchError(f"{where}: {len(ids):,} ids {what}: {first_ids(ids)}")
-
-
-def _predictions(task: str, path: Path) -> list[tuple[str, Any]]:
+def _predictions(task: str, path: Path) -> tuple[list[str], list[str]]:
+    """The ids and the predictions, in the file's order."""
     if path.suffix in TABLES:
-        rows = read_table(path, ("id", "prediction"))
-        found = [(str(row["id"]), row["prediction"]) for row in rows]
+        key, value = "id", "prediction"
+        rows = read_table(path, (key, value))
     else:
-        key, value, layout = _LAYOUTS[task]
+        key, value, wanted = _LAYOUTS[task]
         rows = read_json(path)
-        fits = isinstance(rows, list) and all(isinstance(r, dict) for r in rows)
-        bad = next((r for r in rows if not {key, value} <= set(r)), None) if fits else rows
-        if bad is not None:
+        fits = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+        bad = [row for row in rows if not {key, value} <= set(row)][:1] if fits else [rows]
+        if bad:
             other = [t for t, (k, v, _) in _LAYOUTS.items() if fits and {k, v} <= set(rows[0])]
             hint = f" They look like predictions for --task {other[0]}." if other else ""
-            raise MMBenchError(f"{path} does not hold {layout}: {str(bad)[:80]}.{hint}")
-        found = [(str(row[key]), row[value]) for row in rows]
-    return found
+            raise MMBenchError(f"{path} does not hold {wanted}: {brief(bad[0])}.{hint}")
+    names = ids((row[key] for row in rows), path)
+    return names, texts([row[value] for row in rows], names, "prediction", path)
 
 
 def _references(task: str, path: Path) -> list[Sample]:
     if path.suffix in TABLES:
         rows = read_table(path, ("id", "target"))
-        samples = [
-            Sample(
-                str(row["id"]),
-                {},
-                row["target"],
-                str(row["id"] if row.get("group") is None else row["group"]),
-                row.get("category"),
-            )
-            for row in rows
-        ]
+        names = ids((row["id"] for row in rows), path)
+        right = [row["target"] for row in rows]
+        group = groups(rows, names, path)
+        category = [row.get("category") for row in rows]
     else:
-        reader: Callable[[Any], list[Sample]] = _vqa if task == "vqa" else _coco
-        try:
-            samples = reader(read_json(path))
-        except (LookupError, TypeError, AttributeError) as error:
-            raise MMBenchError(
-                f"{path} is not an annotation file of {task} in the official layout: "
-                f"{type(error).__name__} {error}"
-            ) from None
-    if not samples:
+        rows = _rows_at("annotations", path, _ANNOTATIONS[task])
+        with layout(path, _ANNOTATIONS[task]):
+            if task == "vqa":
+                names = ids((row["question_id"] for row in rows), path)
+                right = [[answer["answer"] for answer in row["answers"]] for row in rows]
+                group = ids((row["image_id"] for row in rows), path)
+                category = [row.get("answer_type") for row in rows]
+            else:
+                captions: dict[str, list[Any]] = {}
+                images = ids((row["image_id"] for row in rows), path)
+                for image, row in zip(images, rows, strict=True):
+                    captions.setdefault(image, []).append(row["caption"])
+                names, right = list(captions), list(captions.values())
+                group, category = names, [None] * len(names)
+    if not names:
         raise MMBenchError(f"{path} holds no references")
-    return samples
+    kinds = labels(category, names, "category", path)
+    columns = zip(names, targets(right, names, path), group, kinds, strict=True)
+    return [Sample(name, {}, target, g, kind) for name, target, g, kind in columns]
 
 
-def _vqa(value: Any) -> list[Sample]:
-    return [
-        Sample(
-            str(row["question_id"]),
-            {},
-            [answer["answer"] for answer in row["answers"]],
-            str(row["image_id"]),
-            row.get("answer_type"),
-        )
-        for row in value["annotations"]
-    ]
-
-
-def _coco(value: Any) -> list[Sample]:
-    captions: dict[str, list[str]] = {}
-    for row in value["annotations"]:
-        captions.setdefault(str(row["image_id"]), []).append(row["caption"])
-    return [Sample(image, {}, texts, image) for image, texts in captions.items()]
+def _rows_at(key: str, path: Path, what: str) -> list[dict[str, Any]]:
+    """The records that a JSON file holds at a key."""
+    value = read_json(path)
+    rows = value.get(key) if isinstance(value, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise MMBenchError(f"{path} is not {what}: it holds {brief(value)}")
+    return rows
 
 
 def _question_texts(path: Path) -> Mapping[str, str]:
-    try:
-        return {str(q["question_id"]): q["question"] for q in read_json(path)["questions"]}
-    except (LookupError, TypeError) as error:
-        raise MMBenchError(
-            f"{path} is not a file of VQA questions, {{questions: [...]}}: {error}"
-        ) from None
+    what = "a file of VQA questions, {questions: [{question_id, question}]}"
+    rows = _rows_at("questions", path, what)
+    with layout(path, what):
+        names = ids((row["question_id"] for row in rows), path)
+        asked = texts([row["question"] for row in rows], names, "question", path)
+    complain(_given_twice(names), "have more than one question", path)
+    return dict(zip(names, asked, strict=True))
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
@@ -195,23 +204,31 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
 
     Raises: MMBenchError if it cannot be read, or a row lacks one of these columns.
     """
-    if path.suffix == ".jsonl":
-        lines = read_text(path).splitlines()
-        try:
-            rows = [json.loads(line) for line in lines if line.strip()]
-        except ValueError as error:
-            raise MMBenchError(f"{path} is not JSON, one value a line: {error}") from None
-    else:
-        import pyarrow
-        import pyarrow.parquet
-
-        try:
-            rows = pyarrow.parquet.read_table(path).to_pylist()
-        except (OSError, pyarrow.ArrowException) as error:
-            raise MMBenchError(f"cannot read {path} as Parquet: {error}") from None
+    rows = read_json_lines(path) if path.suffix == ".jsonl" else _parquet_rows(path)
     for number, row in enumerate(rows):
         if not isinstance(row, dict) or not set(columns) <= set(row):
             raise MMBenchError(
-                f"{path}: row {number} has not the columns {' and '.join(columns)}: {str(row)[:80]}"
+                f"{path}: row {number} has not the columns {' and '.join(columns)}: {brief(row)}"
             )
     return rows
+
+
+def _parquet_rows(path: Path) -> list[Any]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with path.open("rb") as file:
+            parquet = pyarrow.parquet.ParquetFile(file)
+            twice = _given_twice(parquet.schema_arrow.names)
+            if twice:
+                raise MMBenchError(f"{path} has the column {twice[0]} more than once")
+            if parquet.metadata.num_rows > MOST_ROWS:
+                raise MMBenchError(
+                    f"{path} declares {parquet.metadata.num_rows:,} rows: {MOST_ROWS:,} are read "
+                    "at most"
+                )
+            return parquet.read().to_pylist()
+    except (OSError, pyarrow.ArrowException, ValueError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or in_one_line(error)
+        raise MMBenchError(f"cannot read {path} as Parquet: {why}") from None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmbench.errors import MMBenchError
+from mmbench.errors import MMBenchError, brief
+from mmbench.json_text import parse_json
 
 
 @contextmanager
@@ -31,27 +31,54 @@ def layout(path: Path, what: str) -> Iterator[None]:
 
 
 def read_text(path: Path) -> str:
-    """A file's text.
+    """A file's text, with its line ends as they are, without a byte-order mark.
 
     Raises: MMBenchError if it cannot be read or is not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise MMBenchError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise MMBenchError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+    except ValueError as error:  # a null byte in the path
+        raise MMBenchError(f"cannot read {path}: {error}") from None
 
 
-def read_json(path: Path) -> Any:
+def text_lines(text: str) -> list[str]:
+    r"""The lines of a text: \n, \r\n and \r end one.
+
+    Nothing else does, as it would for `str.splitlines`: a caption may hold a form feed, or the
+    separators U+0085, U+2028 and U+2029.
+
+    >>> text_lines("one\r\ntwo\u2028still two\n")
+    ['one', 'two\u2028still two']
+    """
+    return [line.removesuffix("\n") for line in io.StringIO(text, newline=None)]
+
+
+def read_json(path: Path, unique_keys: bool = False) -> Any:
     """A JSON file's value.
 
-    Raises: MMBenchError if it cannot be read, is not UTF-8 or not JSON.
+    Args:
+        path: the file.
+        unique_keys: whether a key that is there twice is an error: where keys are ids.
+    Raises: MMBenchError if it cannot be read, is not UTF-8, not JSON, or nested too deeply.
     """
-    try:
-        return json.loads(read_text(path))
-    except ValueError as error:
-        raise MMBenchError(f"{path} is not JSON: {error}") from None
+    return parse_json(read_text(path), str(path), unique_keys)
+
+
+def read_json_lines(path: Path) -> list[Any]:
+    """The values of a file with JSON on every line; empty lines are passed over.
+
+    Raises: MMBenchError, naming the line, as `read_json`.
+    """
+    lines = read_text(path).split("\n")  # what else ends a line may stand in a value
+    return [
+        parse_json(line, f"{path}: line {number}")
+        for number, line in enumerate(lines, 1)
+        if line.strip(" \t\r")
+    ]
 
 
 def read_json_lines(path: Path) -> list[Any]:
@@ -71,7 +98,7 @@ def read_json_lines(path: Path) -> list[Any]:
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a file that are not empty, without spaces at their ends."""
-    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    return [line.strip() for line in text_lines(read_text(path)) if line.strip()]
 
 
 def read_csv(
@@ -89,9 +116,10 @@ def read_csv(
     text = read_text(path)
     try:
         if delimiter == "\t":
-            rows = [line.split("\t") for line in text.split("\n") if line]
+            rows = [line.split("\t") for line in text_lines(text) if line]
         else:
-            rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+            lines = io.StringIO(text, newline="")  # a quoted value keeps its line ends
+            rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
     except csv.Error as error:
         raise MMBenchError(f"{path} is not a table: {error}") from None
     if header is None and not rows:
@@ -104,6 +132,6 @@ def read_csv(
         if len(row) != len(names):
             raise MMBenchError(
                 f"{path}: row {number} has {len(row)} values where the columns are "
-                f"{', '.join(names)}: {str(row)[:80]}"
+                f"{', '.join(names)}: {brief(row)}"
             )
     return [dict(zip(names, row, strict=True)) for row in rows]

@@ -145,8 +145,8 @@ def _plain(value: Any) -> str:
 
 _FACTS: dict[str, Callable[[Record], Any]] = {
     "data": lambda r: (r.dataset, r.split, r.fingerprint, r.limit),
-    "what was learnt from": lambda r: r.identity.fitted_on.get("train"),
-    "validation": lambda r: r.identity.fitted_on.get("validation"),
+    "training data": lambda r: r.identity.fitted_on.get("train"),
+    "validation data": lambda r: r.identity.fitted_on.get("validation"),
     "kind of device": lambda r: r.identity.device,
     "precision": lambda r: r.environment.precision if r.identity.device else None,
 }

@@ -15,9 +15,10 @@ from typing import Any
 
 from mmbench import registry
 from mmbench.data.dataset import DatasetSpec
-from mmbench.data.sample import Sample, SampleSet
+from mmbench.data.sample import SampleSet
 from mmbench.errors import MMBenchError
 from mmbench.experiments.plan import Splits
+from mmbench.experiments.rescore import samples_in_table
 from mmbench.experiments.result import RunResult, predictions_file
 from mmbench.experiments.score import load_metrics, score_answers
 from mmbench.recipe import Recipe
@@ -169,12 +170,7 @@ def _version(kind: str, name: str) -> int | str:
 
 def _of_files(folder: Path, value: Mapping[str, Any]) -> tuple[SampleSet, Identity]:
     """The samples and identity of predictions from elsewhere, which the record itself holds."""
-    table = RunResult.predictions_in(folder)
-    columns = (table[name].tolist() for name in ("id", "target", "group", "category"))
-    samples = [
-        Sample(str(key), {}, target, group, category)
-        for key, target, group, category in zip(*columns, strict=True)
-    ]
+    samples = samples_in_table(folder)
     split = SampleSet(samples, value["dataset"], value["split"], value["fingerprint"])
     return split, Identity(
         task=value["task"],

@@ -27,7 +27,7 @@ from mmbench.yaml_file import validate
 
 
 def rescored(
-    folder: Path, record: Record, task: Task, samples: SampleSet, metrics: Sequence[Metric]
+    folder: Path, record: Record, task: Task, samples: Sequence[Sample], metrics: Sequence[Metric]
 ) -> Record:
     """Score a record's answers by other metrics, and write it anew with these.
 
@@ -75,13 +75,11 @@ def _verify(
     task: Task = registry.load("tasks", record.task)()
     metrics = load_metrics(list(dict.fromkeys(entry.name for entry in record.metrics)))
     if record.weights.source == "elsewhere":
-        table = RunResult.predictions_in(folder)
-        columns = (table[name].tolist() for name in ("id", "target", "group", "category"))
-        found = [Sample(str(i), {}, t, g, c) for i, t, g, c in zip(*columns, strict=True)]
-        samples = SampleSet(found, record.dataset, record.split, record.fingerprint)
-        answers = table["prediction"].tolist()
+        samples: Sequence[Sample] = samples_in_table(folder)
+        answers = RunResult.predictions_in(folder)["prediction"].tolist()
     else:
-        samples = _asked(record, task, data_dir, read)
+        known = record.dataset in registry.names("datasets")  # a file of the user's own is not
+        samples = _asked(record, task, data_dir, read) if known else samples_in_table(folder)
         answers = stored_answers(folder, task, samples)
     scores = score_answers(metrics, samples, answers)
     values = {
@@ -96,6 +94,16 @@ def _verify(
             raise MMBenchError(
                 f"{entry.name}{of} is {entry.value}, but the stored answers give {value}"
             )
+
+
+def samples_in_table(folder: Path) -> list[Sample]:
+    """What a record's own table of predictions says of its samples: targets, groups, categories."""
+    table = RunResult.predictions_in(folder)
+    columns = (table[name].tolist() for name in ("id", "target", "group", "category"))
+    return [
+        Sample(str(key), {}, target, group, category if isinstance(category, str) else None)
+        for key, target, group, category in zip(*columns, strict=True)
+    ]
 
 
 def _asked(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmbench.data.sample import SampleSet
+from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError
 from mmbench.records.record import Record
 from mmbench.records.statistics_file import Statistics, read_statistics
@@ -87,7 +87,7 @@ def load_run(path: str | Path) -> RunResult:
 
 
 def predictions_file(
-    samples: SampleSet, table: Mapping[str, Sequence[Any]], statistics: Mapping[str, Any]
+    samples: Sequence[Sample], table: Mapping[str, Sequence[Any]], statistics: Mapping[str, Any]
 ) -> bytes:
     """The Parquet file of all answers, with the value per sample of metrics that have one.
 

@@ -8,24 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from mmbench.data.embedding_files import RetrievalFile, read_caption_images, read_retrieval_scores
-from mmbench.data.prediction_files import (
-    TABLES,
-    PredictionFile,
-    file_hash,
-    in_order,
-    read_table,
-)
+from mmbench.data.prediction_files import TABLES, PredictionFile, file_hash
+from mmbench.data.right_items import read_positives
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.data.text_files import read_json
 from mmbench.errors import MMBenchError
-from mmbench.metrics.positives import (
-    first_five,
-    matching_positives,
-    positives_by_id,
-    read_positives,
-)
+from mmbench.experiments.ranked_lists import directions, read_lists
+from mmbench.metrics.positives import first_five, matching_positives, positives_by_id
 from mmbench.metrics.ranking import (
-    ABSENT,
     Embeddings,
     Ranks,
     ScoreMatrix,
@@ -58,10 +48,9 @@ def usual_metrics(references: Path) -> Sequence[str]:
     Raises: MMBenchError if they cannot be read.
     """
     if references.suffix in TABLES:
-        rows = read_table(references, ("direction",))
-        directions = sorted({str(row["direction"]) for row in rows}, reverse=True)
+        asked = sorted(directions(references), reverse=True)
         measures = (*(f"recall_at_{k}" for k in (1, 5, 10)), "median_rank")
-        found = [f"{direction}_{measure}" for direction in directions for measure in measures]
+        found = [f"{direction}_{measure}" for direction in asked for measure in measures]
         return found if set(found) != set(BOTH_WAYS[:-1]) else BOTH_WAYS
     return SEVERAL_RIGHT if has_several_right_items(references) else BOTH_WAYS
 
@@ -85,7 +74,17 @@ def read_retrieval(predictions: Path, references: Path) -> PredictionFile:
     Raises: MMBenchError for files that are not that, do not fit each other, or hold no numbers.
     """
     if predictions.suffix in TABLES:
-        return _lists(predictions, references)
+        if references.suffix not in TABLES:
+            raise MMBenchError(
+                f"{predictions} is a table of lists: {references} must be one of right items, with "
+                "the columns id, target and direction"
+            )
+        return read_lists(predictions, references)
+    if references.suffix in TABLES:
+        raise MMBenchError(
+            f"{references} is a table of right items: {predictions} must be one of lists of items, "
+            "with the columns id and prediction"
+        )
     given = read_retrieval_scores(predictions)
     if has_several_right_items(references):
         return _several(given, predictions, references)
@@ -114,47 +113,6 @@ def read_retrieval(predictions: Path, references: Path) -> PredictionFile:
         SampleSet(samples, references.stem, "given", fingerprint),
         [*ranks[0], *ranks[1]],
         file_hash(predictions),
-    )
-
-
-def _lists(predictions: Path, references: Path) -> PredictionFile:
-    """Lists of the items found, best first. A right item that a list lacks is never retrieved."""
-    if references.suffix not in TABLES:
-        raise MMBenchError(
-            f"{predictions} is a table of lists: {references} must be one of right items, with the "
-            "columns id, target and direction"
-        )
-    rows = read_table(references, ("id", "target", "direction"))
-    right = [row["target"] if isinstance(row["target"], list) else [row["target"]] for row in rows]
-    samples = [
-        Sample(
-            str(row["id"]),
-            {},
-            row["direction"],
-            str(row["id"] if row.get("group") is None else row["group"]),
-        )
-        for row in rows
-    ]
-    found = [(str(r["id"]), r["prediction"]) for r in read_table(predictions, ("id", "prediction"))]
-    lists = in_order([sample.id for sample in samples], found, predictions, references)
-    answers: Ranks = []
-    for sample, items, known in zip(samples, lists, right, strict=True):
-        if not isinstance(items, list) or len(set(items)) < len(items):
-            raise MMBenchError(
-                f"{predictions}: the prediction of {sample.id} is not a list of items, each once: "
-                f"{str(items)[:80]}"
-            )
-        if not known or len(set(known)) < len(known):
-            raise MMBenchError(f"{references}: {sample.id} has no target, or one twice: {known}")
-        place = {item: rank for rank, item in enumerate(items, 1)}
-        answers.append(np.sort([place.get(item, ABSENT) for item in known]))
-    absent = sum(int((ranks == ABSENT).sum()) for ranks in answers)
-    content = digest([[s.id, items, s.target] for s, items in zip(samples, right, strict=True)])
-    return PredictionFile(
-        SampleSet(samples, references.stem, "given", content[:16]),
-        answers,
-        file_hash(predictions),
-        _never(absent, "lists"),
     )
 
 

@@ -106,7 +106,7 @@ def carry_out(
                     record, files = _carry_out(plan, device, state.path, watch)
             record = write_record(folder, record, files)
         except KeyboardInterrupt:
-            kept = "Its training is kept up to the last whole epoch: the same command goes on."
+            kept = "Its training is kept: the same command goes on after its last whole epoch."
             raise Interrupted(
                 f"stopped; no record was written. {kept if state.exists() else ''}".strip()
             ) from None

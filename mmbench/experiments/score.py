@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from mmbench import registry
-from mmbench.data.sample import Sample, SampleSet
-from mmbench.errors import MMBenchError, ToolError
+from mmbench.data.sample import Sample
+from mmbench.errors import MMBenchError, NotMeasurable, ToolError
 from mmbench.metrics.adapters import PREFIXES, adapted
 from mmbench.metrics.base import FloatArray, IntArray, MeanMetric, Metric, TotalsMetric
 from mmbench.metrics.retrieval import QueryMean
@@ -24,10 +25,11 @@ from mmbench.statistics.standard_error import standard_error
 
 INTERVALS = ("percentile", "bca")
 LARGEST_KEPT = 64_000_000  # bytes of a metric's statistics in float64: 6,250 images of 640 features
+_ENOUGH = 0.5  # share of the resamples that must have a value for an interval to be made of them
 
 
 def load_metrics(names: Sequence[str], allow_hub_code: bool = False) -> list[Metric]:
-    """The metrics of these names: registered ones, or `evaluate:...` and `torchmetrics:...`.
+    """The metrics of these names, each once: registered ones, `evaluate:...`, `torchmetrics:...`.
 
     Args:
         allow_hub_code: whether code of `evaluate:<name>` may be downloaded from the hub and run.
@@ -36,25 +38,25 @@ def load_metrics(names: Sequence[str], allow_hub_code: bool = False) -> list[Met
         adapted(name, allow_hub_code)
         if name.startswith(PREFIXES)
         else registry.load("metrics", name)()
-        for name in names
+        for name in dict.fromkeys(names)
     ]
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What metrics make of answers.
+    """What metrics make of answers. Every number in it is finite.
 
     Attributes:
         entries: values with intervals, the first metric over all samples first.
         statistics: per sample (N, k), by metric.
         failed: by metric, why it could not be computed.
-        notes: what a reader of the numbers should know.
+        notes: what a reader of the numbers should know, such as what is left out.
     """
 
-    entries: list[MetricEntry]
-    statistics: dict[str, FloatArray]
-    failed: dict[str, str]
-    notes: list[str]
+    entries: list[MetricEntry] = field(default_factory=list)
+    statistics: dict[str, FloatArray] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     replicates: dict[str, FloatArray] = field(default_factory=dict)
 
     def kept(self, samples: Sequence[Sample]) -> Statistics:
@@ -64,7 +66,11 @@ class Scores:
         (features of many images), are left out; the replicates stand for those.
         """
         return statistics_of(
-            {name: v for name, v in self.statistics.items() if v.nbytes <= LARGEST_KEPT},
+            {
+                name: values
+                for name, values in self.statistics.items()
+                if values.nbytes <= LARGEST_KEPT and not name.startswith(PREFIXES)
+            },
             [sample.id for sample in samples],
             [sample.group for sample in samples],
             [sample.category for sample in samples],
@@ -73,15 +79,19 @@ class Scores:
 
 
 def per_sample(
-    metrics: Sequence[Metric], samples: SampleSet, answers: Sequence[Any]
+    metrics: Sequence[Metric], samples: Sequence[Sample], answers: Sequence[Any]
 ) -> dict[str, FloatArray]:
     """The statistics (N, k) of every metric that could be computed."""
-    return _computed(metrics, answers, [sample.target for sample in samples])[0]
+    targets = [sample.target for sample in samples]
+    found = _computed(metrics, answers, targets)
+    if not found.statistics:
+        raise _nothing(found)
+    return found.statistics
 
 
 def score_answers(
     metrics: Sequence[Metric],
-    samples: SampleSet,
+    samples: Sequence[Sample],
     answers: Sequence[Any],
     interval: str = "percentile",
 ) -> Scores:
@@ -92,27 +102,19 @@ def score_answers(
     Raises: MMBenchError if answers do not suit a metric, or no metric could be computed.
     """
     _check_interval(interval)
-    targets = [sample.target for sample in samples]
-    found, failed = _computed(metrics, answers, targets)
-    codes, _ = group_codes([sample.group for sample in samples])
-    categories = [sample.category for sample in samples]
+    scores = _computed(metrics, answers, [sample.target for sample in samples])
     empty = sum(isinstance(answer, str) and not answer.strip() for answer in answers)
-    notes = [f"{empty:,} of {len(answers):,} predictions are empty"] if empty else []
-    entries = []
-    replicates: dict[str, FloatArray] = {}
+    if empty:
+        scores.notes.insert(0, f"{empty:,} of {len(answers):,} predictions are empty")
+    codes, _ = group_codes([sample.group for sample in samples])
+    kinds: dict[str, list[int]] = {}
+    for place, sample in enumerate(samples):
+        if sample.category is not None:
+            kinds.setdefault(sample.category, []).append(place)
+    categories = {kind: np.array(kinds[kind]) for kind in sorted(kinds)}
     for metric in metrics:
-        if metric.name not in found:
-            continue
-        values = found[metric.name]
-        notes += metric.notes(values)
-        entry, drawn = _entry(metric, values, codes, None, interval)
-        entries.append(entry)
-        if drawn is not None:
-            replicates[metric.name] = drawn
-        for category in sorted({c for c in categories if c is not None}):
-            chosen = np.array([c == category for c in categories])
-            entries.append(_entry(metric, values[chosen], codes[chosen], category, interval)[0])
-    return Scores(entries, found, failed, notes, replicates)
+        _enter(scores, metric, codes, categories, interval)
+    return _complete(scores)
 
 
 def score_sets(
@@ -123,33 +125,71 @@ def score_sets(
 ) -> Scores:
     """Every metric of two sets that need not pair up or be equally large, such as images."""
     _check_interval(interval)
-    found, failed = _computed(metrics, predictions, targets)
-    entries, notes = [], []
-    replicates: dict[str, FloatArray] = {}
+    scores = _computed(metrics, predictions, targets)
     for metric in metrics:
-        if metric.name in found:
-            values = found[metric.name]
-            entry, drawn = _entry(metric, values, np.arange(len(values)), None, interval)
-            entries.append(entry)
-            if drawn is not None:
-                replicates[metric.name] = drawn
-            notes += metric.notes(values)
-    return Scores(entries, found, failed, notes, replicates)
+        rows = len(scores.statistics.get(metric.name, ()))
+        _enter(scores, metric, np.arange(rows), {}, interval)
+    return _complete(scores)
 
 
 def _computed(
     metrics: Sequence[Metric], predictions: Sequence[Any], targets: Sequence[Any]
-) -> tuple[dict[str, FloatArray], dict[str, str]]:
+) -> Scores:
     """Statistics by metric, and why there are none."""
-    found, failed = {}, {}
+    scores = Scores()
     for name, values in compute_statistics(metrics, predictions, targets).items():
-        if isinstance(values, ToolError):
-            failed[name] = str(values)
+        if isinstance(values, MMBenchError):
+            _leave_out(scores, name, values)
         else:
-            found[name] = values
-    if not found:
-        raise MMBenchError(f"no metric could be computed. {' '.join(failed.values())}")
-    return found, failed
+            scores.statistics[name] = values
+    return scores
+
+
+def _leave_out(scores: Scores, name: str, why: MMBenchError) -> None:
+    """A metric that the data do not allow is a note; one that broke has failed."""
+    scores.statistics.pop(name, None)
+    if isinstance(why, NotMeasurable):
+        scores.notes.append(f"{name} is left out: {why}")
+    else:
+        scores.failed[name] = str(why)
+
+
+def _enter(
+    scores: Scores,
+    metric: Metric,
+    codes: IntArray,
+    categories: Mapping[str, IntArray],
+    interval: str,
+) -> None:
+    """Put in a metric's value over all samples and over those of each category."""
+    values = scores.statistics.get(metric.name)
+    if values is None:
+        return
+    try:
+        entry = _entry(scores, metric, values, codes, None, interval)
+    except (ToolError, NotMeasurable) as error:
+        _leave_out(scores, metric.name, error)
+        return
+    scores.entries.append(entry)
+    scores.notes.extend(metric.notes(values))
+    for category, chosen in categories.items():
+        try:
+            entry = _entry(scores, metric, values[chosen], codes[chosen], category, interval)
+        except (ToolError, NotMeasurable) as error:
+            scores.notes.append(f"{metric.name} of {category} is left out: {error}")
+        else:
+            scores.entries.append(entry)
+
+
+def _complete(scores: Scores) -> Scores:
+    if not scores.entries:
+        raise _nothing(scores)
+    return scores
+
+
+def _nothing(scores: Scores) -> MMBenchError:
+    reasons = [f"{name}: {why}" for name, why in scores.failed.items()] + scores.notes
+    return MMBenchError(f"no metric could be computed. {'; '.join(reasons)}")
 
 
 def _check_interval(kind: str) -> None:
@@ -158,34 +198,45 @@ def _check_interval(kind: str) -> None:
 
 
 def _entry(
-    metric: Metric, statistics: FloatArray, codes: IntArray, category: str | None, kind: str
-) -> tuple[MetricEntry, FloatArray | None]:
-    """A value with its interval, and the replicates that are costly to make again."""
-    measured = measure(metric.name, metric, {0: statistics}, codes)
-    interval = estimate(measured).interval
-    if interval is not None and kind == "bca" and not metric.recentred:
-        interval = _bca(metric, statistics, measured)
-    entry = MetricEntry(
+    scores: Scores,
+    metric: Metric,
+    statistics: FloatArray,
+    codes: IntArray,
+    category: str | None,
+    kind: str,
+) -> MetricEntry:
+    """A metric's value; notes on its interval go to the scores.
+
+    Raises: ToolError, NotMeasurable if it has none.
+    """
+    value = metric.aggregate(statistics)
+    if not isfinite(value):
+        raise ToolError(f"its value over these {len(statistics):,} samples is {value}, no number")
+    interval = None
+    if metric.replicates:
+        measured = measure(metric.name, metric, {0: statistics}, codes)
+        if category is None and not isinstance(metric, TotalsMetric):  # costly to make again
+            scores.replicates[metric.name] = measured.replicates[0]
+        interval, note = _interval(metric, statistics, measured, kind)
+        if note:
+            over = metric.name if category is None else f"{metric.name} of {category}"
+            scores.notes.append(f"{over}: {note}")
+    return MetricEntry(
         name=metric.name,
         signature=metric.signature,
         higher_is_better=metric.higher_is_better,
         scale=metric.scale,
         category=category,
-        value=float(measured.values[0]),
+        value=value,
         samples=len(statistics),
-        interval=None if interval is None else IntervalEntry(**vars(interval)),
-        ceiling=metric.ceiling(statistics),
-        standard_error=_standard_error(metric, statistics, measured.groups),
+        interval=IntervalEntry(**vars(interval)) if interval else None,
+        ceiling=_finite(metric.ceiling(statistics)),
+        standard_error=_standard_error(metric, statistics, codes),
     )
-    costly = metric.replicates > 0 and not isinstance(metric, TotalsMetric)
-    return entry, measured.replicates[0] if costly and category is None else None
 
 
-def _bca(metric: Metric, statistics: FloatArray, measured: Measured) -> Interval:
-    def replicate(weights: FloatArray) -> FloatArray:
-        return metric.resample(statistics, weights, measured.groups)
-
-    return bca_interval(replicate, measured.size, replicates=metric.replicates)
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and isfinite(value) else None
 
 
 def _standard_error(metric: Metric, statistics: FloatArray, codes: IntArray) -> float | None:
@@ -195,5 +246,40 @@ def _standard_error(metric: Metric, statistics: FloatArray, codes: IntArray) -> 
         statistics, codes = statistics[asked], codes[asked]
     elif not isinstance(metric, MeanMetric):
         return None
-    error = standard_error(statistics[:, 0], group_codes(codes.tolist())[0])
-    return None if np.isnan(error) else error
+    return _finite(standard_error(statistics[:, 0], group_codes(codes.tolist())[0]))
+
+
+def _interval(
+    metric: Metric, statistics: FloatArray, measured: Measured, kind: str
+) -> tuple[Interval | None, str]:
+    """The interval, or None, and what a reader should know of it, or ''.
+
+    A resample has no value where it drew nothing that the metric could measure, such as one image
+    again and again: it is left out.
+    """
+    values = measured.replicates[0]
+    known = int(np.isfinite(values).sum())
+    note = ""
+    if known < len(values):
+        have = f"{known:,} of {len(values):,} resamples have a value"
+        if known < _ENOUGH * len(values):
+            return None, f"it has no interval, since only {have}"
+        note = f"its interval is of the {have.replace(' have', ' that have')}"
+    if kind == "bca" and not metric.recentred:  # resamples of which are all on one side
+        try:
+            found: Interval | None = _bca(metric, statistics, measured)
+        except MMBenchError as error:
+            return None, f"it has no interval: {error}"
+    else:
+        found = estimate(measured).interval
+    if found is not None and not (isfinite(found.low) and isfinite(found.high)):
+        return None, f"it has no interval: {found.low} to {found.high} is none"
+    return found, note
+
+
+def _bca(metric: Metric, statistics: FloatArray, measured: Measured) -> Interval:
+    def replicate(weights: FloatArray) -> FloatArray:
+        values = metric.resample(statistics, weights, measured.groups)
+        return np.where(np.isfinite(values), values, np.nan)
+
+    return bca_interval(replicate, measured.size, replicates=metric.replicates)

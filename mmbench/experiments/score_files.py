@@ -8,11 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from mmbench.data.image_folder import read_images
-from mmbench.data.prediction_files import (
-    PredictionFile,
-    in_order,
-    read_prediction_file,
-)
+from mmbench.data.prediction_files import PredictionFile, in_order, read_prediction_file
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.data.text_files import read_json
 from mmbench.errors import MMBenchError, did_you_mean
@@ -65,6 +61,7 @@ def score(
     metrics: Sequence[str] | None = None,
     interval: str = "percentile",
     allow_hub_code: bool = False,
+    allow_outside: bool = False,
     out: str | Path = "results",
 ) -> RunResult:
     """Score a file of predictions and leave a record like a run's.
@@ -80,13 +77,16 @@ def score(
         metrics: names; the task's usual ones if None.
         interval: "percentile", or "bca" (bias-corrected and accelerated).
         allow_hub_code: download and run a metric `evaluate:<name>` from the hub.
+        allow_outside: read images that a table names outside its own folder.
         out: where the record is kept.
     Raises: MMBenchError for any mistake in these; then nothing is written.
     """
     memory = PeakMemory()
     chosen = _metrics(task, metrics, Path(references), allow_hub_code)
     if task == "generation":
-        given, scores = _score_images(chosen, Path(predictions), Path(references), interval)
+        given, scores = _score_images(
+            chosen, Path(predictions), Path(references), interval, allow_outside
+        )
     else:
         given = _read(task, Path(predictions), Path(references), questions)
         scores = score_answers(chosen, given.samples, given.answers, interval)
@@ -209,33 +209,36 @@ def _read(
 
 
 def _score_images(
-    metrics: Sequence[Metric], generated: Path, real: Path, interval: str
+    metrics: Sequence[Metric], generated: Path, real: Path, interval: str, outside: bool
 ) -> tuple[PredictionFile, Scores]:
     """Two sets of images, which need not be equally many; or images and their prompts."""
     if real.suffix == ".json":
-        return _score_prompted(metrics, generated, real, interval)
-    ours, theirs = read_images(generated, "prediction"), read_images(real, "target")
+        return _score_prompted(metrics, generated, real, interval, outside)
+    ours = read_images(generated, "prediction", outside)
+    theirs = read_images(real, "target", outside)
     scores = score_sets(metrics, ours.images, theirs.images, interval)
     # What is kept of an image is its name: its features are too wide for a table.
     samples = [Sample(name, {}, None, name) for name in ours.names]
     split = SampleSet(samples, real.name, "given", theirs.sha256[:16])
-    return PredictionFile(split, list(ours.names), ours.sha256), replace(scores, statistics={})
+    notes = list(dict.fromkeys([*ours.notes, *theirs.notes]))
+    given = PredictionFile(split, list(ours.names), ours.sha256, notes)
+    return given, replace(scores, statistics={})
 
 
 def _score_prompted(
-    metrics: Sequence[Metric], generated: Path, prompts: Path, interval: str
+    metrics: Sequence[Metric], generated: Path, prompts: Path, interval: str, outside: bool
 ) -> tuple[PredictionFile, Scores]:
     """Images against what they should show, `{"image": "prompt", ...}`, by name or stem."""
-    wanted = read_json(prompts)
+    wanted = read_json(prompts, unique_keys=True)
     if not isinstance(wanted, dict) or not all(isinstance(p, str) for p in wanted.values()):
         raise MMBenchError(f'{prompts} does not hold prompts, {{"image": "prompt", ...}}')
-    ours = read_images(generated, "prediction")
+    ours = read_images(generated, "prediction", outside)
     keys = [name if name in wanted else Path(name).stem for name in ours.names]
     images = in_order(list(wanted), list(zip(keys, ours.images, strict=True)), generated, prompts)
     names = in_order(list(wanted), list(zip(keys, ours.names, strict=True)), generated, prompts)
     samples = [Sample(key, {"text": prompt}, prompt, key) for key, prompt in wanted.items()]
     split = SampleSet(samples, prompts.stem, "given", digest(wanted)[:16])
-    return PredictionFile(split, names, ours.sha256), score_answers(
+    return PredictionFile(split, names, ours.sha256, ours.notes), score_answers(
         metrics, split, images, interval
     )
 

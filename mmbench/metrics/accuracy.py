@@ -35,5 +35,11 @@ class Accuracy(MeanMetric):
                 f"accuracy needs one prediction per target: {len(predictions)} predictions, "
                 f"{len(targets)} targets"
             )
+        several = [place for place, target in enumerate(targets) if isinstance(target, list)]
+        if several:
+            raise MMBenchError(
+                f"accuracy compares with one right answer, and target {several[0]} is a list: "
+                "exact_match and vqa_accuracy take several"
+            )
         equal = [p == t for p, t in zip(predictions, targets, strict=True)]
         return np.asarray(equal, dtype=np.float64)[:, None]

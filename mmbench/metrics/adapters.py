@@ -2,7 +2,8 @@
 
 They are named `evaluate:<local path>` or `evaluate:<hub name>`, and `torchmetrics:<class>`; `#key`
 chooses among several values: `evaluate:rouge#rougeL`. They know no statistics per sample, so their
-values have no intervals.
+values have no intervals. What such a metric raises, which may be anything, takes no other metric
+with it: a model that it needs is absent, a package, or the samples do not suit it.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmbench.errors import MMBenchError, ToolError
+from mmbench.errors import MMBenchError, ToolError, in_one_line
 from mmbench.metrics.base import FloatArray, Metric
 
 PREFIXES = ("evaluate:", "torchmetrics:")
@@ -41,7 +42,7 @@ class Adapter(Metric):
 
     def settings(self) -> dict[str, str]:
         """The library's version."""
-        return {self.library: version(self.library)}
+        return {self.library: _version(self.library)}
 
     def statistics(self, predictions: Sequence[Any], targets: Sequence[Any]) -> FloatArray:
         """The place of each sample among those that this object has seen; (N, 1)."""
@@ -57,17 +58,17 @@ class Adapter(Metric):
     def aggregate(self, statistics: FloatArray) -> float:
         """The library's value over these samples.
 
-        Raises: MMBenchError if it takes no such predictions, or gives several values and no key.
+        Raises: ToolError if it gives none: it takes no such predictions, a model or package that it
+            needs is absent, or it gives several values and there is no key.
         """
         chosen = [self._pairs[int(place)] for place in statistics[:, 0]]
         try:
             value = self.compute([p for p, _ in chosen], [t for _, t in chosen])
-        except (ValueError, TypeError) as error:
-            text = " ".join(str(error).split())[:200]
-            raise MMBenchError(f"{self.name} does not take these predictions: {text}") from None
-        if isinstance(value, Mapping):
-            value = self._of_key(value)
-        return float(value)
+            return float(self._of_key(value) if isinstance(value, Mapping) else value)
+        except MMBenchError:
+            raise
+        except Exception as error:
+            raise ToolError(f"{self.library} says: {in_one_line(error)}") from error
 
     @abstractmethod
     def compute(self, predictions: list[Any], targets: list[Any]) -> Any:
@@ -77,7 +78,7 @@ class Adapter(Metric):
         if not self.key and len(values) == 1:
             return next(iter(values.values()))
         if self.key not in values:
-            raise MMBenchError(
+            raise ToolError(
                 f"{self.name} gives {', '.join(values)}: choose with "
                 f"{self.library}:{self.target}#{next(iter(values))}"
             )
@@ -96,13 +97,23 @@ class EvaluateMetric(Adapter):
                 f"{name}: there is nothing at {self.target}, and a metric of that name on the hub "
                 "is code from elsewhere: give --allow-hub-code to download and run it"
             )
-        import evaluate
-
+        self._module: Any = None
+        self._failure = ""
         try:
+            import evaluate
+
             self._module = evaluate.load(self.target)
-        except (OSError, ImportError) as error:
-            text = " ".join(str(error).split())[:200]
-            raise ToolError(f"{name} could not be loaded: {text}") from None
+        except Exception as error:
+            self._failure = f"it could not be loaded: {in_one_line(error)}"
+
+    def statistics(self, predictions: Sequence[Any], targets: Sequence[Any]) -> FloatArray:
+        """As `Adapter`'s.
+
+        Raises: ToolError if it could not be loaded.
+        """
+        if self._failure:
+            raise ToolError(self._failure)
+        return super().statistics(predictions, targets)
 
     def compute(self, predictions: list[Any], targets: list[Any]) -> Any:
         """`evaluate`'s values by key."""
@@ -122,7 +133,7 @@ class TorchMetric(Adapter):
         except (ImportError, AttributeError) as error:
             raise MMBenchError(
                 f"{name}: cannot take {attribute} from {module} of torchmetrics "
-                f"{version(self.library)}: {error}"
+                f"{_version(self.library)}: {in_one_line(error)}"
             ) from None
 
     def compute(self, predictions: list[Any], targets: list[Any]) -> Any:
@@ -141,6 +152,13 @@ def adapted(name: str, allow_hub_code: bool = False) -> Metric:
     if name.startswith("evaluate:"):
         return EvaluateMetric(name, allow_hub_code)
     return TorchMetric(name)
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "absent"
 
 
 def _tensors(values: list[Any]) -> Any:

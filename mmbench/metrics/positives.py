@@ -1,12 +1,10 @@
-"""Which gallery items are right for each query, and where that is known from: ids or files."""
+"""Which gallery items are right for each query, by position or by id."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,19 +38,24 @@ class Positives:
     ) -> Positives:
         """The positives of Q queries from one list of gallery positions each.
 
+        Args:
+            items: of each query; none where all of its right items are absent.
+            gallery: how many items there are.
+            absent: how many more right items each query has that the gallery lacks; none.
         Raises: MMBenchError for a query without a right item, a position outside the gallery, or
             one that a query names twice.
         """
         if not len(items):
             raise MMBenchError("retrieval needs at least one query, got none")
         lengths = np.array([len(i) for i in items])
-        empty = np.flatnonzero(lengths == 0)
+        lacking = np.zeros(len(items), np.int64) if absent is None else np.asarray(absent)
+        empty = np.flatnonzero(lengths + lacking == 0)
         if len(empty):
             raise MMBenchError(
                 f"{len(empty)} of {len(items)} queries have no right item in the gallery "
                 f"(queries {first_five(empty)}): leave them out"
             )
-        flat = np.concatenate([np.asarray(i) for i in items])
+        flat = np.concatenate([np.asarray(i, None if len(i) else np.int64) for i in items])
         if flat.dtype.kind not in "iu":
             raise MMBenchError(f"right items must be whole gallery positions, got {flat.dtype}")
         flat = flat.astype(np.int64)
@@ -73,7 +76,7 @@ class Positives:
         return cls(
             items=flat,
             offsets=np.concatenate([[0], np.cumsum(lengths)]),
-            absent=np.zeros(len(items), np.int64) if absent is None else np.asarray(absent),
+            absent=lacking,
             gallery=gallery,
         )
 
@@ -121,7 +124,7 @@ def positives_by_id(
     """The right items of queries that are known by id, for items that are known by id.
 
     Args:
-        right: the ids of each query's right items, as `read_positives` gives.
+        right: the ids of each query's right items, by the id of the query.
         queries: the ids of the Q queries, in the order of their scores or embeddings.
         gallery: the ids of the G items, likewise.
         allow_absent: count right items that the gallery lacks as never retrieved, as eccv_caption
@@ -152,28 +155,6 @@ def positives_by_id(
     items = [[place[item] for item in right[query] if item in place] for query in queries]
     absent = [len(right[query]) - len(found) for query, found in zip(queries, items, strict=True)]
     return Positives.of(items, len(gallery), absent)
-
-
-def read_positives(path: Path | str) -> dict[int, list[int]]:
-    """A file of right items by id, as ECCV Caption publishes its own, CxC's and COCO's.
-
-    Such a file is JSON, `{"query id": [item id, ...], ...}`. Its keys are the queries to ask.
-    Raises: MMBenchError if it is not that.
-    """
-    layout = f'{path} is not a file of right items, {{"query id": [item id, ...], ...}}'
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MMBenchError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise MMBenchError(f"{layout}: {error}") from error
-    if not isinstance(content, dict):
-        raise MMBenchError(f"{layout}: it holds a {type(content).__name__}")
-    for query, items in content.items():
-        whole = isinstance(items, list) and all(type(item) is int for item in items)
-        if not (whole and query.lstrip("-").isdecimal()):
-            raise MMBenchError(f"{layout}: look at {query!r}")
-    return {int(query): items for query, items in content.items()}
 
 
 def first_five(values: Sequence[Any] | IntArray) -> str:

@@ -46,7 +46,7 @@ class ScoreMatrix:
     """
 
     def __init__(self, scores: npt.ArrayLike) -> None:
-        self._scores = np.asanyarray(scores)
+        self._scores = _no_wider_than_float64(np.asanyarray(scores))
         _check_shape(self._scores, "scores")
         _check_finite(self._scores, "scores")
         self.shape = (self._scores.shape[0], self._scores.shape[1])
@@ -80,7 +80,7 @@ class Embeddings:
     ) -> None:
         if similarity not in ("cosine", "dot"):
             raise MMBenchError(f"similarity must be cosine or dot, got {similarity!r}")
-        sides = [np.asanyarray(side) for side in (rows, columns)]
+        sides = [_no_wider_than_float64(np.asanyarray(side)) for side in (rows, columns)]
         for side, name in zip(sides, ("row embeddings", "column embeddings"), strict=True):
             _check_shape(side, name)
         if sides[0].shape[1] != sides[1].shape[1]:
@@ -338,6 +338,12 @@ def _normalised(embeddings: Array, norms: FloatArray, ids: IntArray, side: str) 
     if norms.min() == norms.max():  # as of binary codes: divide by a power of two, which is exact
         norms = np.exp2(np.round(np.log2(norms)))
     return embeddings / norms.astype(embeddings.dtype)[:, None]
+
+
+def _no_wider_than_float64(matrix: Array) -> Array:
+    """Long doubles, whose bytes are in part undefined, as float64."""
+    wide = matrix.dtype.kind == "f" and matrix.dtype.itemsize > 8
+    return matrix.astype(np.float64) if wide else matrix
 
 
 def _check_shape(matrix: Array, name: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mmbench.errors import MMBenchError
+from mmbench.errors import MMBenchError, NotMeasurable
 from mmbench.metrics.base import FloatArray, IntArray, Metric, TotalsMetric
 from mmbench.metrics.positives import first_five
 from mmbench.metrics.ranking import ABSENT
@@ -132,6 +132,15 @@ class MeanRank(QueryMean):
         """The first rank."""
         return ranks[offsets[:-1]].astype(np.float64)
 
+    def statistics(self, predictions: Sequence[Any], targets: Sequence[Any]) -> FloatArray:
+        """As `QueryMean`'s.
+
+        Raises: also NotMeasurable where a query's ranks are not known.
+        """
+        found = super().statistics(predictions, targets)
+        _check_known(found[:, 0])
+        return found
+
 
 class MeanReciprocalRank(QueryMean):
     """The mean over queries of 1 / rank of the first right item.
@@ -213,10 +222,15 @@ class MedianRank(Metric):
         return {"median": "midpoint", "ties": "against"}
 
     def statistics(self, predictions: Sequence[Any], targets: Sequence[Any]) -> FloatArray:
-        """Each query's first rank, or NaN for a query of another direction; (N, 1)."""
+        """Each query's first rank, or NaN for a query of another direction; (N, 1).
+
+        Raises: as `QueryMean`'s; NotMeasurable where a query's ranks are not known.
+        """
         asked = _asked(self.name, self.direction, predictions, targets)
         ranks, offsets = _join(predictions)
-        return np.where(asked, ranks[offsets[:-1]], np.nan)[:, None]
+        first = np.where(asked, ranks[offsets[:-1]], np.nan)
+        _check_known(first)
+        return first[:, None]
 
     def aggregate(self, statistics: FloatArray) -> float:
         """The median over the queries asked; NaN if there are none."""
@@ -333,6 +347,16 @@ def _join(predictions: Sequence[Any]) -> tuple[IntArray, IntArray]:
         query = np.searchsorted(offsets, np.flatnonzero(falls)[0], side="right") - 1
         raise MMBenchError(f"ranks of a query must ascend; those of query {query} do not")
     return ranks.astype(np.int64, copy=False), offsets
+
+
+def _check_known(first: FloatArray) -> None:
+    """Whether the first rank (N,) of every query is one: a mean of others would mean nothing."""
+    without = int((first == ABSENT).sum())
+    if without:
+        raise NotMeasurable(
+            f"it needs the rank of a right item of every query, and {without:,} queries have none "
+            "in their list or gallery"
+        )
 
 
 def _asked(

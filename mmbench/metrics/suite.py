@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mmbench.errors import ToolError
+from mmbench.errors import NotMeasurable, ToolError
 from mmbench.metrics.base import FloatArray, Metric
 from mmbench.metrics.captions.java import beside
 
 
 def compute_statistics(
     metrics: Sequence[Metric], predictions: Sequence[Any], targets: Sequence[Any]
-) -> dict[str, FloatArray | ToolError]:
+) -> dict[str, FloatArray | ToolError | NotMeasurable]:
     """The statistics of each metric by name, in the order given.
 
-    Where a program that a metric needs is absent, dies or hangs, its error stands in the place of
-    the statistics, and the other metrics are kept.
+    Where a program that a metric needs is absent, dies or hangs, or the data do not hold what it
+    measures, its error stands in the place of the statistics, and the other metrics are kept.
 
     Raises: MMBenchError if predictions and targets do not suit a metric.
     """
 
-    def compute(metric: Metric) -> FloatArray | ToolError:
+    def compute(metric: Metric) -> FloatArray | ToolError | NotMeasurable:
         try:
             return metric.statistics(predictions, targets)
-        except ToolError as error:
+        except (ToolError, NotMeasurable) as error:
             return error
 
     others = [metric for metric in metrics if metric.own_process]

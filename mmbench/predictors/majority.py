@@ -16,6 +16,8 @@ class Majority:
     Of a target that is a list, such as the answers of ten annotators, each counts.
     """
 
+    answer_kinds = ("text",)
+
     def __init__(self) -> None:
         self.answer: Any = None
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
+from mmbench.json_values import storable
 from mmbench.recipe import digest
 
 
@@ -51,6 +52,11 @@ class Identity(BaseModel):
     chosen_by: str | None = None
     device: str | None = None
     predictions: str | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        return storable(value)
 
     @property
     def hash(self) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
+from mmbench.json_values import storable
 from mmbench.recipe import digest
 from mmbench.records.identity import Identity
 
@@ -14,6 +15,11 @@ SCHEMA_VERSION = 2
 
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        return storable(value)
 
 
 class IntervalEntry(_Entry):

@@ -16,6 +16,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mmbench.errors import MMBenchError
+from mmbench.json_values import not_finite
+from mmbench.records.names import safe_name
 from mmbench.records.record import SCHEMA_VERSION, Record
 from mmbench.records.writing import (
     put_in_place,
@@ -36,7 +38,8 @@ STATISTICS_FILE = "statistics.safetensors"
 def record_folder(
     root: Path, task: str, dataset: str, model: str, run_hash: str, seed: int
 ) -> Path:
-    """Where a run's record lies."""
+    """Where a run's record lies: below `root`, whatever the names are."""
+    task, dataset, model = map(safe_name, (task, dataset, model))
     return root / task / dataset / model / run_hash[:8] / f"seed-{seed}"
 
 
@@ -57,14 +60,16 @@ def write_record(folder: Path, record: Record, files: Mapping[str, bytes]) -> Re
     """Write a record and its files into a temporary folder beside, and put it in place.
 
     Args:
-        folder: where it shall lie; what lies there is replaced. It must be held
-            (`mmbench.records.locks`), since what killed processes left beside is removed.
+        folder: where it shall lie; what lies there is replaced.
         record: its `files` are filled in here.
         files: content by name.
     Returns: the record as written.
     Raises: MMBenchError if the disk does not take it: nothing is left of it, and what lay there
-        before is still there.
+        before is still there. ValueError for a number that is NaN or infinite: that is a bug of
+        what computed it, and JSON has no such numbers.
     """
+    if odd := _not_finite(record):
+        raise ValueError(f"not written to {folder}: {'; '.join(odd)}")
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     record = record.model_copy(update={"files": hashes}).sealed()
     text = record.model_dump_json(indent=1) + "\n"
@@ -98,6 +103,16 @@ def clear(folder: Path) -> None:
     remove_leftovers(folder, RUN_FILE)
 
 
+def _not_finite(record: Record) -> list[str]:
+    """Each number of a record that is NaN or infinite: of which metric, or by its key."""
+    found = []
+    for entry in record.metrics:
+        of = entry.name if entry.category is None else f"{entry.name} of {entry.category}"
+        found += [f"the {key} of {of} is {n}" for key, n in not_finite(entry.model_dump())]
+    rest = record.model_dump(exclude={"metrics"})
+    return found + [f"{key} is {number}" for key, number in not_finite(rest)]
+
+
 def read_record(path: Path) -> Record:
     """The record in a folder (or its `run.json`).
 
@@ -107,7 +122,7 @@ def read_record(path: Path) -> Record:
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
         version = value.get("schema_version")
-    except (OSError, UnicodeDecodeError, ValueError, AttributeError) as error:
+    except (OSError, UnicodeDecodeError, ValueError, AttributeError, RecursionError) as error:
         raise MMBenchError(f"no record at {path}: {error}") from None
     if version != SCHEMA_VERSION:
         raise MMBenchError(
@@ -119,23 +134,29 @@ def read_record(path: Path) -> Record:
             )
         )
     try:
-        return Record.model_validate(value)
+        record = Record.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise MMBenchError(f"{file} is not a valid record: {key}: {first['msg']}") from None
+    if odd := _not_finite(record):
+        raise MMBenchError(f"{file} is not a valid record: {odd[0]}")
+    return record
 
 
-def _refuse(problem: str) -> None:
+def _refuse(folder: Path, problem: str) -> None:
     raise MMBenchError(problem)
 
 
-def find_records(paths: Iterable[Path], unreadable: Callable[[str], None] = _refuse) -> list[Path]:
+def find_records(
+    paths: Iterable[Path], unreadable: Callable[[Path, str], None] = _refuse
+) -> list[Path]:
     """The folders of all records at or below the paths, sorted.
 
     Args:
         paths: folders, or a record's `run.json`.
-        unreadable: called with a line for each folder that cannot be read. By default it raises.
+        unreadable: called with each folder that cannot be read, and a line that says why. By
+            default that raises.
     Raises: MMBenchError if a path does not exist, is another file, or holds no record.
     """
     folders: set[Path] = set()
@@ -147,10 +168,10 @@ def find_records(paths: Iterable[Path], unreadable: Callable[[str], None] = _ref
             if path.name != RUN_FILE:
                 raise MMBenchError(f"{path} is no record: name a folder of records or a {RUN_FILE}")
             path = path.parent
-        problems: list[str] = []
+        problems: dict[Path, str] = {}
         found = _below(path, problems)
-        for problem in problems:
-            unreadable(problem)
+        for folder, problem in problems.items():
+            unreadable(folder, problem)
         if not found and not problems:
             raise MMBenchError(
                 f"no record at or below {path}. `mmbench run --task vqa --out {path}` makes one."
@@ -159,11 +180,11 @@ def find_records(paths: Iterable[Path], unreadable: Callable[[str], None] = _ref
     return sorted(folders)
 
 
-def _below(path: Path, problems: list[str]) -> set[Path]:
+def _below(path: Path, problems: dict[Path, str]) -> set[Path]:
     """Folders with a `run.json`, but for hidden ones; stranded records are put back."""
 
     def problem(error: OSError) -> None:
-        problems.append(f"{error.filename} cannot be read: {error.strerror}")
+        problems[Path(error.filename)] = f"{error.filename} cannot be read: {error.strerror}"
 
     found = set()
     for here, folders, files in os.walk(path, onerror=problem):

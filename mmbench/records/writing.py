@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -39,9 +39,10 @@ def put_in_place(made: Path, folder: Path, marker: str) -> None:
 
     Args:
         made: beside `folder`.
-        marker: the file that makes a folder whole; it is removed first of what is replaced.
+        marker: the file that makes a folder whole.
     Raises: OSError; what lay there is there again.
     """
+    replaced: list[Path] = []
     for _ in range(_TRIES):
         try:
             os.rename(made, folder)
@@ -54,9 +55,10 @@ def put_in_place(made: Path, folder: Path, marker: str) -> None:
         aside = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.old"
         with suppress(FileNotFoundError):  # another writer moved it first
             os.rename(folder, aside)
+            replaced.append(aside)
     else:
         raise OSError(f"{folder} comes back as often as it is replaced")
-    remove_leftovers(folder, marker)
+    _remove(replaced, marker)
 
 
 def restore_stranded(folder: Path, marker: str) -> bool:
@@ -89,10 +91,15 @@ def stranded_name(name: str) -> str | None:
 def remove_leftovers(folder: Path, marker: str) -> None:
     """Remove what killed processes left of `folder`: half-written folders, replaced ones.
 
-    Only for the process that writes it; `folder` stays as it is.
+    Only for a process that alone writes it now; `folder` stays as it is.
     """
     half = folder.parent.glob(f"{glob.escape(temporary_prefix(folder))}*")
-    for left in [*half, *(_aside(folder) if folder.exists() else [])]:
+    _remove([*half, *(_aside(folder) if folder.exists() else [])], marker)
+
+
+def _remove(folders: Iterable[Path], marker: str) -> None:
+    """Remove folders that are in nobody's way: one that cannot be removed is left."""
+    for left in folders:
         with suppress(OSError):
             (left / marker).unlink(missing_ok=True)  # first, so that it is never taken for whole
             shutil.rmtree(left)

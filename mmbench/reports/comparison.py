@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mmbench.reports.escape import one_line
 from mmbench.reports.formats import count
 
 if TYPE_CHECKING:
@@ -17,15 +18,24 @@ def comparison_text(comparison: Comparison) -> str:
     """A line a model, best first; then what was found, what was equal, and how it was computed."""
     metric, family = comparison.metric, comparison.family
     record = next(iter(comparison.runs.values()))[0].record
-    other = family.baseline or "the best"
-    head = ["model", metric.name, "sd", "95% interval", "", f"difference to {other}", "p (Holm)"]
+    other = one_line(family.baseline or "the best")
+    head = [
+        "model",
+        one_line(metric.name),
+        "sd",
+        "95% interval",
+        "",
+        f"difference to {other}",
+        "p (Holm)",
+    ]
     head += ["parameters", "MFLOPs", "training"]
     lines = [head, *(_cells(comparison, found) for found in comparison.estimates)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     seeds = sorted({len(found.seeds) for found in comparison.estimates})
     counted = "-".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
     text = [
-        f"{record.task}/{record.dataset}, {record.split} split, {record.samples:,} samples, "
+        f"{one_line(f'{record.task}/{record.dataset}, {record.split}')} split, "
+        f"{record.samples:,} samples, "
         f"{counted} {'seed' if seeds[-1] == 1 else 'seeds'}"
     ]
     for line in lines:
@@ -36,7 +46,7 @@ def comparison_text(comparison: Comparison) -> str:
     facts += [
         ("", pair.verdict)
         for found in comparison.estimates
-        if (pair := comparison.against(found.model)) is not None
+        if (pair := comparison.against(found.model)) is not None and not pair.different
     ]
     if any(family.letters.values()):
         facts.append(("letters", "models that share a letter cannot be told apart"))
@@ -61,7 +71,7 @@ def comparison_text(comparison: Comparison) -> str:
                 f"over {interval.groups:,} groups; differences paired, Holm over {family.tests}",
             )
         )
-    text += [f"  {name:<10}  {words}" for name, words in facts]
+    text += [f"  {name:<10}  {one_line(words)}" for name, words in facts]
     return "\n".join(text)
 
 
@@ -81,7 +91,7 @@ def _cells(comparison: Comparison, found: ModelEstimate) -> list[str]:
     if found.interval is not None:
         interval = f"[{found.interval.low * scale:.2f}, {found.interval.high * scale:.2f}]"
     return [
-        found.model + (_MARK if found.model in comparison.conditions.marks else ""),
+        one_line(found.model) + (_MARK if found.model in comparison.conditions.marks else ""),
         f"{found.mean * scale:.2f}",
         "-" if found.sd is None else f"{found.sd * scale:.2f}",
         interval,

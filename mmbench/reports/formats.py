@@ -7,8 +7,10 @@ import io
 import string
 from collections.abc import Sequence
 
+from mmbench.reports.escape import for_csv, for_latex, for_markdown, for_markdown_code
 from mmbench.reports.table import Cell, Column, Row, Table
 
+_LAST_OF_LATIN_1 = 0xFF  # pdfLaTeX knows these without more packages
 _SPREAD = (
     "Mean and standard deviation over seeds; for one seed, the value and its 95% bootstrap interval"
     " over groups of samples."
@@ -22,42 +24,60 @@ def markdown(tables: Sequence[Table]) -> str:
 
 def _markdown(table: Table) -> str:
     marks = _marks(table)
-    head = ["model", "parameters", "seeds", *(f"{c.label} [{marks[c]}]" for c in table.columns)]
-    lines = [f"## {table.title}", "", _pipes(head), _pipes(["---", *("---:" for _ in head[1:])])]
+    head = [
+        "model",
+        "parameters",
+        "seeds",
+        *(f"{for_markdown(c.label)} [{marks[c]}]" for c in table.columns),
+    ]
+    lines = [
+        f"## {for_markdown(table.title)}",
+        "",
+        _pipes(head),
+        _pipes(["---", *("---:" for _ in head[1:])]),
+    ]
     for row in table.rows:
-        cells = [_cell(row.cells.get(column), "±") for column in table.columns]
-        lines.append(_pipes([row.label, _parameters(row), _seeds(row), *cells]))
-    notes = [f"- [{marks[c]}] `{table.notes[c]}`" for c in table.columns]
+        cells = [_cell(row.cells.get(column)) for column in table.columns]
+        lines.append(_pipes([for_markdown(row.label), _parameters(row), _seeds(row), *cells]))
+    lines += ["", *(f"- [{marks[c]}] {for_markdown_code(table.notes[c])}" for c in table.columns)]
     return (
-        "\n".join([*lines, "", *notes, f"- {_SPREAD}", *(f"- {r}" for r in table.remarks)]) + "\n"
+        "\n".join([*lines, f"- {_SPREAD}", *(f"- {for_markdown(r)}" for r in table.remarks)]) + "\n"
     )
 
 
 def latex(tables: Sequence[Table]) -> str:
     """LaTeX tables; they need the package booktabs."""
-    return "% needs \\usepackage{booktabs}\n" + "\n".join(_latex(table) for table in tables)
+    text = "\n".join(_latex(table) for table in tables)
+    head = ["% needs \\usepackage{booktabs}"]
+    if any(ord(character) > _LAST_OF_LATIN_1 for character in text):
+        head.append(
+            "% has letters beyond Latin-1: for LuaLaTeX or XeLaTeX, with a font that has them"
+        )
+    return "\n".join([*head, text])
 
 
 def _latex(table: Table) -> str:
     marks = _marks(table)
-    heads = [rf"{_tex(c.label)}\textsuperscript{{{marks[c]}}}" for c in table.columns]
+    heads = [rf"{for_latex(c.label)}\textsuperscript{{{marks[c]}}}" for c in table.columns]
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_tex(table.title)}}}",
+        rf"\caption{{{for_latex(table.title)}}}",
         rf"\begin{{tabular}}{{lrr{'r' * len(table.columns)}}}",
         r"\toprule",
         " & ".join(["Model", "Parameters", "Seeds", *heads]) + r" \\",
         r"\midrule",
     ]
     for row in table.rows:
-        cells = [_tex(_cell(row.cells.get(column), "±")) for column in table.columns]
-        values = [_tex(row.label), _tex(_parameters(row)), _seeds(row), *cells]
+        cells = [for_latex(_cell(row.cells.get(column))) for column in table.columns]
+        values = [for_latex(row.label), for_latex(_parameters(row)), _seeds(row), *cells]
         lines.append(" & ".join(values) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}", "", r"\vspace{2pt}", r"\footnotesize\raggedright"]
-    lines += [rf"\textsuperscript{{{marks[c]}}} {_tex(table.notes[c])}\\" for c in table.columns]
-    lines += [rf"{_tex(remark)}\\" for remark in table.remarks]
-    return "\n".join([*lines, _tex(_SPREAD), r"\end{table}"]) + "\n"
+    lines += [
+        rf"\textsuperscript{{{marks[c]}}} {for_latex(table.notes[c])}\\" for c in table.columns
+    ]
+    lines += [rf"{for_latex(remark)}\\" for remark in table.remarks]
+    return "\n".join([*lines, for_latex(_SPREAD), r"\end{table}"]) + "\n"
 
 
 def as_csv(tables: Sequence[Table]) -> str:
@@ -70,12 +90,11 @@ def as_csv(tables: Sequence[Table]) -> str:
         if c not in row.cells:
             continue
         cell = row.cells[c]
-        interval = next(iter(cell.entries.values())).interval if cell.sd is None else None
+        interval = cell.interval
         ends = [interval.low, interval.high] if interval else ["", ""]
-        sd = "" if cell.sd is None else cell.sd
-        where = [c.task, c.dataset, c.split, c.fingerprint, c.limit or "", c.metric]
-        values = [c.signature, cell.mean, sd, *ends, len(cell.entries), row.parameters[c]]
-        writer.writerow([row.label, *where, *values])
+        where = [row.label, c.task, c.dataset, c.split, c.fingerprint, c.limit or "", c.metric]
+        values = [c.signature, cell.mean, cell.sd, *ends, len(cell.values), row.parameters[c]]
+        writer.writerow(["" if v is None else for_csv(v) for v in [*where, *values]])
     return text.getvalue()
 
 
@@ -103,16 +122,16 @@ def _pipes(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _cell(cell: Cell | None, plus_minus: str) -> str:
+def _cell(cell: Cell | None) -> str:
     if cell is None:
         return "-"
-    first = next(iter(cell.entries.values()))
+    mean = f"{cell.mean * cell.scale:.2f}"
     if cell.sd is not None:
-        return f"{cell.mean * first.scale:.2f} {plus_minus} {cell.sd * first.scale:.2f}"
-    if first.interval is None:
-        return f"{first.value * first.scale:.2f}"
-    low, high = first.interval.low * first.scale, first.interval.high * first.scale
-    return f"{first.value * first.scale:.2f} [{low:.2f}, {high:.2f}]"
+        return f"{mean} ± {cell.sd * cell.scale:.2f}"
+    if cell.interval is None:
+        return mean
+    low, high = cell.interval.low * cell.scale, cell.interval.high * cell.scale
+    return f"{mean} [{low:.2f}, {high:.2f}]"
 
 
 def _parameters(row: Row) -> str:
@@ -123,25 +142,5 @@ def _parameters(row: Row) -> str:
 
 
 def _seeds(row: Row) -> str:
-    sizes = {len(cell.entries) for cell in row.cells.values()}
+    sizes = {len(cell.values) for cell in row.cells.values()}
     return str(sizes.pop()) if len(sizes) == 1 else f"{min(sizes)}-{max(sizes)}"
-
-
-_TEX = {
-    "\\": r"\textbackslash{}",
-    "_": r"\_",
-    "%": r"\%",
-    "&": r"\&",
-    "#": r"\#",
-    "$": r"\$",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "|": r"\textbar{}\allowbreak{}",
-    "±": r"$\pm$",
-}
-
-
-def _tex(text: str) -> str:
-    return "".join(_TEX.get(character, character) for character in text)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mmbench.reports.escape import one_line
+
 if TYPE_CHECKING:
     from mmbench.statistics.family import Family
 
@@ -19,7 +21,7 @@ def paired_text(a: str, b: str, family: Family) -> str:
         low, high = sorted((sign * found.interval.low * scale, sign * found.interval.high * scale))
         rows.append(
             [
-                found.metric,
+                one_line(found.metric),
                 f"{values[found.metric, 'A'] * scale:.2f}",
                 f"{values[found.metric, 'B'] * scale:.2f}",
                 f"{sign * found.difference * scale:+.2f}",
@@ -29,12 +31,12 @@ def paired_text(a: str, b: str, family: Family) -> str:
             ]
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [f"A  {a}", f"B  {b}"]
+    lines = [f"A  {one_line(a)}", f"B  {one_line(b)}"]
     for row in rows:
         rest = "  ".join(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))
         lines.append(f"  {row[0].ljust(widths[0])}  {rest}")
     first = family.pairs[0].difference.interval
-    lines += [f"  {pair.verdict}" for pair in family.pairs]
+    lines += [f"  {one_line(pair.verdict)}" for pair in family.pairs]
     lines.append(
         f"  {first.method}; {first.replicates:,} replicates over {first.groups:,} groups; "
         f"Holm over {family.tests}"

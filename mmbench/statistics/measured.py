@@ -126,7 +126,7 @@ def measure(
     else:
         count = metric.replicates if replicates is None else replicates
         drawn = _replicates(metric, runs, codes, size, count, seed)
-    if metric.recentred:
+    if metric.recentred and not np.isnan(drawn).all(axis=1).any():
         drawn = drawn - np.nanmean(drawn, axis=1, keepdims=True) + values[:, None]
     still = drawn.size > 0 and bool((drawn == drawn.flat[0]).all())
     return Measured(
@@ -154,12 +154,13 @@ def _replicates(
     """(S, R), all runs on each block of draws."""
     if not replicates:
         return np.empty((len(runs), 0))
-    return bootstrap_replicates(
+    drawn = bootstrap_replicates(
         lambda weights: np.stack([metric.resample(run, weights, codes) for run in runs], axis=1),
         size,
         replicates,
         seed,
     ).T
+    return np.where(np.isfinite(drawn), drawn, np.nan)
 
 
 def _groups_with_a_value(

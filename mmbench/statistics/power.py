@@ -10,7 +10,7 @@ import numpy as np
 
 from mmbench.statistics.seed_intervals import TwoSources
 
-_POINTS = 400
+_POINTS = 100
 
 
 def least_difference(sources: TwoSources, level: float, power: float) -> float | None:

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -60,19 +61,19 @@ class TwoSources:
     alone: float = 1.0
     bounds: tuple[float, float] = _INFINITE
 
-    @property
+    @cached_property
     def item_error(self) -> float:
         """Standard error due to samples, for these very runs."""
         if not self.spread:
             return 0.0
         return float(self.above.std()) * math.sqrt(self.groups / (self.groups - 1))
 
-    @property
+    @cached_property
     def error(self) -> float:
         """Standard error due to both, what they make together counted once."""
         return math.hypot(self.seed_error, self.alone * self.item_error)
 
-    @property
+    @cached_property
     def error_freedom(self) -> float:
         """Degrees of freedom of `error`, by Welch and Satterthwaite; 0 without any spread."""
         return welch_freedom(
@@ -82,7 +83,7 @@ class TwoSources:
             ]
         )
 
-    @property
+    @cached_property
     def spread(self) -> bool:
         """Whether any replicate differs from the value."""
         return len(self.above) > 0 and bool(self.above[-1] > 0 or self.below[-1] > 0)
@@ -222,10 +223,14 @@ def student(tail: float, freedom: float) -> float:
 
 
 def _quantile(ascending: FloatArray, share: float) -> float:
-    """As `numpy.quantile`, of what is sorted."""
-    place = share * (len(ascending) - 1)
-    first = min(int(place), len(ascending) - 2)
-    if first < 0:
-        return float(ascending[0])
-    low, high = ascending[first], ascending[first + 1]
+    """The value that a further replicate would lie below with this probability.
+
+    Between the order statistics about share (R + 1), as Davison and Hinkley, Bootstrap Methods and
+    their Application, 1997, eq. 5.6: `numpy.quantile(method="weibull")`. The usual (R - 1) leaves
+    6.9% outside instead of 5% where there are 100 replicates.
+    """
+    count = len(ascending)
+    place = min(max(share * (count + 1) - 1, 0.0), count - 1.0)
+    first = int(place)
+    low, high = ascending[first], ascending[min(first + 1, count - 1)]
     return float(low + (high - low) * (place - first))

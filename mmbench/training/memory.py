@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,7 @@ from mmbench.errors import MMBenchError
 
 # Weights, their gradients and two moments of each (AdamW), and the best weights so far.
 _COPIES_IN_TRAINING = 5
+_MOST_TENSORS = 100_000  # the largest models that are known have half as many
 _ADVICE = "Lower width, layers or batch."
 # What torch says where it finds no memory on a CPU; on a GPU it has a class for it.
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "Storage size calculation overflowed")
@@ -33,11 +35,16 @@ def within_memory(device: torch.device, trains: bool) -> Iterator[None]:
     """
     limit = _memory(device)
     copies = _COPIES_IN_TRAINING if trains else 1
-    taken = 0
+    taken = tensors = 0
 
     def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
-        nonlocal taken
+        nonlocal taken, tensors
         taken += parameter.numel() * parameter.element_size()
+        tensors += 1
+        if tensors > _MOST_TENSORS:
+            raise MMBenchError(
+                f"the model has more than {_MOST_TENSORS:,} tensors of parameters. {_ADVICE}"
+            )
         if limit is not None and taken * copies > limit:
             raise MMBenchError(
                 f"the model is too large for this machine: {taken / 1e9:,.1f} GB of parameters "
@@ -49,19 +56,23 @@ def within_memory(device: torch.device, trains: bool) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise MMBenchError(f"out of memory on {device}: {_first(error)} {_ADVICE}") from None
+        raise MMBenchError(f"out of memory on {device}{_asked(error)}. {_ADVICE}") from None
     except (RuntimeError, MemoryError) as error:
         if not isinstance(error, MemoryError) and not any(x in str(error) for x in _NO_MEMORY):
             raise
-        raise MMBenchError(f"out of memory: {_first(error)} {_ADVICE}") from None
+        raise MMBenchError(f"out of memory{_asked(error)}. {_ADVICE}") from None
     finally:
         hook.remove()
 
 
-def _first(error: BaseException) -> str:
-    """The first sentence of an error, with a full stop."""
-    text = str(error).split(". ")[0].strip().rstrip(".")
-    return f"{text}." if text else ""
+def _asked(error: BaseException) -> str:
+    """How much was asked for when there was no more, as torch and NumPy say it."""
+    amount = re.search(r"allocate ([\d.]+) (\w+)", str(error))
+    if amount is None:
+        return ""
+    number, unit = amount.groups()
+    much = f"{float(number) / 1e9:,.1f} GB" if unit == "bytes" else f"{number} {unit}"
+    return f" when {much} more were needed"
 
 
 def _memory(device: torch.device) -> int | None:

@@ -91,7 +91,7 @@ def load_state(
         size = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + size])
         progress = Progress(**json.loads(header["__metadata__"]["progress"]))
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (SafetensorError, LookupError, ValueError, TypeError, RecursionError) as error:
         raise MMBenchError(
             f"the training state {path} cannot be read ({error}). Delete it to begin anew."
         ) from None

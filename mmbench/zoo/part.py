@@ -13,6 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from mmbench import registry
 from mmbench.errors import MMBenchError, did_you_mean
 
+_LARGEST = 2**31 - 1  # of a size: torch counts no further in every dimension
+
 
 def build_part(kind: str, name: str, options: Mapping[str, Any], **context: Any) -> Any:
     """The encoder, fusion or decoder called `name`.
@@ -40,6 +42,8 @@ def build_part(kind: str, name: str, options: Mapping[str, Any], **context: Any)
         try:
             adapter = TypeAdapter(types.get(key, Any))
             chosen[key] = adapter.validate_json(json.dumps(value), strict=True)
+            if isinstance(value, int) and abs(value) > _LARGEST:
+                raise MMBenchError(f"{name}.{key} must be at most {_LARGEST:,}, got {value:.2e}")
         except ValidationError as error:
             problem = error.errors()[0]["msg"].replace("Input should", "must")
             raise MMBenchError(f"{name}.{key} {problem}, got {value!r}") from None

@@ -31,6 +31,7 @@ class Generation(Task):
     """
 
     name = "generation"
+    answer_kind = "images"
     inputs = ("text",)
     default_dataset = "scenes"
     metrics = ("fd_efficientnet_lite0", "kid_efficientnet_lite0")

@@ -250,7 +250,7 @@ def table(network: Recogniser, count: int = SPLITS["test"]) -> str:
 
 def main() -> None:
     """Train, save in float16, and print the accuracy of what was saved."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=FILE, help="where the weights go")
     parser.add_argument("--count", type=int, default=COUNT, help="scenes to train on")
     parser.add_argument("--epochs", type=int, default=EPOCHS)

@@ -26,6 +26,7 @@ class Retrieval(Task):
     """
 
     name = "retrieval"
+    answer_kind = "ranks"
     inputs = ("image", "video", "audio", "text")
     default_dataset = "scenes"
     metrics = (

@@ -3,7 +3,6 @@
 import json
 import os
 import resource
-import signal
 import subprocess
 import sys
 
@@ -136,6 +135,14 @@ RUN = ("run", "--task", "vqa", "--model")
         ((*RUN, "none.yaml"), "no model file at none.yaml"),
         ((*RUN, "majority", "--out", "/proc/none"), "cannot write to /proc/none"),
         (("run",), "Missing option"),
+        (("run", "--task", "generation", "--model", "majority"), "generation asks for images"),
+        (("run", "--task", "retrieval", "--model", "majority"), "retrieval asks for ranks"),
+        ((*RUN, "gated_fusion", "--train", "--set", f"width=1{'0' * 30}"), "width"),
+        ((*RUN, "gated_fusion", "--train", "--set", f"fusion.heads=1{'0' * 30}"), "heads"),
+        (("show", "accuracy", "--task", "nope"), "no task called 'nope'"),
+        (("show", "accuracy", "--task", "vqa"), "drop --task"),
+        (("show", "vqa", "--dataset", "easy_vqa"), "drop --dataset"),
+        (("show", "easy_vqa", "--task", "retrieval"), "easy_vqa is for the task vqa"),
         (("compare", "--task", "vqa", "--models", "gated_fusion"), "at least two models"),
         (("report", "nowhere"), "no such path: nowhere"),
         (("list", "model"), "Did you mean models?"),
@@ -177,35 +184,6 @@ def test_a_full_disk_leaves_earlier_records_and_nothing_else(mmbench, mini_folde
     assert done.stderr.count("\n") == 1
     after = {p: p.read_bytes() for p in (tmp_path / "results").rglob("*") if p.is_file()}
     assert after == before
-
-
-def test_ctrl_c_stops_cleanly_and_resume_goes_on(mini_folder, tmp_path, mmbench):
-    arguments = (*RUN, "concat_fusion", "--dataset", str(mini_folder / "mini.yaml"), "--train")
-    arguments += ("--set", "train.epochs=60")
-    process = subprocess.Popen(
-        command_line(*arguments),
-        cwd=tmp_path,
-        env=environment(mini_folder),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Tests that run in the background inherit that it is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    seen = ""
-    for line in process.stderr:
-        seen += line
-        if "epoch 1/60" in line:
-            process.send_signal(signal.SIGINT)
-            break
-    seen += process.stderr.read()
-    assert process.wait() == 130
-    assert "go on with --resume" in seen
-    assert "Traceback" not in seen
-    assert not list(tmp_path.rglob("run.json"))
-    done = mmbench(*arguments, "--resume")
-    assert done.returncode == 0
-    assert "goes on after epoch" in done.stderr
 
 
 def test_a_closed_pipe_is_no_error():

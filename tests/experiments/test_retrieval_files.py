@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import mmbench
+from mmbench.data.right_items import read_positives
 from mmbench.errors import MMBenchError
-from mmbench.metrics.positives import read_positives
 
 
 def score(folder, predictions, references, **options):

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import shutil
 import subprocess
@@ -7,7 +8,6 @@ import pytest
 
 import mmbench
 from mmbench.errors import MMBenchError
-from mmbench.records.store import read_record
 from mmbench.reports.table import make_table
 from tests.conftest import ROOT
 
@@ -15,50 +15,56 @@ REFERENCE = ROOT / "results" / "reference"
 
 
 @pytest.fixture
-def records(mini, tmp_path):
+def runs(mini, tmp_path):
     results = [
         mmbench.run("vqa", "majority", dataset=mini, limit=limit, seed=seed, out=tmp_path)
         for limit, seed in ((None, 0), (None, 1), (20, 0))
     ]
-    return tmp_path, [read_record(result.path) for result in results]
+    return tmp_path, results
 
 
-def test_a_column_is_a_comparable(records):
-    _, (one, two, limited) = records
+def altered(run, identity=None, **changes):
+    """A run with another record, of another identity."""
+    identity = run.record.identity.model_copy(update=identity or {"data": {"another": True}})
+    record = run.record.model_copy(update={"identity": identity, **changes})
+    return dataclasses.replace(run, record=record)
+
+
+def test_a_column_is_a_comparable(runs):
+    _, (one, two, limited) = runs
     table = make_table([one, two, limited])
     assert [(c.limit, c.split) for c in table.columns] == [(None, "test"), (20, "test")]
     for field, value in (("fingerprint", "other"), ("split", "validation"), ("dataset", "easy")):
-        changed = two.model_copy(update={field: value, "hash": "0" * 64})
-        assert len(make_table([one, changed]).columns) == 2
-    metric = two.metrics[0].model_copy(update={"signature": "accuracy|match:fuzzy|v:1"})
-    assert len(make_table([one, two.model_copy(update={"metrics": [metric]})]).columns) == 2
+        assert len(make_table([one, altered(two, **{field: value})]).columns) == 2
+    metric = two.record.metrics[0].model_copy(update={"signature": "accuracy|match:fuzzy|v:1"})
+    assert len(make_table([one, altered(two, metrics=[metric])]).columns) == 2
     assert len(make_table([one, two]).columns) == 1
 
 
-def test_namesakes_say_why_they_stand_apart(records):
-    _, (one, _, limited) = records
+def test_namesakes_say_why_they_stand_apart(runs):
+    _, (one, _, limited) = runs
     notes = list(make_table([one, limited]).notes.values())
     assert "not comparable with its namesake: another limit" in notes[0]
     assert "first 20 samples only" in notes[1]
 
 
-def test_a_run_recorded_twice_counts_once(records):
-    _, (one, *_) = records
-    newer = one.model_copy(update={"created": "2999-01-01T00:00:00+00:00"})
-    table = make_table([newer, one])
+def test_a_run_recorded_twice_counts_once(runs):
+    _, (one, *_) = runs
+    newer = one.record.model_copy(update={"created": "2999-01-01T00:00:00+00:00"})
+    table = make_table([dataclasses.replace(one, record=newer), one])
     assert len(next(iter(table.rows[0].cells.values())).values) == 1
     assert table.remarks == ["1 older records of the same runs are left out."]
 
 
-def test_other_weights_and_recipes_are_other_rows(records):
-    _, (one, *_) = records
-    overrides = {"overrides": {"width": 3}, "recipe": one.recipe | {"width": 3}, "hash": "1" * 64}
-    weights = one.weights.model_copy(update={"source": "shipped", "sha256": "ab"})
+def test_other_weights_and_recipes_are_other_rows(runs):
+    _, (one, *_) = runs
+    weights = one.record.weights.model_copy(update={"source": "shipped", "sha256": "ab"})
+    recipe = one.record.recipe | {"width": 3}
     table = make_table(
         [
             one,
-            one.model_copy(update=overrides),
-            one.model_copy(update={"weights": weights, "hash": "2" * 64}),
+            altered(one, overrides={"width": 3}, recipe=recipe, identity={"settings": {"a": 1}}),
+            altered(one, weights=weights, identity={"weights": "ab"}),
         ]
     )
     labels = ["majority", "majority (shipped weights)", "majority (width=3)"]
@@ -91,8 +97,8 @@ def test_every_task_and_dataset_has_a_table_of_its_own():
     assert tables.count("booktabs") == 1
 
 
-def test_csv_has_a_line_a_model_and_column(records):
-    folder, _ = records
+def test_csv_has_a_line_a_model_and_column(runs):
+    folder, _ = runs
     rows = list(csv.DictReader(io.StringIO(mmbench.report(folder, "csv"))))
     assert [(row["model"], row["limit"], row["seeds"]) for row in rows] == [
         ("majority", "", "2"),
@@ -101,12 +107,12 @@ def test_csv_has_a_line_a_model_and_column(records):
     assert 0 < float(rows[0]["mean"]) < 1
 
 
-def test_a_format_that_does_not_exist_names_the_nearest(records):
+def test_a_format_that_does_not_exist_names_the_nearest(runs):
     with pytest.raises(MMBenchError, match="no format 'latx'. Did you mean latex"):
-        mmbench.report(records[0], "latx")
+        mmbench.report(runs[0], "latx")
 
 
-def test_latex_compiles_with_booktabs(records, tmp_path):
+def test_latex_compiles_with_booktabs(tmp_path):
     table = mmbench.report(REFERENCE, "latex")
     assert r"\toprule" in table
     assert "gated\\_fusion" in table

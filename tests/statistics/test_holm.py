@@ -1,6 +1,8 @@
-"""Holm's correction."""
+"""Holm's correction, against the definition and statsmodels."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -17,14 +19,21 @@ def test_the_example_worked_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
-@settings(deadline=None)  # the first call imports statsmodels
+def test_equals_statsmodels() -> None:
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    rng = np.random.default_rng(0)
+    for p_values in (rng.random(15), rng.random(40) ** 4, [0.02, 0.02, 0.5, 0.0, 1.0]):
+        expected = multitest.multipletests(p_values, method="holm")[1]
+        assert holm(p_values) == pytest.approx(expected, abs=1e-12)
+
+
+@settings(deadline=None)
 @given(P_VALUES)
-def test_adjusted_values_follow_the_definition(p_values: list[float]) -> None:
-    expected, most = np.empty(len(p_values)), 0.0
-    for rank, index in enumerate(np.argsort(p_values)):
-        most = max(most, (len(p_values) - rank) * p_values[index])
-        expected[index] = min(most, 1)
-    assert holm(p_values) == pytest.approx(expected, abs=1e-12)
+def test_adjusted_values_keep_the_order_and_are_never_smaller(p_values: list[float]) -> None:
+    adjusted = holm(p_values)
+    pairs = sorted(zip(p_values, adjusted, strict=True))
+    assert all(a <= b for (_, a), (_, b) in pairwise(pairs))
+    assert all(p <= a <= 1 for p, a in pairs)
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.5, float("nan")])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.data.table import Kind, Reader, Table
-from mmbench.data.text_files import layout, read_lines, read_text
+from mmbench.data.text_files import layout, read_lines, read_text, text_lines
 from mmbench.errors import MMBenchError
 
 
@@ -30,7 +30,7 @@ class Flickr8k(Reader):
         path = folder / self.captions
         captions: dict[str, Any] = {}
         with layout(path, "a file of Flickr8k's captions, image#number<tab>caption"):
-            for line in filter(None, read_text(path).splitlines()):
+            for line in filter(None, text_lines(read_text(path))):
                 key, caption = line.split("\t", 1)
                 name, _ = key.rsplit("#", 1)
                 captions.setdefault(name, []).append(caption.strip())

@@ -50,6 +50,20 @@ class CIDErD(MeanMetric):
         captions = tokenised(self.name, self.tokenizer, predictions, targets)
         return _cider(captions)[:, None]
 
+    def notes(self, statistics: FloatArray) -> list[str]:
+        """Why every caption scores zero, where each does."""
+        if statistics.any():
+            return []
+        if len(statistics) == 1:
+            return [
+                "cider: 0 whatever the caption says: of a single image every n-gram is in all "
+                "references, and its weight (IDF) is log 1 = 0"
+            ]
+        return [
+            "cider: 0 for every caption: none shares an n-gram with its references but those that "
+            f"the references of all {len(statistics):,} images have, whose weight (IDF) is 0"
+        ]
+
 
 def _cider(captions: TokenisedCaptions) -> FloatArray:
     """The value of each of N captions."""

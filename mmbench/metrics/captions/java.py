@@ -129,10 +129,10 @@ class JavaProgram:
             raise ToolError(
                 f"{self.name} ended with exit code {self._process.returncode}.{_last(said)}"
             )
-        return out.splitlines()
+        return out.removesuffix("\n").split("\n") if out else []
 
 
 def _last(said: str) -> str:
     """The last words of a program, on one line."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip() for line in said.split("\n") if line.strip()]
     return f" It said: {' / '.join(lines[-3:])}" if lines else " It said nothing."

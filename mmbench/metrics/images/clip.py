@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mmbench.errors import ToolError
+from mmbench.errors import ToolError, in_one_line
 from mmbench.metrics.base import FloatArray
 from mmbench.metrics.images.features import as_pixels
 
@@ -37,7 +37,7 @@ class Clip:
         except (OSError, ValueError) as error:
             raise ToolError(
                 f"the CLIP checkpoint '{checkpoint}' cannot be loaded: "
-                f"{str(error).splitlines()[0]} Name a folder with the model, its image processor "
+                f"{in_one_line(error)} Name a folder with the model, its image processor "
                 "and its tokenizer, saved by transformers, in MMBENCH_CLIP"
             ) from None
         self._device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.errors import MMBenchError
+from mmbench.errors import MMBenchError, NotMeasurable
 from mmbench.metrics.base import FloatArray
 from mmbench.metrics.images.moments import as_features
 
@@ -75,8 +75,8 @@ def frechet_from_features(
         real: (N, D); generated: (M, D); N and M at least 2, not necessarily equal.
         real_weights, generated_weights: (N,), (M,), how often each row counts; once by default.
     Returns: the distance between their means and unbiased covariances.
-    Raises: MMBenchError for shapes that do not fit, values that are not finite, or fewer than two
-        rows that count.
+    Raises: MMBenchError for shapes that do not fit or values that are not finite; NotMeasurable for
+        fewer than two rows that count.
 
     >>> frechet_from_features(np.array([[0.0], [2.0]]), np.array([[3.0], [5.0]]))
     9.0
@@ -109,6 +109,6 @@ def _weighted(
     rows, weights = rows[weights > 0], weights[weights > 0]
     count = weights.sum()
     if count < 2:
-        raise MMBenchError(f"a Frechet distance needs 2 {side} images or more, got {count:g}")
+        raise NotMeasurable(f"a Frechet distance needs 2 {side} images or more, got {count:g}")
     mean = weights @ rows / count
     return mean, (rows - mean) * np.sqrt(weights / (count - 1))[:, None]

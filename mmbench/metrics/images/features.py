@@ -221,7 +221,9 @@ def as_pixels(image: Any, row: int) -> Pixels:
     if hasattr(image, "array"):
         image = image.array()
     if hasattr(image, "convert"):
-        return np.asarray(image.convert("RGB"))
+        from mmbench.rgb import to_rgb
+
+        return np.asarray(to_rgb(image))
     if (
         isinstance(image, np.ndarray)
         and image.dtype == np.uint8

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.errors import MMBenchError
+from mmbench.errors import MMBenchError, NotMeasurable
 from mmbench.metrics.base import FloatArray, IntArray, Metric
 from mmbench.metrics.images.base import rows_present, side_by_side
 from mmbench.metrics.images.features import InceptionV3Features, shared_features
@@ -23,7 +23,8 @@ def inception_score(probabilities: npt.NDArray[Any], splits: int = SPLITS) -> fl
         probabilities: (N, C), class probabilities of each image.
         splits: into how many parts the images are cut, in their order; at most N.
     Returns: between 1 and C.
-    Raises: MMBenchError for fewer images than splits, or rows that are no probabilities.
+    Raises: MMBenchError for rows that are no probabilities; NotMeasurable for fewer images than
+        splits.
     Source: Salimans et al., Improved techniques for training GANs, 2016 (arXiv 1606.03498), sec. 4,
         and its code for the splits.
 
@@ -37,7 +38,7 @@ def inception_score(probabilities: npt.NDArray[Any], splits: int = SPLITS) -> fl
             "with rows that are negative or do not sum to 1"
         )
     if not 1 <= splits <= len(p):
-        raise MMBenchError(f"{len(p)} images cannot be cut into {splits} splits")
+        raise NotMeasurable(f"{len(p)} images cannot be cut into {splits} splits")
     return float(_scores(p, np.ones((1, len(p))), splits)[0])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.errors import MMBenchError
+from mmbench.errors import MMBenchError, NotMeasurable
 from mmbench.metrics.base import FloatArray, IntArray
 from mmbench.metrics.images.base import FeatureSetMetric, rows_present
 from mmbench.metrics.images.features import Extractor
@@ -40,7 +40,8 @@ def kid(
         subset_size: images of each set in a subset; all of the smaller set where it has fewer.
         seed: of the draws.
     Returns: the distance; below 0 at times, since it is unbiased.
-    Raises: MMBenchError for shapes that do not fit, or fewer than two images in a set.
+    Raises: MMBenchError for shapes that do not fit; NotMeasurable for fewer than two images in a
+        set.
     Source: Binkowski et al., Demystifying MMD GANs, 2018 (arXiv 1801.01401), eq. 4, with its kernel
         of degree 3; as torchmetrics and torch-fidelity.
 
@@ -55,7 +56,7 @@ def kid(
         )
     size = min(subset_size, len(rows), len(others))
     if size < 2:
-        raise MMBenchError(
+        raise NotMeasurable(
             f"KID needs 2 images or more of each set in a subset, got {len(rows)} real and "
             f"{len(others)} generated images, {subset_size} a subset"
         )
@@ -121,7 +122,8 @@ class KID(FeatureSetMetric):
 
         Pairs of a row with itself are left out however often it was drawn, which keeps replicates
         unbiased. They are taken over all images rather than subsets, and moved by what that
-        changes in the value, so that an interval is that of the value.
+        changes in the value, so that an interval is that of the value. NaN where a replicate holds
+        fewer than two different images of a set.
         """
         width = statistics.shape[1] // 2
         generated, real = statistics[:, :width], statistics[:, width:]
@@ -130,9 +132,8 @@ class KID(FeatureSetMetric):
         counts = np.vstack([np.ones(weights.shape[1]), weights])[:, groups]  # (1 + R, N)
         ours, theirs = counts[:, has_generated], counts[:, has_real]
         between = _weighted_sum(generated, real, ours, theirs)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            values = _within(generated, ours) + _within(real, theirs)
-            values -= 2 * between / (ours.sum(axis=1) * theirs.sum(axis=1))
+        within = _within(generated, ours) + _within(real, theirs)  # NaN where a set is not drawn
+        values = within - 2 * between / np.maximum(ours.sum(axis=1) * theirs.sum(axis=1), 1)
         return values[1:] - values[0] + self.aggregate(statistics)
 
     def notes(self, statistics: FloatArray) -> list[str]:
@@ -145,10 +146,14 @@ class KID(FeatureSetMetric):
 
 
 def _within(rows: FloatArray, counts: FloatArray) -> FloatArray:
-    """Mean of the kernel over pairs of different rows, each as often as drawn, (R,)."""
+    """Mean of the kernel over pairs of different rows, each as often as drawn, (R,).
+
+    NaN where fewer than two different rows were drawn: there is no such pair.
+    """
     own = (rows**2).sum(axis=1) / rows.shape[1] + 1
     total = _weighted_sum(rows, rows, counts, counts) - counts**2 @ own**3
-    return total / (counts.sum(axis=1) ** 2 - (counts**2).sum(axis=1))
+    pairs = counts.sum(axis=1) ** 2 - (counts**2).sum(axis=1)
+    return np.divide(total, pairs, out=np.full(len(counts), np.nan), where=pairs > 0)
 
 
 def _weighted_sum(

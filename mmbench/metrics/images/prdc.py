@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.errors import MMBenchError
+from mmbench.errors import MMBenchError, NotMeasurable
 from mmbench.metrics.base import FloatArray, TotalsMetric
 from mmbench.metrics.images.base import FeatureSetMetric
 from mmbench.metrics.images.features import Extractor
@@ -35,7 +35,7 @@ def prdc(
         for a real image within a ball about a generated one; density (M,): how many balls about
         real images a generated one lies in, over k; coverage (N,): 1 for a real image whose ball
         holds a generated one.
-    Raises: MMBenchError for shapes that do not fit or sets of k images or fewer.
+    Raises: MMBenchError for shapes that do not fit; NotMeasurable for sets of k images or fewer.
     Source: Kynkaanniemi et al., Improved precision and recall metric, 2019 (arXiv 1904.06991), and
         Naeem et al., Reliable fidelity and diversity metrics, 2020 (arXiv 2002.09797); as the
         latter's package `prdc`.
@@ -51,7 +51,7 @@ def prdc(
             f"{others.shape[1]} for the generated"
         )
     if min(len(rows), len(others)) <= k:
-        raise MMBenchError(
+        raise NotMeasurable(
             f"precision and recall by {k} nearest neighbours need more than {k} images of each "
             f"set, got {len(rows)} real and {len(others)} generated"
         )
