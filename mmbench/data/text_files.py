@@ -81,21 +81,6 @@ def read_json_lines(path: Path) -> list[Any]:
     ]
 
 
-def read_json_lines(path: Path) -> list[Any]:
-    """The values of a file with JSON on every line; empty lines are passed over.
-
-    Raises: MMBenchError, naming the line, as `read_json`.
-    """
-    values = []
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        try:
-            if line.strip(" \t\r"):
-                values.append(json.loads(line))
-        except (ValueError, RecursionError) as error:
-            raise MMBenchError(f"{path}: line {number} is not JSON: {error}") from None
-    return values
-
-
 def read_lines(path: Path) -> list[str]:
     """The lines of a file that are not empty, without spaces at their ends."""
     return [line.strip() for line in text_lines(read_text(path)) if line.strip()]
