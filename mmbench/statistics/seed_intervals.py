@@ -38,7 +38,7 @@ _FAR = 10  # replicates that lie beyond the farthest percentile that is taken fr
 _INFINITE = (-math.inf, math.inf)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TwoSources:
     """A value that seeds and samples scatter.
 

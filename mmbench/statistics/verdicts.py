@@ -41,6 +41,8 @@ def of_pair(
 
 def among_all(models: Sequence[str], different: Collection[tuple[str, str]]) -> str:
     """A sentence on all pairs of models, best first."""
+    if len(models) == 1:
+        return f"{models[0]} has no other model to be compared with"
     if not different:
         return f"no evidence that any of these {len(models)} models differs from another"
     best, *others = models

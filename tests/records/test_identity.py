@@ -232,3 +232,11 @@ def test_a_raised_version_is_read_without_importing_the_part(tmp_path, monkeypat
 
 def test_an_identity_is_plain_json_and_comes_back(base):
     assert Identity.model_validate(json.loads(base.model_dump_json())) == base
+
+
+@pytest.mark.parametrize("kind", ["encoders", "fusions", "decoders", "predictors"])
+def test_every_option_of_mmbenchs_own_parts_says_what_it_was_added_with(kind):
+    for name in registry.names(kind):
+        if registry.location(kind, name)[0].partition(".")[0] in versions.OWN_PACKAGES:
+            now, added = versions.part_defaults(kind, name)
+            assert set(added) == set(now), f"{kind}: {name}"

@@ -38,6 +38,8 @@ class CNNDecoder(ImageDecoder):
         unprompted: share of the training samples whose contexts are left out.
     """
 
+    added_with = {"size": 32, "layers": 4, "square": 2, "unprompted": 0.1}
+
     def __init__(
         self,
         dim: int,

@@ -119,6 +119,15 @@ class ImageTokens(ImageDecoder):
 
     usual = Sampling(guidance=1.75, temperature=0.7)  # type: ignore[call-arg]
 
+    added_with = {
+        "size": 32,
+        "layers": 4,
+        "heads": 4,
+        "square": 2,
+        "fusion_at": "every",
+        "unprompted": 0.1,
+    }
+
     def __init__(
         self,
         dim: int,

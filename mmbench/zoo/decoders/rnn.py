@@ -28,6 +28,8 @@ class RNNDecoder(TextDecoder):
         fusion_at: "last" fuses the states of the last layer; "every" those of each layer.
     """
 
+    added_with = {"layers": 2, "fusion_at": "last"}
+
     def __init__(
         self,
         dim: int,

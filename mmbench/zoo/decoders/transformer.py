@@ -70,6 +70,8 @@ class TransformerDecoder(TextDecoder):
         fusion_at: "last" fuses once after the blocks; "every" in each block instead.
     """
 
+    added_with = {"layers": 2, "heads": 4, "longest": 64, "fusion_at": "last"}
+
     def __init__(
         self,
         dim: int,

@@ -31,6 +31,8 @@ class AudioTransformer(Encoder):
 
     modality = "audio"
 
+    added_with = {"frame": 200, "layers": 2, "heads": 4, "longest": 1024}
+
     def __init__(
         self, dim: int, frame: int = 200, layers: int = 2, heads: int = 4, longest: int = 1024
     ) -> None:

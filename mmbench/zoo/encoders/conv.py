@@ -30,6 +30,8 @@ class Conv(Encoder):
 
     modality = "image"
 
+    added_with = {"channels": (32, 64, 128), "coordinates": False}
+
     def __init__(
         self, dim: int, channels: tuple[int, ...] = (32, 64, 128), coordinates: bool = False
     ) -> None:

@@ -30,6 +30,8 @@ class Conv3D(Encoder):
 
     modality = "video"
 
+    added_with = {"channels": (16, 32, 64), "coordinates": False}
+
     def __init__(
         self, dim: int, channels: tuple[int, ...] = (16, 32, 64), coordinates: bool = False
     ) -> None:

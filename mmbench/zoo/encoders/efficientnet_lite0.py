@@ -33,6 +33,8 @@ class EfficientNetLite0(PretrainedEncoder):
     fingerprint = f"efficientnet_lite0-{EFFICIENTNET_LITE0[:12]}-224"
     at_once = 1
 
+    added_with = {"frozen": True}
+
     def __init__(self, dim: int, frozen: bool = True) -> None:
         with torch.random.fork_rng(devices=[]):  # the rest starts alike whatever this draws
             network: Any = efficientnet_lite0()

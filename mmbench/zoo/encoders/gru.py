@@ -24,6 +24,8 @@ class GRU(Encoder):
 
     modality = "text"
 
+    added_with = {"layers": 1}
+
     def __init__(self, dim: int, vocabulary: int, layers: int = 1) -> None:
         super().__init__()
         if layers < 1:

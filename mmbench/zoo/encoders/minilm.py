@@ -32,6 +32,8 @@ class MiniLM(PretrainedEncoder):
     fingerprint = f"minilm-{MINILM[:12]}-256"
     at_once = 32
 
+    added_with = {"frozen": True}
+
     def __init__(self, dim: int, frozen: bool = True) -> None:
         with torch.random.fork_rng(devices=[]):  # the rest starts alike whatever this draws
             network = minilm()
