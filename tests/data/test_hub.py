@@ -257,6 +257,22 @@ def test_a_damaged_stream_is_fetched_anew_with_one_line(
     assert str(kept) in line
 
 
+@pytest.mark.parametrize("size", [0, 2000])
+def test_the_damaged_cache_of_datasets_itself_is_made_anew_with_one_line(
+    parquet, size, caplog, tmp_path
+):
+    before = load_split(spec_of(hub_of(parquet)), "test", "questions")
+    [kept] = (tmp_path / "hf").rglob("*test*.arrow")
+    content = kept.read_bytes()[:size]
+    kept.unlink()
+    kept.write_bytes(content)
+    after = load_split(spec_of(hub_of(parquet)), "test", "questions")
+    assert after.fingerprint == before.fingerprint
+    lines = [message for message in caplog.messages if "made anew" in message]
+    assert len(lines) == 1
+    assert str(tmp_path / "hf") in lines[0]
+
+
 def test_a_folder_that_cannot_be_read_is_named(parquet):
     (parquet / "more").mkdir()
     (parquet / "more" / "test-1.parquet").write_bytes(b"")
