@@ -101,3 +101,15 @@ def environment(*folders: Path) -> dict[str, str]:
     paths = [str(folder) for folder in folders]
     paths += filter(None, [os.environ.get("PYTHONPATH")])
     return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200"}
+
+
+def root_bound_by_rights() -> list[str]:
+    """What comes before a command that rights of files are to bind, also where root runs it."""
+    if os.geteuid():
+        return []
+    bound = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+    try:
+        subprocess.run([*bound, "true"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("root cannot be bound by rights here")
+    return bound

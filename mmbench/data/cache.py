@@ -183,12 +183,17 @@ def discard(path: Path, why: str) -> None:
     blocked = [p for p in path.parents if cache_folder() in p.parents and not os.access(p, os.X_OK)]
     for damaged in (path, *blocked):
         if _removed(damaged):
-            _log.warning("mmbench: the cache %s is damaged (%s): it is made anew", damaged, why)
+            tell_damaged(damaged, why)
             return
     raise MMBenchError(
         f"the cache {path} is damaged ({why}) and cannot be removed. "
         "Remove it or set MMBENCH_CACHE to another folder."
     )
+
+
+def tell_damaged(path: Path, why: str) -> None:
+    """Say that something of a cache is damaged, in a line on standard error."""
+    _log.warning("mmbench: the cache %s is damaged (%s): it is made anew", path, why)
 
 
 def _removed(path: Path) -> bool:

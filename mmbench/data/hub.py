@@ -13,19 +13,20 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from mmbench.data.cache import cache_folder, is_whole, seal, unwritable
+from mmbench.data.cache import cache_folder, is_whole, seal, tell_damaged, unwritable
 from mmbench.data.checks import files_below, is_missing
 from mmbench.data.dataset import DatasetSpec, HubMedia, HubSplit
 from mmbench.data.readers.columns import check_columns, row_of, value_at
 from mmbench.data.reading import report_progress
 from mmbench.data.stored import File, Stamp, Stored, stored_video
 from mmbench.data.table import Kind, Table
-from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.errors import MMBenchError, did_you_mean, in_one_line
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -196,8 +197,12 @@ def _names(columns: Sequence[int | str | list[str]]) -> list[str]:
 
 
 def _load(spec: DatasetSpec, source: HubSplit, streaming: bool = False) -> Any:
-    """What `datasets` makes of it. Version 4 and later cannot run code that lies there."""
+    """What `datasets` makes of it. Version 4 and later cannot run code that lies there.
+
+    `datasets` has a cache of its own. What it cannot open there is made anew.
+    """
     import datasets
+    import pyarrow
 
     path = str(source.path)
     if os.path.isdir(path):
@@ -205,15 +210,23 @@ def _load(spec: DatasetSpec, source: HubSplit, streaming: bool = False) -> Any:
         files_below(Path(path))  # `datasets` leaves out what it cannot read
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
+    load = partial(
+        datasets.load_dataset,
+        path,
+        source.name,
+        split=source.split,
+        revision=source.revision,
+        streaming=streaming,
+    )
     try:
         with _offline_without_network():
-            return datasets.load_dataset(
-                path,
-                source.name,
-                split=source.split,
-                revision=source.revision,
-                streaming=streaming,
-            )
+            try:
+                return load()
+            except (pyarrow.ArrowException, OSError) as error:
+                if isinstance(error, OSError) and (type(error) is not OSError or error.errno):
+                    raise  # of the network, or of a file; pyarrow's own have no number
+                tell_damaged(Path(datasets.config.HF_DATASETS_CACHE), in_one_line(error))
+                return load(download_mode=datasets.DownloadMode.REUSE_CACHE_IF_EXISTS)
     except Exception as error:  # of a dozen kinds: of datasets, huggingface_hub, httpx, pyarrow
         raise _cannot_be_had(spec, source, error) from None
 

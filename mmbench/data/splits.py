@@ -164,8 +164,14 @@ def data_folder(spec: DatasetSpec, reader: Reader) -> Path:
     if not reader.needs_folder:
         return Path()
     if spec.data_dir is not None:
-        if not spec.data_dir.is_dir():
-            raise MMBenchError(f"there is no folder {spec.data_dir} to read {spec.name} from")
+        try:
+            os.scandir(spec.data_dir).close()
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            where = spec.data_dir
+            raise MMBenchError(f"there is no folder {where} to read {spec.name} from") from None
+        except OSError as error:
+            why = error.strerror
+            raise MMBenchError(f"cannot read the folder {spec.data_dir}: {why}") from None
         return spec.data_dir
     if spec.source is None:
         raise MMBenchError(

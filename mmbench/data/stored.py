@@ -159,9 +159,9 @@ def stored_video(path: Path) -> Stored:
     Where there is no such file but a folder of the same name without its suffix, as
     `video0/` beside the absent `video0.mp4`, that folder holds the frames.
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike the methods of Path, these raise nothing
         return Frames(path)
-    if not path.exists() and path.suffix and path.with_suffix("").is_dir():
+    if not os.path.exists(path) and path.suffix and os.path.isdir(path.with_suffix("")):
         return Frames(path.with_suffix(""))
     return File(path)
 

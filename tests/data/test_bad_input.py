@@ -1,6 +1,8 @@
 """A data folder in which something is wrong: one clear line, or skipped and counted."""
 
 import json
+import re
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from PIL import Image
 from mmbench.data.checks import LONGEST_TEXT
 from mmbench.data.splits import first_kind, load_split
 from mmbench.errors import MMBenchError
+from tests.conftest import command_line, environment, root_bound_by_rights
 from tests.data.layouts import FOLDERS
 from tests.data.test_bad_media import png_of
 from tests.data.test_layouts import spec_of
@@ -229,3 +232,26 @@ def test_an_image_of_several_questions_counts_each(tmp_path):
     assert len(loaded.rows) == 22
     assert len(loaded.skipped) == 2
     assert len(set(loaded.skipped)) == 1
+
+
+WHERE = ["", "Flicker8k_Dataset", "Flicker8k_Dataset/0_ab.jpg", "Flickr8k.token.txt"]
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_what_may_not_be_read_is_named(flickr, where):
+    bound = root_bound_by_rights()
+    path = flickr / where
+    rights = path.stat().st_mode
+    path.chmod(0)
+    done = subprocess.run(
+        [*bound, *command_line("data", "check", "flickr8k", "--data-dir", str(flickr))],
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    path.chmod(rights)
+    assert done.returncode == 2
+    said = done.stdout if where else done.stderr
+    assert re.search("Permission denied|not readable", said)
+    assert (where or str(flickr)) in said
+    assert done.stderr.count("\n") == 1

@@ -14,7 +14,7 @@ from mmbench.data.decoding import open_media
 from mmbench.data.images import ImageDecoder
 from mmbench.data.stored import File, Stamp, Stored
 from mmbench.errors import MMBenchError
-from tests.conftest import command_line, environment
+from tests.conftest import command_line, environment, root_bound_by_rights
 from tests.data.layouts import FOLDERS
 
 
@@ -178,16 +178,11 @@ def test_room_is_reserved_before_anything_is_decoded(media, monkeypatch):
 
 
 def test_folders_of_the_cache_that_may_not_be_read_are_put_aside(tmp_path):
-    """By a user whom rights bind: root without the right to pass over them."""
     FOLDERS["clevr"](tmp_path / "clevr")
     cache = tmp_path / "cache"
     whole = prepare(tmp_path / "clevr", cache)
     assert whole.returncode == 0, whole.stderr
-    bound = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
-    if os.geteuid():
-        bound = ()
-    elif subprocess.run([*bound, "true"], capture_output=True).returncode:
-        pytest.skip("root cannot be bound by rights here")
+    bound = root_bound_by_rights()
     (cache / "images").chmod(0)
     done = prepare(tmp_path / "clevr", cache, *bound)
     assert done.returncode == 0, done.stderr

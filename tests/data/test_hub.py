@@ -2,14 +2,19 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 import tarfile
 
 import pytest
 from PIL import Image
 
+from mmbench.data.cache import cache_folder
 from mmbench.data.dataset import DatasetSpec, load_spec
 from mmbench.data.splits import load_split
 from mmbench.errors import MMBenchError
+from tests.conftest import root_bound_by_rights
 from tests.data.layouts import image, ten, wave
 
 datasets = pytest.importorskip("datasets")
@@ -183,6 +188,105 @@ def test_a_row_without_its_image_is_skipped_or_told(tmp_path):
         load_split(spec, "test", "questions")
     loaded = load_split(spec.model_copy(update={"skip_bad": True}), "test", "questions")
     assert loaded.rows["text"] == ["Is it?"]
+
+
+@pytest.fixture
+def named(tmp_path):
+    """Two questions about images that the rows name; the second row's path is a relative one."""
+    root = tmp_path / "named"
+    (root / "images").mkdir(parents=True)
+    rows = []
+    for n in range(2):
+        picture(n).save(root / f"images/{n}.png")
+        os.utime(root / f"images/{n}.png", (1, 1))
+        path = f"images/{n}.png" if n else str(root / f"images/{n}.png")
+        rows.append({"q": f"Is it {n}?", "a": "no", "image": {"bytes": None, "path": path}})
+    texts = datasets.Value("string")
+    features = datasets.Features({"q": texts, "a": texts, "image": datasets.Image()})
+    made = datasets.Dataset.from_list(rows, features=features)
+    made.to_parquet(root / "test.parquet", batch_size=1)
+    columns = {"text": "q", "target": "a", "image": "image"}
+    return root, spec_of(hub_of(root, columns=columns))
+
+
+def test_a_changed_image_that_a_row_names_changes_the_fingerprint(named):
+    root, spec = named
+    before = load_split(spec, "test", "questions")
+    assert before.media["image"].values[:, 0, 0, 0].tolist() == [0, 1]
+    assert load_split(spec, "test", "questions").fingerprint == before.fingerprint
+    for n in range(2):
+        before = load_split(spec, "test", "questions")
+        picture(9).save(root / f"images/{n}.png")
+        os.utime(root / f"images/{n}.png", (2, 2))
+        after = load_split(spec, "test", "questions")
+        assert after.media["image"].values[n, 0, 0, 0] == 9
+        assert after.fingerprint != before.fingerprint
+
+
+def test_an_image_that_a_row_names_may_be_absent_for_a_while(named):
+    root, spec = named
+    before = load_split(spec, "test", "questions")
+    (root / "images/1.png").rename(root / "elsewhere.png")
+    with pytest.raises(MMBenchError, match=r"images/1\.png cannot be read: No such file"):
+        load_split(spec, "test", "questions")
+    assert (
+        len(load_split(spec.model_copy(update={"skip_bad": True}), "test", "questions").rows) == 1
+    )
+    (root / "elsewhere.png").rename(root / "images/1.png")
+    assert load_split(spec, "test", "questions").fingerprint == before.fingerprint
+
+
+@pytest.mark.parametrize("how", ["truncated", "empty", "zeros", "a folder"])
+def test_a_damaged_stream_is_fetched_anew_with_one_line(
+    parquet, how, caplog, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path / "cache"))
+    spec = spec_of(hub_of(parquet, streaming=True, take=3))
+    before = load_split(spec, "test", "questions")
+    [kept] = (cache_folder() / "hub").iterdir()
+    content = kept.read_bytes()
+    kept.unlink()
+    if how == "a folder":
+        kept.mkdir()
+    else:
+        half = content[: len(content) // 2]
+        damaged = {"truncated": half, "empty": b"", "zeros": half.ljust(len(content), b"\0")}
+        kept.write_bytes(damaged[how])
+    assert load_split(spec, "test", "questions").fingerprint == before.fingerprint
+    [line] = caplog.messages
+    assert str(kept) in line
+
+
+@pytest.mark.parametrize("size", [0, 2000])
+def test_the_damaged_cache_of_datasets_itself_is_made_anew_with_one_line(
+    parquet, size, caplog, tmp_path
+):
+    before = load_split(spec_of(hub_of(parquet)), "test", "questions")
+    [kept] = (tmp_path / "hf").rglob("*test*.arrow")
+    content = kept.read_bytes()[:size]
+    kept.unlink()
+    kept.write_bytes(content)
+    after = load_split(spec_of(hub_of(parquet)), "test", "questions")
+    assert after.fingerprint == before.fingerprint
+    lines = [message for message in caplog.messages if "made anew" in message]
+    assert len(lines) == 1
+    assert str(tmp_path / "hf") in lines[0]
+
+
+def test_a_folder_that_cannot_be_read_is_named(parquet):
+    (parquet / "more").mkdir()
+    (parquet / "more" / "test-1.parquet").write_bytes(b"")
+    bound = root_bound_by_rights()
+    (parquet / "more").chmod(0)
+    code = (
+        "from pathlib import Path; from mmbench.data.checks import files_below\n"
+        "from mmbench.errors import MMBenchError\n"
+        f"try: files_below(Path({str(parquet)!r}))\n"
+        "except MMBenchError as error: print(error)"
+    )
+    done = subprocess.run([*bound, sys.executable, "-c", code], capture_output=True, text=True)
+    (parquet / "more").chmod(0o755)
+    assert done.stdout == f"cannot read the folder {parquet}/more: Permission denied\n"
 
 
 def test_a_choice_by_its_place(tmp_path):
