@@ -149,7 +149,7 @@ def test_a_bca_interval_that_cannot_be_is_a_note():
         def aggregate(self, statistics):
             return 0.0
 
-    scores = score_answers([OneSided("one_sided"), Given()], samples(20), [1.0] * 20, "bca")
+    scores = score_answers([OneSided("one_sided"), Given()], samples(20), [0.25, 0.75] * 10, "bca")
     assert [bool(entry.interval) for entry in scores.entries] == [False, True]
     assert scores.notes[0].startswith("one_sided: it has no interval")
 
