@@ -2,8 +2,8 @@
 
     python benchmarks/coverage.py [means] [families] [power] [shares] [groups] [--simulations 2000]
 
-All of them where none is named: about six minutes on one core. Each cell simulates data whose truth
-is known and calls the functions that `mmbench compare` calls. A simulated value is
+All of them where none is named: about eight minutes on one core. Each cell simulates data whose
+truth is known and calls the functions that `mmbench compare` calls. A simulated value is
 
     model + seed + sample + (seed x sample),
 

@@ -129,6 +129,8 @@ def read_header(path: Path) -> Header:
     try:
         fields = {k: json.loads(v) for k, v in json.loads(metadata["mmbench"]).items()}
         written_by = fields.pop("format")
+        if not all(isinstance(value, dict) for value in fields.values()):
+            raise TypeError("recipe, assets and about are mappings")
         header = Header(**fields, path=str(path), sha256=hashlib.sha256(content).hexdigest())
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         raise MMBenchError(

@@ -45,7 +45,7 @@ def brief(value: object) -> str:
 
 
 def in_one_line(error: BaseException) -> str:
-    """What another library's error says, on one line of at most 200 characters.
+    r"""What another library's error says, on one line of at most 200 characters.
 
     >>> in_one_line(ValueError("no such\nthing")), in_one_line(EOFError())
     ('no such thing', 'EOFError')

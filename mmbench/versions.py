@@ -160,7 +160,12 @@ def _constructor_defaults(module: str, attribute: str) -> dict[str, Any]:
 def _literal(node: ast.expr) -> Any:
     """A literal's value as JSON has it; of anything else its text."""
     try:
-        value = ast.literal_eval(node)
+        return _plain(ast.literal_eval(node))
     except (ValueError, TypeError):
         return ast.unparse(node)
-    return list(value) if isinstance(value, tuple) else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, tuple | list) else value

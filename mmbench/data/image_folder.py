@@ -105,7 +105,7 @@ def read_images(path: Path, column: str, allow_outside: bool = False) -> ImageFo
         else:
             paths[name] = file
     if not paths:
-        left = f" but {first_ids(other)}" if other else ""
+        left = f", only {first_ids(other)}" if other else ""
         raise MMBenchError(f"{path} holds no images{left}")
     notes = [f"{path.name}: {len(other):,} files or folders are no images and were left out"]
     return _decoded(path, paths, [f"{notes[0]} ({first_ids(other)})"] if other else [])
@@ -148,14 +148,14 @@ def _is_picture(path: Path) -> bool:
     """Whether Pillow knows a file's content, or else its suffix: then it is a damaged image."""
     from PIL import Image, UnidentifiedImageError
 
-    if not path.is_file():
+    if path.exists() and not path.is_file():
         return False
     try:
         with Image.open(path, formats=_formats()):
             return True
     except UnidentifiedImageError:
         return Image.registered_extensions().get(path.suffix.lower()) in _formats()
-    except Exception:  # it is told as one that cannot be read
+    except Exception:  # it is told as one that cannot be read, as a link to nothing is
         return True
 
 
@@ -178,7 +178,8 @@ def _decoded(folder: Path, paths: Mapping[str, Path], notes: Sequence[str]) -> I
                 pixels = np.asarray(to_rgb(image))
                 odd.note(name, image)
         except Exception as error:  # Pillow's decoders raise anything of damaged files
-            bad.append(f"{path.name} ({in_one_line(error)})")
+            why = getattr(error, "strerror", None) or in_one_line(error)
+            bad.append(f"{path.name[-80:]} ({why})")
             continue
         content.update(f"{name}{pixels.shape}".encode())
         content.update(pixels.tobytes())

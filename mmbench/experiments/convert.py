@@ -53,7 +53,15 @@ def convert_records(
             if value.get("schema_version") != 1:
                 continue
             yield _convert(folder, value, data_dir), None
-        except (MMBenchError, OSError, ValueError, KeyError, AttributeError) as error:
+        except (
+            MMBenchError,
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             yield folder, str(error)
 
 

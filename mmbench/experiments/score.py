@@ -265,13 +265,13 @@ def _interval(
         if known < _ENOUGH * len(values):
             return None, f"it has no interval, since only {have}"
         note = f"its interval is of the {have.replace(' have', ' that have')}"
-    if kind == "bca" and not metric.recentred:  # resamples of which are all on one side
+    found = estimate(measured).interval
+    spread = found is not None and not found.method.startswith(("exact", "no spread"))
+    if kind == "bca" and spread and not metric.recentred:  # resamples are all on one side there
         try:
-            found: Interval | None = _bca(metric, statistics, measured)
+            found = _bca(metric, statistics, measured)
         except MMBenchError as error:
             return None, f"it has no interval: {error}"
-    else:
-        found = estimate(measured).interval
     if found is not None and not (isfinite(found.low) and isfinite(found.high)):
         return None, f"it has no interval: {found.low} to {found.high} is none"
     return found, note

@@ -154,8 +154,9 @@ class MeanReciprocalRank(QueryMean):
     source = "Voorhees, TREC-8 question answering track, 1999; torchmetrics RetrievalMRR"
 
     def of_query(self, ranks: IntArray, offsets: IntArray) -> FloatArray:
-        """1 / first rank."""
-        return 1.0 / ranks[offsets[:-1]]
+        """1 / first rank; 0 where no right item is retrieved."""
+        first = ranks[offsets[:-1]]
+        return np.where(first == ABSENT, 0.0, 1.0 / first)
 
 
 class RPrecision(QueryMean):

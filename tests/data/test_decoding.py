@@ -3,16 +3,18 @@ import os
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from mmbench.data import decoding
+from mmbench.data import decoding, images
 from mmbench.data.cache import cache_folder
 from mmbench.data.decoding import open_media
-from mmbench.data.images import ImageDecoder
+from mmbench.data.images import ImageDecoder, decode_image
 from mmbench.data.media import MediaRef
 from mmbench.data.reading import reporting_to
 from mmbench.data.stored import File, FilePart
 from mmbench.errors import MMBenchError
+
+ORIENTATION = 0x0112
 
 
 @pytest.fixture
@@ -169,3 +171,65 @@ def test_an_unwritable_cache_says_what_to_set(paths, monkeypatch, tmp_path):
     monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(MMBenchError, match="set MMBENCH_CACHE"):
         opened(paths)
+
+
+def turned(path, orientation):
+    """The file with a note that says how it is to be turned; its pixels are left as they are."""
+    with Image.open(path) as image:
+        exif = image.getexif()
+        exif[ORIENTATION] = orientation
+        image.save(path, exif=exif)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_upright_as_people_see_it(paths, orientation):
+    turned(paths[1], orientation)
+    expected = ImageOps.exif_transpose(Image.open(paths[1]))
+    np.testing.assert_array_equal(opened(paths).media.values[1], np.asarray(expected))
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 99])
+def test_a_turn_that_is_none_turns_nothing(paths, orientation):
+    before = opened(paths).media.values[1]
+    turned(paths[1], orientation)
+    np.testing.assert_array_equal(opened(paths).media.values[1], before)
+
+
+def test_a_wide_jpeg_that_is_turned_is_scaled_down_and_upright(tmp_path):
+    pixels = np.zeros((40, 400, 3), np.uint8)
+    pixels[:, :200] = 255
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6  # its left side is up
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", exif=exif)
+    found = decode_image((tmp_path / "a.jpg").read_bytes(), 8)
+    assert found[:3].min() > 250
+    assert found[5:].max() < 5
+
+
+def test_grey_of_16_bits_is_the_picture_that_8_bits_have(paths):
+    grey = np.asarray(Image.open(paths[1]).convert("L"))
+    Image.fromarray(grey.astype(np.uint16) * 257).save(paths[1])
+    np.testing.assert_array_equal(opened(paths).media.values[1], np.stack([grey] * 3, axis=2))
+
+
+def test_what_earlier_versions_decoded_is_not_taken_for_an_image_that_is_read_otherwise(paths):
+    def without_oddities(self, medium):
+        return medium.digest()
+
+    age(paths)
+    plain = opened(paths).media.digest
+    turned(paths[1], 6)
+    age(paths)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ImageDecoder, "digest", without_oddities)
+        patch.setattr(ImageDecoder, "version", 1)
+        patch.setattr(images, "turn_of", lambda image: None)
+        old = opened(paths).media
+    new = opened(paths).media
+    assert len({plain, old.digest, new.digest}) == 3
+    assert not np.array_equal(old.values[1], new.values[1])
+    # What is read as before keeps its digest, and with it the fingerprints of datasets.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ImageDecoder, "digest", without_oddities)
+        same = open_media([File(paths[0]), File(paths[2])], ImageDecoder(8)).media.digest
+    assert open_media([File(paths[0]), File(paths[2])], ImageDecoder(8)).media.digest == same

@@ -1,13 +1,15 @@
 """Metrics of other libraries by name, and mmbench's own as an `evaluate` module."""
 
+import re
 from pathlib import Path
 
 import evaluate
 import pytest
 
 import mmbench
+from mmbench.data.sample import Sample, SampleSet
 from mmbench.errors import MMBenchError
-from mmbench.experiments.score import load_metrics
+from mmbench.experiments.score import load_metrics, score_answers
 
 OWN = Path(mmbench.__file__).parent / "metrics" / "evaluate_module.py"
 LOCAL = """
@@ -77,3 +79,47 @@ def test_own_metrics_load_as_an_evaluate_module(tmp_path, monkeypatch):
     expected = own.aggregate(own.statistics(predictions, references))
     found = module.compute(predictions=predictions, references=references)
     assert found == {"cider": expected, "signature": own.signature}
+
+
+BROKEN = """
+import evaluate
+raise KeyError("not today")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("torchmetrics:text.WordErrorRate", "split"),  # takes one reference, not several
+        ("torchmetrics:text.ROUGEScore", "nltk|choose with"),
+        ("torchmetrics:multimodal.CLIPScore", "says"),
+        ("torchmetrics:text", "not callable"),
+    ],
+)
+def test_an_adapter_that_raises_takes_no_other_metric_with_it(monkeypatch, name, reason):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    given = [Sample(str(i), {}, ["a dog", "the dog"], str(i)) for i in range(3)]
+    metrics = load_metrics([name, "exact_match"])
+    scores = score_answers(metrics, SampleSet(given, "d", "test", "f"), ["a dog"] * 3)
+    assert [entry.name for entry in scores.entries] == ["exact_match"]
+    assert re.search(reason, scores.failed[name])
+    assert "\n" not in scores.failed[name]
+
+
+def test_an_adapter_that_cannot_be_loaded_takes_no_other_metric_with_it(tmp_path):
+    (tmp_path / "broken.py").write_text(BROKEN)
+    name = f"evaluate:{tmp_path / 'broken.py'}"
+    metrics = load_metrics([name, "exact_match"])
+    given = [Sample(str(i), {}, "a", str(i)) for i in range(3)]
+    scores = score_answers(metrics, SampleSet(given, "d", "test", "f"), ["a"] * 3)
+    assert [entry.value for entry in scores.entries] == [1.0]
+    assert "could not be loaded" in scores.failed[name]
+    assert metrics[0].signature
+
+
+def test_an_infinite_value_of_an_adapter_is_no_value():
+    names = ["torchmetrics:text.CharErrorRate", "exact_match"]
+    given = [Sample(str(i), {}, "", str(i)) for i in range(2)]
+    scores = score_answers(load_metrics(names), SampleSet(given, "d", "t", "f"), ["abc"] * 2)
+    assert [entry.name for entry in scores.entries] == ["exact_match"]
+    assert "inf" in scores.failed[names[0]]

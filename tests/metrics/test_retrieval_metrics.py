@@ -11,12 +11,12 @@ from torchmetrics.functional.retrieval import (
     retrieval_reciprocal_rank,
 )
 
+from mmbench.data.right_items import read_positives
 from mmbench.errors import MMBenchError
 from mmbench.metrics.positives import (
     Positives,
     matching_positives,
     positives_by_id,
-    read_positives,
 )
 from mmbench.metrics.ranking import ABSENT, Embeddings, ScoreMatrix, rank_both, rank_positives
 from mmbench.metrics.retrieval import (

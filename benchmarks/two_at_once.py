@@ -1,0 +1,108 @@
+"""Training throughput of one process alone, and of two at once on the same machine.
+
+    python benchmarks/two_at_once.py [--rounds 3] [--steps 60]
+
+Each process trains the default gated fusion of VQA on tensors that are collated beforehand, so that
+it computes all the time. Two at once reach at least 0.45 of the throughput alone each where idle
+OpenMP threads do not spin (`GOMP_SPINCOUNT`, which `import mmbench` sets). Exit code 1 if they do
+not. Run it on a quiet machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+_WANTED = 0.45
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        _train(options.steps)
+        return
+    print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f} before")
+    alone: list[float] = []
+    shares: list[float] = []
+    for number in range(1, options.rounds + 1):
+        one = _at_once(1, options.steps)[0]
+        two = _at_once(2, options.steps)
+        alone.append(one)
+        shares += [speed / one for speed in two]
+        says = " and ".join(f"{speed:,.0f} ({speed / one:.2f})" for speed in two)
+        print(f"round {number}: alone {one:,.0f} samples/s; two at once {says}", flush=True)
+    share = statistics.median(shares)
+    print(f"median: alone {statistics.median(alone):,.0f} samples/s, two at once {share:.2f} of it")
+    if share < _WANTED:
+        print(f"below {_WANTED}")
+        sys.exit(1)
+
+
+def _at_once(count: int, steps: int) -> list[float]:
+    """Samples a second of each of so many processes, which start to train at the same time."""
+    command = [sys.executable, __file__, "--child", "--steps", str(steps)]
+    children = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(count)
+    ]
+    for child in children:
+        assert child.stdout is not None
+        if child.stdout.readline() != "ready\n":
+            sys.exit(f"a training did not start: exit code {child.wait()}")
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    return [float(child.communicate()[0]) for child in children]
+
+
+def _train(steps: int) -> None:
+    """Train for so many steps when told to, and print samples a second."""
+    import mmbench  # noqa: F401  # before torch: it sets how idle threads wait
+
+    # isort: split
+    import torch
+    from torch import nn
+
+    from mmbench import registry
+    from mmbench.data.batches import GroupBatches
+    from mmbench.recipe import load_recipe
+
+    torch.manual_seed(0)
+    task = registry.load("tasks", "vqa")()
+    dataset = task.dataset()
+    recipe = task.resolve(load_recipe("gated_fusion"), dataset)
+    samples = task.load(dataset, "train")
+    model = task.build(recipe, task.assets(samples)).train()
+    batches = list(GroupBatches(samples, recipe.train.batch, seed=0).epoch(0))[:8]
+    tensors = [(model.collate(batch), len(batch)) for batch in batches]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+
+    def step(number: int) -> int:
+        batch, size = tensors[number % len(tensors)]
+        loss = model.loss(batch, 0.0)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        return size
+
+    for number in range(3):
+        step(number)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    began = time.perf_counter()
+    done = sum(step(number) for number in range(steps))
+    print(done / (time.perf_counter() - began), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "1000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "active"}, "None"),
+    ],
+)
+def test_idle_threads_do_not_spin_unless_the_user_says_so(given, expected):
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    clean = {k: v for k, v in os.environ.items() if k not in names}
+    code = "import os, sys, mmbench; assert 'torch' not in sys.modules"
+    code += "; print(os.environ.get('GOMP_SPINCOUNT'))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=clean | given, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == expected
