@@ -84,6 +84,8 @@ def _decode_file(medium: Stored, frames: int, pixels: int) -> Array:
             if not container.streams.video:
                 raise Unreadable("it has no pictures")
             found = _frames(container, medium, frames)
+    except OverflowError as error:  # a time that no video has
+        raise Unreadable(str(error)) from None
     except av.FFmpegError as error:
         if isinstance(error, OSError):  # it cannot be read: its content is not at fault
             raise

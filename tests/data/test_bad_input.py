@@ -234,6 +234,42 @@ def test_an_image_of_several_questions_counts_each(tmp_path):
     assert len(set(loaded.skipped)) == 1
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"answer": -1}, "its answer is -1, not the place of one of its 3 choices"),
+        ({"answer": 9}, "its answer is 9, not the place"),
+        ({"choices": ["a", None, "b"]}, "one of its choices is None|its answer|has no answer"),
+        ({"question": None}, "it has no question"),
+    ],
+)
+def test_problems_of_scienceqa_without_a_right_choice(tmp_path, change, says):
+    FOLDERS["scienceqa"](tmp_path)
+    path = tmp_path / "problems.json"
+    value = json.loads(path.read_text())
+    value["31"] |= change
+    path.write_text(json.dumps(value))
+    says_one = f"1 of 4 samples cannot be used: sample 31: .*({says})"
+    with pytest.raises(MMBenchError, match=says_one):
+        load(tmp_path, "test", "scienceqa")
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), "", 5])
+def test_words_of_a_video_that_are_none(tmp_path, value):
+    pytest.importorskip("av")
+    FOLDERS["howto100m"](tmp_path)
+    whole = {
+        f"-v{n}": {"start": [0.0], "end": [0.9], "text": [value if n == 1 else "flour"]}
+        for n in range(60)
+    }
+    (tmp_path / "caption.json").write_text(json.dumps(whole))
+    spec = spec_of("howto100m", tmp_path)
+    layout = type(spec.layout)(reader="howto100m", captions="caption.json")
+    spec = spec.model_copy(update={"layout": layout, "skip_bad": True})
+    skipped = [load_split(spec, split, "captions").skipped for split in spec.splits]
+    assert sum(map(len, skipped)) == 1
+
+
 WHERE = ["", "Flicker8k_Dataset", "Flicker8k_Dataset/0_ab.jpg", "Flickr8k.token.txt"]
 
 

@@ -103,7 +103,7 @@ def row_of(
     if "category" in row:
         row["category"] = None if is_missing(row["category"]) else str(row["category"])
     if "target" in row:
-        row["target"], row["choices"] = _answer(row["target"], row.get("choices"))
+        row["target"], row["choices"] = answer_of(row["target"], row.get("choices"))
         if "choices" not in columns:
             del row["choices"]
     return row | {name: _lower(row[name]) for name in lower}
@@ -139,7 +139,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, date | time | timedelta | UUID) else value
 
 
-def _answer(target: Any, choices: Any) -> tuple[Any, Any]:
+def answer_of(target: Any, choices: Any) -> tuple[Any, Any]:
     """A target and the choices as texts; a target that is the place of a choice as that choice."""
     if isinstance(choices, list):
         choices = [as_text(choice) for choice in choices]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mmbench.data.readers.columns import without_nan
 from mmbench.data.stored import Clip
 from mmbench.data.table import Kind, Reader, Table
 from mmbench.data.text_files import layout, read_csv, read_json
@@ -48,11 +49,12 @@ class HowTo100M(Reader):
         return Table(rows, {"video": clips})
 
 
-def _captions(path: Path, whole: Any, name: str) -> list[tuple[float, float, str]]:
+def _captions(path: Path, whole: Any, name: str) -> list[tuple[float, float, Any]]:
     """Start and end in seconds, and the words between."""
     if whole is not None:
         found = whole[name]
         triples = list(zip(found["start"], found["end"], found["text"], strict=True))
     else:
-        triples = [(row["start"], row["end"], row["text"]) for row in read_csv(path)]
-    return [(float(start), float(end), str(text)) for start, end, text in triples]
+        rows = read_csv(path)
+        triples = [(row["start"], row["end"], without_nan(row["text"])) for row in rows]
+    return [(float(start), float(end), text) for start, end, text in triples]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mmbench.data.readers.columns import answer_of
 from mmbench.data.table import Kind, Reader, Table
 from mmbench.data.text_files import layout, read_json
 
@@ -43,13 +44,13 @@ class ScienceQA(Reader):
                 problem = problems[number]
                 if not problem["image"]:
                     continue
-                choices = [str(choice) for choice in problem["choices"]]
+                target, choices = answer_of(problem["answer"], list(problem["choices"]))
                 rows.append(
                     {
                         "id": number,
                         "text": problem["question"],
                         "choices": choices,
-                        "target": choices[problem["answer"]],
+                        "target": target,
                         "category": problem["subject"],
                         "image": number,
                     }
