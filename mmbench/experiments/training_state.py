@@ -14,7 +14,7 @@ from typing import Any
 
 from mmbench.records.store import RUN_FILE
 from mmbench.records.writing import writing_to
-from mmbench.training.state import STATE_FILE
+from mmbench.training import STATE_FILE
 
 _SETTINGS_FILE = "settings.json"
 _SHOWN = 3  # settings that differ

@@ -153,5 +153,5 @@ def read_statistics(path: Path) -> Statistics:
                 if name.startswith(_REPLICATES)
             },
         )
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise MMBenchError(f"{path} cannot be read as a record's statistics: {error}") from None

@@ -16,8 +16,8 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from mmbench.errors import MMBenchError
+from mmbench.training import STATE_FILE
 
-STATE_FILE = "state.safetensors"
 _UNFINISHED = ".state-"  # what the name of a file begins with that is being written
 
 
