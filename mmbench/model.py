@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.data.sample import Sample
+from mmbench.recipe import FROZEN
 
 Batch = dict[str, Tensor]
-
-FROZEN = " (frozen)"
 
 
 @dataclass(frozen=True)

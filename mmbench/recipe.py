@@ -45,6 +45,7 @@ class Part(Settings):
         )
 
 
+FROZEN = " (frozen)"  # ends the name of a part whose parameters are frozen, in counts of them
 _ABSENT = object()  # equal to no value
 
 PartLike = str | Mapping[str, Any]  # as YAML has it
