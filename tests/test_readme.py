@@ -11,12 +11,13 @@ from mmbench_baselines.ship import SCORES
 from tests.conftest import ROOT, command_line, environment
 
 README = (ROOT / "README.md").read_text()
-FILES = dict(re.findall(r"```\w+ (\S+\.\w+)\n(.*?)```", README, re.DOTALL))
+EXTENDING = (ROOT / "docs" / "extending.md").read_text()
+FILES = dict(re.findall(r"```\w+ (\S+\.\w+)\n(.*?)```", EXTENDING, re.DOTALL))
 
 
 @pytest.fixture(scope="module")
 def plugins(tmp_path_factory):
-    """The README's package, installed by pip into a folder of its own."""
+    """The package of docs/extending.md, installed by pip into a folder of its own."""
     source, target = (tmp_path_factory.mktemp(name) for name in ("source", "target"))
     for name, content in FILES.items():
         (source / name).parent.mkdir(exist_ok=True)
@@ -86,7 +87,8 @@ def test_a_fusion_of_ones_own(plugins, mini_folder, tmp_path):
         plugins,
         mini_folder,
     )
-    assert "recipes differ in fusion" in out
+    assert "different fusion" in out
+    assert "is not trained as the others" not in out
 
 
 def test_the_fusion_of_ones_own_keeps_the_contract(plugins):
@@ -111,7 +113,8 @@ def test_a_task_of_ones_own(plugins, tmp_path):
 
 
 def test_every_command_is_one_that_exists():
-    lines = re.findall(r"^mmbench (data \w+|\w+)(.*?)(?: +#.*)?$", README, re.MULTILINE)
+    text = README + EXTENDING
+    lines = re.findall(r"^mmbench (data \w+|\w+)(.*?)(?: +#.*)?$", text, re.MULTILINE)
     assert len(lines) >= 7
     for command, arguments in lines:
         options = re.findall(r"--[\w-]+", arguments)
@@ -124,3 +127,7 @@ def test_every_command_is_one_that_exists():
         assert text
         for option in options:
             assert option in text, f"mmbench {command} has no {option}"
+
+
+def test_the_readme_is_a_first_screen_and_a_tour():
+    assert len(README.splitlines()) <= 200
