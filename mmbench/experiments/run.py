@@ -87,6 +87,7 @@ def carry_out(
     from mmbench.training.device import choose_device
     from mmbench.training.memory import within_memory
 
+    device = choose_device(request.device)
     check_writable(request.out)
     with held(request.out, folder, watch.says):
         if folder.exists() and not request.force:  # another process made it meanwhile
@@ -101,7 +102,6 @@ def carry_out(
         try:
             with reporting_to(watch.read):
                 plan.read()
-                device = choose_device(request.device)
                 with within_memory(device, trains=plan.weights.source == "trained"):
                     record, files = _carry_out(plan, device, state.path, watch)
             record = write_record(folder, record, files)

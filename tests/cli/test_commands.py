@@ -138,7 +138,6 @@ RUN = ("run", "--task", "vqa", "--model")
         (("run", "--task", "generation", "--model", "majority"), "generation asks for images"),
         (("run", "--task", "retrieval", "--model", "majority"), "retrieval asks for ranks"),
         ((*RUN, "gated_fusion", "--train", "--set", f"width=1{'0' * 30}"), "width"),
-        ((*RUN, "gated_fusion", "--train", "--set", f"fusion.heads=1{'0' * 30}"), "heads"),
         (("show", "accuracy", "--task", "nope"), "no task called 'nope'"),
         (("show", "accuracy", "--task", "vqa"), "drop --task"),
         (("show", "vqa", "--dataset", "easy_vqa"), "drop --dataset"),

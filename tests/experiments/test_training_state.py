@@ -134,6 +134,11 @@ def test_a_model_that_cannot_fit_is_a_line(train, tmp_path):
     assert left(tmp_path) == []
 
 
+def test_an_option_that_no_tensor_can_have_as_its_size_is_a_line(train):
+    with pytest.raises(MMBenchError, match="layers must be at most"):
+        train(Watch(), overrides=SHORT | {"encoders.text": {"name": "gru", "layers": 10**30}})
+
+
 def test_equal_trainings_at_once_end_with_one_record_that_the_others_reuse(mini_folder, tmp_path):
     arguments = ["run", "--task", "vqa", "--model", "concat_fusion", "--train", "--json"]
     arguments += ["--dataset", str(mini_folder / "mini.yaml"), "--quiet"]
