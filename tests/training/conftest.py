@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -64,7 +63,3 @@ def small_model(scenes_file):
         return task, model, samples
 
     return build
-
-
-def rng():
-    return np.random.default_rng(0)

@@ -15,8 +15,8 @@ from mmbench.training.loop import train_mode
 from mmbench.training.objectives.weighted import WeightedObjectives
 from mmbench.training.stages import check_stages, enter, stages_of, trainable
 from mmbench.yaml_file import validate
-from tests.training.conftest import QUICK
 
+QUICK = {"width": 16, "train.epochs": 2, "train.batch": 16}
 IMAGE = {"name": "image", "objective": "simclr", "trains": ["encoders.image"]}
 TUNE = {"name": "tune", "objective": "task", "train": {"epochs": 1}}
 
