@@ -14,8 +14,10 @@ import argparse
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -24,7 +26,9 @@ from mmbench.data.batches import GroupBatches
 from mmbench.experiments.infer import ModelPredictor
 from mmbench.experiments.watch import SILENT
 from mmbench.recipe import load_recipe
+from mmbench.stages import Stage
 from mmbench.training.loop import fit, optimizer_for
+from mmbench.training.objectives.weighted import WeightedObjectives
 
 CPU = torch.device("cpu")
 
@@ -49,24 +53,29 @@ def main() -> None:
 
     settings = recipe.train
     batches = list(GroupBatches(samples, settings.batch, seed=0).epoch(0))
-    tensors = [new_model().collate(batch) for batch in batches]
+    rng = np.random.default_rng(0)
+    collating = new_model()
+    tensors = [collating.collate_training(batch, rng) for batch in batches]
 
     def bare_training() -> float:
         model = new_model().train()
         optimizer = optimizer_for(model, settings)
         began = time.perf_counter()
         for batch in tensors:
-            loss = model.loss(batch, 0.0)
+            loss = model.losses(batch)["answer"]
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
             optimizer.step()
         return time.perf_counter() - began
 
-    def our_training() -> float:
+    def our_training(prefetch: bool | None = None) -> float:
+        model = new_model()
+        stage = Stage(name="task", objective="task")
         with tempfile.TemporaryDirectory() as folder:
             trained = fit(
-                new_model(),
+                model,
+                WeightedObjectives(stage, model, settings),
                 samples,
                 settings,
                 lambda: 0.0,
@@ -75,14 +84,14 @@ def main() -> None:
                 folder=Path(folder),
                 resume=False,
                 watcher=SILENT,
+                prefetch=prefetch,
             )
         return trained.seconds
 
     model = new_model().eval()
     test = task.load(task.dataset(), "test")
-    answering = [
-        model.collate(batch, targets=False) for batch in GroupBatches(test, settings.batch).epoch()
-    ]
+    queries = test.queries
+    answering = [model.collate(batch) for batch in GroupBatches(test, settings.batch).epoch()]
 
     def bare_inference() -> float:
         began = time.perf_counter()
@@ -93,21 +102,22 @@ def main() -> None:
 
     def our_inference() -> float:
         began = time.perf_counter()
-        ModelPredictor(model, CPU, settings.batch).predict(test)
+        list(ModelPredictor(model, CPU, settings.batch).predict(queries))
         return time.perf_counter() - began
 
     print(
         f"{options.model} on easy_vqa, {torch.get_num_threads()} threads, {options.rounds} rounds"
     )
     for name, size, bare, ours in (
-        ("training", len(samples), bare_training, our_training),
+        ("training", len(samples), bare_training, partial(our_training, True)),
+        ("  in turn", len(samples), bare_training, partial(our_training, False)),
         ("inference", len(test), bare_inference, our_inference),
     ):
         bare(), ours()  # warm-up
         pairs = [(bare(), ours()) for _ in range(options.rounds)]
         ratio = statistics.median(b / o for b, o in pairs)
         speeds = (size / min(seconds) for seconds in zip(*pairs, strict=True))
-        print("{:<9}  bare {:>7,.0f}  mmbench {:>7,.0f} samples/s".format(name, *speeds), end="")
+        print("{:<12}  bare {:>7,.0f}  mmbench {:>7,.0f} samples/s".format(name, *speeds), end="")
         print(f"  ratio {ratio:.3f}")
 
 

@@ -18,6 +18,7 @@ import torch
 from mmbench import registry
 from mmbench.checkpoint import read_checkpoint
 from mmbench.data.sample import Sample
+from mmbench.experiments.answers import values_of
 from mmbench.experiments.infer import ModelPredictor
 from mmbench.experiments.plan import shipped_weights
 from mmbench.recipe import load_recipe
@@ -53,9 +54,9 @@ def main(datasets: Sequence[str]) -> None:
             model = task.build(task.resolve(load_recipe(name, {}), spec), checkpoint.assets)
             checkpoint.restore(model)
             predictor = ModelPredictor(model, torch.device("cpu"), 128)
-            ranks = predictor.predict(samples)
+            ranks, _ = task.conclude(samples, values_of(predictor, samples.queries, name))
             model.fusion = None
-            before = predictor.predict(samples)
+            before, _ = task.conclude(samples, values_of(predictor, samples.queries, name))
             for side in dict.fromkeys(s.target for s in samples):
                 value, low, high = gain(samples, side, ranks, before)
                 print(f"{dataset:13} {name:17} {side:14} {value:+.2f} [{low:+.2f}, {high:+.2f}]")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmbench.data.batches import distinct
 from mmbench.data.features import FeatureCache, Features
-from mmbench.data.sample import Sample
+from mmbench.data.sample import Query
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
 from mmbench.model import Batch, TaskModel
@@ -61,13 +61,13 @@ class ComposedModel(TaskModel):
             if isinstance(encoder, PretrainedEncoder) and encoder.frozen
         }
 
-    def prepare(self, samples: Sequence[Sample]) -> None:
+    def prepare(self, queries: Sequence[Query]) -> None:
         """See `TaskModel.prepare`.
 
         Raises: MMBenchError if the cache cannot be written.
         """
         for modality in self._features:
-            self.remember(modality, [s.inputs[modality] for s in samples if modality in s.inputs])
+            self.remember(modality, [q.inputs[modality] for q in queries if modality in q.inputs])
 
     def remember(self, modality: str, values: Iterable[Any]) -> None:
         """Compute what a frozen encoder makes of these values, once; another encoder is let be."""
@@ -85,18 +85,18 @@ class ComposedModel(TaskModel):
             for tokens in encoder.extract(inputs.to(device)).half().cpu():
                 yield tokens[~tokens[:, 0].isnan()].numpy()
 
-    def inputs(self, samples: Sequence[Sample]) -> Batch:
-        """The samples' inputs, each distinct one once.
+    def inputs(self, queries: Sequence[Query]) -> Batch:
+        """The queries' inputs, each distinct one once.
 
-        Returns: for each modality that the samples have, for example `text`, (U, L) int64 token
+        Returns: for each modality that the queries have, for example `text`, (U, L) int64 token
             numbers, (U, 3, H, W) uint8 images, (U, T, 3, H, W) uint8 videos or (U, S) int16
-            sounds; and `text_rows` (B,), which place them in the samples.
+            sounds; and `text_rows` (B,), which place them in the queries.
         """
         batch: Batch = {}
         for modality in self.encoders:
-            values = [sample.inputs.get(modality) for sample in samples]
+            values = [query.inputs.get(modality) for query in queries]
             if any(value is None for value in values):
-                raise MMBenchError(f"a sample has no {modality}, which the model reads")
+                raise MMBenchError(f"a query has no {modality}, which the model reads")
             found, rows = distinct(values)
             batch[modality] = self.tensor(modality, found)
             batch[f"{modality}_rows"] = torch.from_numpy(rows)

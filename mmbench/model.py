@@ -4,87 +4,68 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmbench.data.sample import Sample
-from mmbench.recipe import FROZEN
+from mmbench.data.media import MediaRef
+from mmbench.data.sample import Query, Sample
+from mmbench.zoo.part import FROZEN
 
 Batch = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A part of a training: what is trained, and how it differs from the recipe's `train`.
-
-    Attributes:
-        name: what progress and log call it.
-        part: the module that is trained, by its dotted name, while the rest is frozen; None for all
-            but the parts of the stages before.
-        train: settings of training that differ from the recipe's.
-        shared: all that decides its result besides the training data, where neither recipe nor seed
-            do otherwise: such a part is trained once for every run of a comparison. None if the
-            stage belongs to its run alone.
-    """
-
-    name: str
-    part: str | None = None
-    train: Mapping[str, Any] = field(default_factory=dict)
-    shared: Mapping[str, Any] | None = None
+Losses = dict[str, Tensor]  # scalars by name; what is minimised is their sum
 
 
 class TaskModel(nn.Module, ABC):
     """A model composed for a task.
 
-    Its child modules are its parts: parameters are counted by child.
+    Its child modules are its parts: parameters are counted by child. A part that must be trained
+    before the rest can be (an image decoder's autoencoder) says so by a method `own_stages`, which
+    gives stages as a recipe's YAML has them, with names relative to the part.
 
     Attributes:
         reuses_features: whether what `prepare` kept stands for running the frozen encoders. It is
             off while operations are counted, so that those of frozen encoders count too.
-        stage: the name of the stage that `loss` is asked for.
     """
 
-    stage: str = ""
     reuses_features = True
 
     @abstractmethod
-    def collate(self, samples: Sequence[Sample], targets: bool = True) -> Batch:
-        """Samples as tensors by name, each distinct input once. Targets only where asked for."""
+    def collate(self, queries: Sequence[Query]) -> Batch:
+        """Queries as tensors by name, each distinct input once: what `answer` takes."""
 
     @abstractmethod
-    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
-        """The training loss, a mean over the batch's samples."""
+    def collate_training(self, samples: Sequence[Sample], rng: np.random.Generator) -> Batch:
+        """Samples and their targets as tensors by name: what `losses` takes.
+
+        Args:
+            rng: whatever is drawn (one of several captions), is drawn from it and never from
+                torch's own generator, which the model draws from: the next batch may be made while
+                this one trains.
+        """
+
+    @abstractmethod
+    def losses(self, batch: Batch, label_smoothing: float = 0.0) -> Losses:
+        """The task's own losses by name, each a mean over the batch's samples."""
 
     @abstractmethod
     def answer(self, batch: Batch) -> list[Any]:
-        """An answer per sample."""
+        """An answer per query."""
 
-    def stages(self) -> list[Stage]:
-        """How it is trained, in order; the last stage is always of the model itself."""
-        return [Stage("")]
-
-    def enter(self, stage: Stage) -> None:
-        """Train what this stage trains from now on, and freeze the rest."""
-        self.stage = stage.name
-        self.zero_grad(set_to_none=True)  # what is frozen now must not count in the clipped norm
-        frozen = tuple(f"{other.part}." for other in self.stages() if other.part is not None)
-        for name, parameter in self.named_parameters():
-            if stage.part:
-                parameter.requires_grad_(name.startswith(f"{stage.part}."))
-            else:
-                parameter.requires_grad_(not name.startswith(frozen))
-
-    def prepare(self, samples: Sequence[Sample]) -> None:
-        """Told of all samples before training on them or answering them.
+    def prepare(self, queries: Sequence[Query]) -> None:
+        """Called with all queries before they are answered.
 
         A model with frozen encoders computes their features here, once.
         """
 
+    def prepare_training(self, samples: Sequence[Sample]) -> None:
+        """Called with all samples, those of validation too, before `losses` is first asked for."""
+        self.prepare(samples)
+
     def alike(self, batches: Iterable[Batch], count: int) -> Tensor:
-        """For each group the others that it is easily taken for, (G, count), the likest first.
+        """For each group the others that it is easily taken for, (G, count), most similar first.
 
         Training asks a model for it that has `train.neighbours`, and refuses one that leaves this
         as it is: a model that does not compare samples with each other.
@@ -95,18 +76,13 @@ class TaskModel(nn.Module, ABC):
         """
         raise NotImplementedError
 
-    def conclude(self, samples: Sequence[Sample], answers: list[Any]) -> list[Any]:
-        """The final answers, where they depend on all samples: ranks among all items.
+    def conclude(self, queries: Sequence[Query], answers: Iterable[Any]) -> Iterable[Any]:
+        """The final answers, in order, of what `answer` gave for each query.
 
-        Args:
-            samples: all that were asked.
-            answers: what `answer` gave for each.
+        For a model whose answers depend on all queries (candidates that are scored again), or on
+        what a batch does not hold (a choice in words).
         """
         return answers
-
-    def notes(self) -> list[str]:
-        """What the record should say of the answers just given, besides their scores."""
-        return []
 
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:
@@ -135,3 +111,8 @@ def _part_of(name: str) -> str:
 def move(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
     """The batch on a device."""
     return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+
+def pixels(images: Sequence[MediaRef]) -> Tensor:
+    """Images of one size as (U, 3, H, W) uint8."""
+    return torch.from_numpy(np.stack([image.array() for image in images])).movedim(-1, -3)

@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, field_validator, model_validator
 from mmbench import registry
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.json_values import not_finite
+from mmbench.stages import Stage
 from mmbench.versions import part_defaults
 from mmbench.yaml_file import Settings, parse_yaml, read_yaml, setting, validate
 
@@ -45,7 +46,6 @@ class Part(Settings):
         )
 
 
-FROZEN = " (frozen)"  # ends the name of a part whose parameters are frozen, in counts of them
 _ABSENT = object()  # equal to no value
 
 PartLike = str | Mapping[str, Any]  # as YAML has it
@@ -115,7 +115,8 @@ class Recipe(Settings):
         encoders: by modality; null drops the modality; what is not named is the task's default.
         decoder: the task's default if not named.
         train: how it is trained.
-        predictor: instead of all these, a predictor that is no neural network (`majority`).
+        stages: in which it is trained, one after the other; the task's own loss alone if none.
+        predictor: instead of all these, a registered predictor (`majority`), with its options.
     """
 
     summary: str = ""
@@ -125,12 +126,27 @@ class Recipe(Settings):
     encoders: dict[str, PartField | None] = {}
     decoder: PartField | None = None
     train: Train = Train()
-    predictor: str | None = None
+    stages: list[Stage] = []
+    predictor: PartField | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> Recipe:
-        if self.predictor and (self.fusion or self.encoders or self.decoder):
-            raise ValueError("predictor stands alone: drop fusion, encoders and decoder")
+        if self.predictor and (self.fusion or self.encoders or self.decoder or self.stages):
+            raise ValueError("predictor stands alone: drop fusion, encoders, decoder and stages")
+        if self.predictor and not self.predictor.name:
+            raise ValueError("predictor needs a name, such as majority")
+        return self
+
+    @model_validator(mode="after")
+    def _stages_are_told_apart(self) -> Recipe:
+        names = [stage.name for stage in self.stages]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"stages has two called {twice}: give each a name of its own")
+        for stage in self.stages:
+            try:
+                validate(Train, stage.train, f"the stage {stage.name}: train")
+            except MMBenchError as error:
+                raise ValueError(str(error)) from None
         return self
 
     def resolve(
@@ -181,7 +197,11 @@ class Recipe(Settings):
         if self.decoder:
             found["decoder"] = "decoders", self.decoder
         if self.predictor:
-            found["predictor"] = "predictors", Part(name=self.predictor)
+            found["predictor"] = "predictors", self.predictor
+        for stage in self.stages:
+            for name, asked in stage.objective.items():
+                part = Part(name=name, options=asked.options)
+                found[f"stages.{stage.name}.{name}"] = "objectives", part
         return found
 
     def deciding(self, trained: bool) -> dict[str, Any]:
@@ -190,8 +210,12 @@ class Recipe(Settings):
         Args:
             trained: whether training's own decide anything.
         """
-        found = {f"encoders.{m}": "dropped" for m, part in self.encoders.items() if part is None}
+        found: dict[str, Any] = {
+            f"encoders.{m}": "dropped" for m, part in self.encoders.items() if part is None
+        }
         for key, (kind, part) in self.parts().items():
+            if kind == "objectives" and not trained:
+                continue
             found[key] = part.name
             now, added = part_defaults(kind, part.name)
             for option, value in (now | part.options).items():
@@ -201,6 +225,8 @@ class Recipe(Settings):
             found |= {key: v for key, v in self.changed().items() if key == "width"}
         if trained:
             found |= {f"train.{key}": value for key, value in self.train.changed().items()}
+            for place, stage in enumerate(self.stages):
+                found[f"stages.{stage.name}"] = {"at": place, **stage.changed()}
         return found
 
 

@@ -1,10 +1,10 @@
 """Finds plug-ins by entry point: names -> objects. Nothing is imported until it is asked for.
 
 Code is registered under the groups `mmbench.tasks`, `.encoders`, `.fusions`, `.decoders`,
-`.metrics`, `.predictors` and `.readers`, one entry point an object. Recipes and datasets are YAML
-files: the groups `mmbench.recipes` and `mmbench.datasets` name packages, and every `*.yaml` in
-such a package is an entry called by its file name. The built-in parts are registered in the same
-way as those of a third party.
+`.objectives`, `.metrics`, `.predictors` and `.readers`, one entry point an object. Recipes and
+datasets are YAML files: the groups `mmbench.recipes` and `mmbench.datasets` name packages, and
+every `*.yaml` in such a package is an entry called by its file name. The built-in parts are
+registered in the same way as those of a third party.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from typing import Any
 
 from mmbench.errors import MMBenchError, did_you_mean
 
-CODE_KINDS = ("tasks", "encoders", "fusions", "decoders", "metrics", "predictors", "readers")
+CODE_KINDS = (
+    *("tasks", "encoders", "fusions", "decoders"),
+    *("objectives", "metrics", "predictors", "readers"),
+)
 FILE_KINDS = ("datasets", "recipes")
 _SINGULAR = {"recipes": "model"} | {k: k[:-1] for k in (*CODE_KINDS, "datasets")}
 _COMMAND = {"recipes": "models"}  # people call recipes models: `mmbench list models`

@@ -1,4 +1,4 @@
-"""The `Task` and `Predictor` contracts: what a task plug-in supplies, and what a model must do.
+"""The `Task` and `Predictor` contracts: what a task plug-in supplies, and what a predictor does.
 
 A task is found by its entry point in the group `mmbench.tasks`. Its module must be light to
 import: it imports torch inside `build` alone, so that `mmbench list` stays quick.
@@ -7,13 +7,14 @@ import: it imports torch inside `build` alone, so that `mmbench list` stays quic
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from mmbench import registry
 from mmbench.data.dataset import DatasetSpec, load_spec
-from mmbench.data.sample import Sample, SampleSet
+from mmbench.data.sample import Query, Sample, SampleSet
 from mmbench.errors import MMBenchError
 from mmbench.recipe import PartLike, Recipe, read_part
 
@@ -72,7 +73,7 @@ class Task(ABC):
         Raises: MMBenchError if its predictor gives no answers of this task's kind.
         """
         if recipe.predictor:
-            _check_answers(self, recipe.predictor)
+            _check_answers(self, recipe.predictor.name)
         absent = {"image", "video", "audio"} - set(dataset.modalities)
         encoders = {
             modality: read_part(dataset.encoders.get(modality, part)).over(read_part(part))
@@ -100,6 +101,21 @@ class Task(ABC):
     def build(self, recipe: Recipe, assets: Mapping[str, Any]) -> TaskModel:
         """A model with fresh weights, composed from the zoo as the resolved recipe says."""
 
+    def conclude(
+        self, samples: Sequence[Sample], answers: Sequence[Any]
+    ) -> tuple[list[Any], list[str]]:
+        """What the metrics are given of a predictor's answers, and notes for the record.
+
+        For a task whose predictors do not give what it is scored by: those of retrieval give
+        embeddings or scores, and the task, which alone knows the right items, ranks them.
+
+        Args:
+            samples: all that were asked.
+            answers: to each.
+        Raises: MMBenchError if the answers are not what the task takes.
+        """
+        return list(answers), []
+
     def table(self, samples: Sequence[Sample], answers: Sequence[Any]) -> dict[str, list[Any]]:
         """Columns of the record's predictions, a row a sample: `target` and `prediction`."""
         targets = [sample.target for sample in samples]
@@ -123,20 +139,48 @@ def _check_answers(task: Task, name: str) -> None:
         )
 
 
-class Predictor(Protocol):
-    """All that a model from elsewhere must have."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a predictor gave for a query.
 
-    def predict(self, samples: Sequence[Sample]) -> list[Any]:
-        """An answer per sample, in order."""
-
-
-class FittedPredictor(Predictor, Protocol):
-    """A predictor that is no neural network, made from the training samples.
-
-    Registered under `mmbench.predictors`, named by a recipe's `predictor`. A class attribute
-    `answer_kinds` names the kinds of answers that it can give (see `Task.answer_kind`); one without
-    is tried on every task.
+    Attributes:
+        value: the answer; what it is depends on the task.
+        seconds: that it took, where it was made by itself; None where it was one of a batch.
     """
+
+    value: Any
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """That a predictor could not answer a query: never scored as if it were an answer.
+
+    Attributes:
+        reason: in a line.
+        seconds: until it failed, where known.
+    """
+
+    reason: str
+    seconds: float | None = None
+
+
+class Predictor(Protocol):
+    """All that a model from elsewhere must have.
+
+    Registered under `mmbench.predictors` and named by a recipe's `predictor`, with options for its
+    constructor. One that also has `fit(samples)` is given the training samples first. A class
+    attribute `answer_kinds` names the kinds of answers that it can give (see `Task.answer_kind`);
+    one without is tried on every task.
+    """
+
+    def predict(self, queries: Sequence[Query]) -> Iterable[Answer | Failure]:
+        """An answer or a failure per query, in order, as they come."""
+
+
+@runtime_checkable
+class FittedPredictor(Predictor, Protocol):
+    """A predictor that learns from the training samples."""
 
     def fit(self, samples: Sequence[Sample]) -> None:
         """Learn from the training samples."""

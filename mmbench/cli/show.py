@@ -199,7 +199,7 @@ def _recipe_on(task_name: str, name: str, dataset: str | None) -> str:
 
 def _parameters(counts: dict[str, int]) -> str:
     """Their total, and how many of them are frozen."""
-    from mmbench.recipe import FROZEN
+    from mmbench.zoo.part import FROZEN
 
     frozen = sum(count for part, count in counts.items() if part.endswith(FROZEN))
     total = f"{sum(counts.values()):,} parameters"

@@ -1,4 +1,4 @@
-"""Batches by group, in which every distinct input is encoded once."""
+"""Batches of what belongs together, in which every distinct input is encoded once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.data.sample import Sample
+from mmbench.data.media import MediaRef
+from mmbench.data.sample import Query, Sample
 
 IntArray = npt.NDArray[np.int64]
 T = TypeVar("T", bound=Hashable)
@@ -64,6 +65,25 @@ class GroupBatches:
         """The batches of an epoch; see `indices`."""
         for indices in self.indices(epoch, order):
             yield [self._samples[i] for i in indices]
+
+
+def query_batches(queries: Sequence[Query], batch: int) -> Iterator[list[int]]:
+    """The places of queries, so many media a batch with all that is asked about each.
+
+    Whoever answers knows no groups: what queries share is the medium that they are about. A query
+    without one stands for itself.
+
+    >>> list(query_batches([Query("a", {"text": "x"}), Query("b", {"text": "x"})], 1))
+    [[0], [1]]
+    """
+    about: dict[Hashable, list[int]] = {}
+    for place, query in enumerate(queries):
+        media = [v for v in query.inputs.values() if isinstance(v, MediaRef)]
+        keys = [(medium.set_digest, medium.row) for medium in media]  # quicker than the media
+        about.setdefault(tuple(keys) if keys else place, []).append(place)
+    places = list(about.values())
+    for start in range(0, len(places), batch):
+        yield [place for same in places[start : start + batch] for place in same]
 
 
 def distinct(values: Sequence[T]) -> tuple[list[T], np.ndarray]:

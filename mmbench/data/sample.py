@@ -1,4 +1,4 @@
-"""Samples: what a model is asked, and the right answer."""
+"""Queries: what a model is asked. Samples: queries with the right answer."""
 
 from __future__ import annotations
 
@@ -9,28 +9,42 @@ from typing import Any, overload
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """One example.
+class Query:
+    """What a model is asked: all that a predictor ever sees of a sample.
 
     Attributes:
         id: unique in its split.
         inputs: by modality ("image": a `MediaRef`; "text": a string).
-        target: the right answer; what it is depends on the task.
-        group: what it shares with other samples, for example its image. Batches are drawn by
-            group, validation is held out by group, and intervals redraw groups.
-        category: the kind of sample that scores are broken down by; None where there is none.
     """
 
     id: str
     inputs: Mapping[str, Any]
-    target: Any
-    group: str
-    category: str | None = None
 
     @property
     def seed(self) -> int:
         """A number of its own, below 2**48, by its id: a seed of what is drawn for it."""
         return stable_number(self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample(Query):
+    """A query and its right answer.
+
+    Attributes:
+        target: the right answer; what it is depends on the task.
+        group: what it shares with other samples, for example its image. Batches of training are
+            drawn by group, validation is held out by group, and intervals redraw groups.
+        category: the kind of sample that scores are broken down by; None where there is none.
+    """
+
+    target: Any
+    group: str
+    category: str | None = None
+
+    @property
+    def query(self) -> Query:
+        """What of it a model may see."""
+        return Query(self.id, self.inputs)
 
 
 def stable_number(text: str) -> int:
@@ -75,6 +89,11 @@ class SampleSet(Sequence[Sample]):
     def __getitem__(self, index: slice) -> Sequence[Sample]: ...
     def __getitem__(self, index: int | slice) -> Sample | Sequence[Sample]:
         return self.samples[index]
+
+    @property
+    def queries(self) -> list[Query]:
+        """What of the samples a model may see, in their order."""
+        return [sample.query for sample in self.samples]
 
     def limited(self, limit: int | None, groups: bool = False) -> SampleSet:
         """The first `limit` samples, or groups of samples, under the same fingerprint."""

@@ -1,19 +1,20 @@
-"""Inference: a model's answers to samples, and what they cost."""
+"""Inference: a model's answers to queries, and what they cost."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmbench.data.batches import GroupBatches
-from mmbench.data.sample import Sample
+from mmbench.data.batches import query_batches
+from mmbench.data.sample import Query
 from mmbench.model import TaskModel, move
+from mmbench.task import Answer
 
-_LATENCIES = 50  # samples asked alone
+_LATENCIES = 50  # queries asked alone
 _LATENCY_SECONDS = 1.0  # after which no more are asked
 
 
@@ -23,8 +24,9 @@ class ModelPredictor:
     Args:
         model: on the device.
         device: where it runs.
-        batch: groups a batch; it changes the speed, never the answers.
-        advanced: called with the number of samples after each batch.
+        batch: media (with all that is asked about each) a batch; it changes the speed, never the
+            answers.
+        advanced: called with the number of queries after each batch.
     """
 
     def __init__(
@@ -39,53 +41,63 @@ class ModelPredictor:
         self._batch = batch
         self._advanced = advanced
 
-    def predict(self, samples: Sequence[Sample]) -> list[Any]:
-        """An answer per sample, in order."""
+    def predict(self, queries: Sequence[Query]) -> Iterator[Answer]:
+        """An answer per query, in order, as soon as all before it are there."""
         self._model.eval()
-        self._model.prepare(samples)
-        answers: list[Any] = [None] * len(samples)
-        with torch.inference_mode():
-            for places in GroupBatches(samples, self._batch).indices():
-                chosen = [samples[place] for place in places]
-                batch = move(self._model.collate(chosen, targets=False), self._device)
-                for place, answer in zip(places, self._model.answer(batch), strict=True):
-                    answers[place] = answer
-                self._advanced(len(chosen))
-            return self._model.conclude(samples, answers)
+        self._model.prepare(queries)
+        return map(Answer, self._model.conclude(queries, self._in_order(queries)))
+
+    def _in_order(self, queries: Sequence[Query]) -> Iterator[Any]:
+        """What the model answers to each query."""
+        waiting: dict[int, Any] = {}
+        following = 0
+        for places in query_batches(queries, self._batch):
+            with torch.inference_mode():  # not while whoever asked has the answer
+                batch = self._model.collate([queries[place] for place in places])
+                answers = self._model.answer(move(batch, self._device))
+            self._advanced(len(places))
+            if not waiting and places == list(range(following, following + len(places))):
+                yield from answers
+                following += len(places)
+                continue
+            waiting.update(zip(places, answers, strict=True))
+            while following in waiting:
+                yield waiting.pop(following)
+                following += 1
 
 
 def latencies_alone(
-    model: TaskModel, samples: Sequence[Sample], device: torch.device
+    model: TaskModel, queries: Sequence[Query], device: torch.device
 ) -> list[float]:
-    """Seconds that samples take when each is asked alone, after one that is not counted.
+    """Seconds that queries take when each is asked alone, after one that is not counted.
 
     As many as `_LATENCIES`, fewer where `_LATENCY_SECONDS` are over before; frozen features that
     `prepare` kept are taken as they are.
     """
     model.eval()
-    step = max(1, len(samples) // _LATENCIES)
+    step = max(1, len(queries) // _LATENCIES)
     seconds: list[float] = []
     began = time.perf_counter()
     with torch.inference_mode():
-        for sample in [samples[0], *samples[::step][:_LATENCIES]]:
+        for query in [queries[0], *queries[::step][:_LATENCIES]]:
             if seconds and time.perf_counter() - began > _LATENCY_SECONDS:
                 break
             start = time.perf_counter()
-            model.answer(move(model.collate([sample], targets=False), device))
+            model.answer(move(model.collate([query]), device))
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             seconds.append(time.perf_counter() - start)
     return seconds[1:] or seconds
 
 
-def flops_per_sample(model: TaskModel, sample: Sample, device: torch.device) -> int:
-    """Floating-point operations of answering one sample alone; a multiply-add counts two.
+def flops_per_sample(model: TaskModel, query: Query, device: torch.device) -> int:
+    """Floating-point operations of answering one query alone; a multiply-add counts two.
 
     Those of frozen encoders are among them.
     """
     model.eval()
     model.reuses_features = False
-    batch = move(model.collate([sample], targets=False), device)
+    batch = move(model.collate([query]), device)
     model.reuses_features = True
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model.answer(batch)

@@ -177,9 +177,14 @@ def _identity(
     facts = splits.facts(split)
     count = facts.groups if task.limit_groups else facts.samples
     limited = request.limit is not None and request.limit < count
-    fitted_on = ["train", "validation"] if trained else ["train"] if recipe.predictor else []
+    fitted = recipe.predictor and hasattr(registry.load("predictors", recipe.predictor.name), "fit")
+    fitted_on = ["train", "validation"] if trained else ["train"] if fitted else []
     parts = {f"tasks:{task.name}": part_version("tasks", task.name)}
-    parts |= {f"{k}:{p.name}": part_version(k, p.name) for k, p in recipe.parts().values()}
+    parts |= {
+        f"{kind}:{part.name}": part_version(kind, part.name)
+        for kind, part in recipe.parts().values()
+        if trained or kind != "objectives"
+    }
     chosen_by = None
     if trained:
         parts["training"] = TRAINING_VERSION

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmbench import registry
 from mmbench.data.checks import first_reasons
 from mmbench.data.reading import reporting_to
-from mmbench.errors import Interrupted, MMBenchError
+from mmbench.errors import Interrupted
+from mmbench.experiments.answers import values_of
 from mmbench.experiments.plan import Plan, Splits, make_plan
 from mmbench.experiments.rescore import rescored
 from mmbench.experiments.result import RunResult, predictions_file
@@ -36,7 +36,8 @@ from mmbench.records.store import (
 )
 from mmbench.records.verification import verified
 from mmbench.request import RunRequest, run_request
-from mmbench.task import Predictor
+from mmbench.task import FittedPredictor, Predictor
+from mmbench.zoo.part import build_part
 
 if TYPE_CHECKING:
     import torch
@@ -145,32 +146,33 @@ def _carry_out(
     model: TaskModel | None = None
     latencies: list[float] = []
     predictor: Predictor
+    queries = plan.samples.queries
     if plan.recipe.predictor:
-        fitted = registry.load("predictors", plan.recipe.predictor)()
-        assert plan.train is not None
-        fitted.fit(plan.train)
-        predictor = fitted
+        part = plan.recipe.predictor
+        predictor = build_part("predictors", part.name, part.options)
+        if isinstance(predictor, FittedPredictor):
+            assert plan.train is not None
+            predictor.fit(plan.train)
     else:
         from mmbench.experiments.infer import ModelPredictor, flops_per_sample, latencies_alone
         from mmbench.experiments.train import ready_model
         from mmbench.model import parameter_counts
 
-        model, trained = ready_model(plan, device, batch, state, True, watch)
+        model, trained = ready_model(plan, device, batch, state, watch)
         if trained:
             files[WEIGHTS_FILE] = _checkpoint_of(plan, model).to_bytes()
             files[LOG_FILE] = "".join(json.dumps(e) + "\n" for e in trained.log).encode()
         parameters = parameter_counts(model)
-        model.prepare(plan.samples)  # now, so that it is not in the time of answering
-        flops = flops_per_sample(model, plan.samples[0], device)
-        latencies = latencies_alone(model, plan.samples, device)
+        model.prepare(queries)  # now, so that it is not in the time of answering
+        flops = flops_per_sample(model, queries[0], device)
+        latencies = latencies_alone(model, queries, device)
         predictor = ModelPredictor(model, device, batch, watch.answered)
 
     watch.started_answering(len(plan.samples))
     began = time.perf_counter()
-    answers = predictor.predict(plan.samples)
+    given = values_of(predictor, queries, plan.model)
     seconds = time.perf_counter() - began
-    if len(answers) != len(plan.samples):
-        raise MMBenchError(f"{plan.model} gave {len(answers)} answers to {len(plan.samples)}")
+    answers, notes = plan.task.conclude(plan.samples, given)
 
     scores = score_answers(plan.metrics, plan.samples, answers)
     table = plan.task.table(plan.samples, answers)
@@ -219,7 +221,7 @@ def _carry_out(
         peak_memory_mb=memory.resident_mb(),
         peak_gpu_memory_mb=memory.gpu_mb(),
         environment=environment(str(device), device_name(device)),
-        notes=scores.notes + (model.notes() if model else []) + _skipped_notes(plan),
+        notes=scores.notes + notes + _skipped_notes(plan),
         skipped={s.split: len(s.skipped) for s in plan.read() if s.skipped},
         failed=scores.failed,
         files={},

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save_file
-from torch import Tensor
 
 from mmbench.checkpoint import read_checkpoint
-from mmbench.data.batches import GroupBatches
-from mmbench.data.cache import cache_folder, discard, unwritable
 from mmbench.errors import MMBenchError
+from mmbench.experiments.answers import values_of
 from mmbench.experiments.infer import ModelPredictor
 from mmbench.experiments.plan import Plan
+from mmbench.experiments.shared_parts import SharedPart
 from mmbench.experiments.watch import Watch
-from mmbench.model import Stage, TaskModel, move
-from mmbench.recipe import Train, digest
-from mmbench.training.loop import Trained, fit
-from mmbench.yaml_file import validate
+from mmbench.model import TaskModel
+from mmbench.recipe import Train
+from mmbench.stages import Stage
+from mmbench.training.loop import Trained, fit, mean_loss
+from mmbench.training.objectives.weighted import WeightedObjectives
+from mmbench.training.stages import check_stages, enter, settings_of, stages_of, trainable
 
 _SHARED_SEED = 0  # of the stages that all runs of a comparison share
+_VALIDATION_BATCH = 128  # groups a batch where the loss chooses the epoch, whatever inference takes
 
 
 def ready_model(
-    plan: Plan, device: torch.device, batch: int, state: Path, resume: bool, watch: Watch
+    plan: Plan, device: torch.device, batch: int, state: Path, watch: Watch
 ) -> tuple[TaskModel, Trained | None]:
     """The model with its weights, and how it was trained if it was trained now."""
     torch.manual_seed(plan.seed)
@@ -49,14 +43,19 @@ def ready_model(
         return model.to(device), None
     assert plan.train is not None
     model = plan.task.build(plan.recipe, plan.task.assets(plan.train)).to(device)
-    if not resume:
-        shutil.rmtree(state, ignore_errors=True)
+    stages = stages_of(plan.recipe, model)
+    check_stages(stages, model, plan.recipe.train)
+    allowed = trainable(model)
     done: list[Trained] = []
-    for stage in model.stages():
-        model.enter(stage)
-        trained = _train_stage(plan, model, stage, device, batch, state, resume, watch)
-        log = [{"stage": stage.name, **entry} for entry in trained.log] if stage.name else None
-        done.append(replace(trained, log=log or trained.log))
+    for stage in stages:
+        title = f"{plan.model} {stage.name}" if len(stages) > 1 else plan.model
+        trained = _train_stage(
+            plan, model, stage, allowed, title, device, batch, state / stage.name, watch
+        )
+        log = [{"stage": stage.name, **entry} for entry in trained.log]
+        done.append(replace(trained, log=log))
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(allowed[name])
     return model, replace(
         done[-1],
         seconds=sum(trained.seconds for trained in done),
@@ -68,44 +67,57 @@ def _train_stage(
     plan: Plan,
     model: TaskModel,
     stage: Stage,
+    allowed: Mapping[str, bool],
+    title: str,
     device: torch.device,
     batch: int,
     state: Path,
-    resume: bool,
     watch: Watch,
 ) -> Trained:
     assert plan.train is not None
-    settings = validate(
-        Train, plan.recipe.train.model_dump(exclude_unset=True) | dict(stage.train), "train"
-    )
-    shared = None
-    if stage.shared is not None:
-        assert stage.part is not None
-        shared = _SharedPart(plan, stage, settings)
-        if (found := shared.read(model.get_submodule(stage.part))) is not None:
-            return found
     assert plan.validation is not None
-    model.prepare(plan.validation)  # now, so that it is not in the time of training
-    if stage.name:
-        watch.began(f"{plan.model} {stage.name}", plan.seed)
+    settings = settings_of(stage, plan.recipe.train)
+    torch.manual_seed(plan.seed)
+    objectives = WeightedObjectives(stage, model, settings).to(device)
+    enter(stage, model, objectives, allowed)
+    seed = plan.seed
+    shared = None
+    if (decides := objectives.shared(model, plan.recipe)) is not None:
+        shared = SharedPart(plan, stage, settings, decides, model, objectives, device)
+        if (found := shared.read(model)) is not None:
+            return found
+        seed = _SHARED_SEED  # all that share it would have trained it alike
+        torch.manual_seed(seed)
+        objectives = WeightedObjectives(stage, model, settings).to(device)
+    if title != plan.model:
+        watch.began(title, plan.seed)
+    # Now, so that it is not in the time of training.
+    objectives.prepare(model, [*plan.train, *plan.validation])
     trained = fit(
         model,
+        objectives,
         plan.train,
         settings,
-        _validation(plan, model, device, batch),
-        seed=_SHARED_SEED if shared else plan.seed,
+        _validation(plan, model, objectives, settings, device, batch),
+        seed=seed,
         device=device,
-        folder=state / stage.name,
-        resume=resume,
+        folder=state,
+        resume=True,
         watcher=watch,
     )
     if shared is not None:
-        assert stage.part is not None
-        shared.write(model.get_submodule(stage.part), trained)
+        shared.write(model, trained)
     return trained
 
 
-def _validation(plan: Plan, model: TaskModel, device: torch.device, batch: int) -> Any:
+def _validation(
+    plan: Plan,
+    model: TaskModel,
+    objectives: WeightedObjectives,
+    settings: Train,
+    device: torch.device,
+    batch: int,
+) -> Callable[[], float]:
     """What gives the model's score on validation, higher is better."""
     assert plan.validation is not None
     validation = plan.validation
@@ -114,83 +126,14 @@ def _validation(plan: Plan, model: TaskModel, device: torch.device, batch: int) 
     sign = 1.0 if metric.higher_is_better else -1.0
 
     def by_metric() -> float:
-        answers = ModelPredictor(model, device, batch).predict(validation)
+        predictor = ModelPredictor(model, device, batch)
+        answers, _ = plan.task.conclude(
+            validation, values_of(predictor, validation.queries, plan.model)
+        )
         return sign * metric.aggregate(metric.statistics(answers, targets))
 
     def by_loss() -> float:
-        model.eval()
-        model.prepare(validation)
-        total = 0.0
-        with torch.inference_mode(), torch.random.fork_rng():
-            torch.manual_seed(0)  # whatever the loss draws, it draws alike after every epoch
-            for chosen in GroupBatches(validation, batch).epoch():
-                loss = model.loss(move(model.collate(chosen), device))
-                total += loss.item() * len(chosen)
-        return -total / len(validation)
+        return -mean_loss(model, objectives, validation, _VALIDATION_BATCH, device)
 
-    return by_metric if plan.task.chosen_by == "metric" else by_loss
-
-
-class _SharedPart:
-    """A trained part in the cache, under a hash of all that decides its weights.
-
-    Runs of a comparison then differ in nothing that comes before what is compared.
-    """
-
-    def __init__(self, plan: Plan, stage: Stage, settings: Train) -> None:
-        assert plan.train is not None
-        assert plan.validation is not None
-        identity = {
-            "stage": stage.name,
-            "part": dict(stage.shared or {}),
-            "train": settings.model_dump(mode="json"),
-            "fitted_on": [plan.train.fingerprint, plan.validation.fingerprint],
-            "torch": torch.__version__,
-        }
-        self.path = cache_folder() / "parts" / f"{digest(identity)[:24]}.safetensors"
-
-    def read(self, part: torch.nn.Module) -> Trained | None:
-        """Put the weights into the part; None if they are not there, or damaged."""
-        try:
-            content = self.path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            discard(self.path, error.strerror or str(error))
-            return None
-        try:
-            size = int.from_bytes(content[:8], "little")
-            about = json.loads(content[8 : 8 + size])["__metadata__"]
-            tensors = load(content)
-            if about["check"] != _check(tensors, about["trained"]):
-                raise ValueError
-            trained = Trained(**json.loads(about["trained"]))
-            part.load_state_dict(tensors)
-        except (SafetensorError, LookupError, TypeError, ValueError, RecursionError, RuntimeError):
-            discard(self.path, "it is not what was written")
-            return None
-        return trained
-
-    def write(self, part: torch.nn.Module, trained: Trained) -> None:
-        """Keep the weights, whole or not at all."""
-        tensors: dict[str, Tensor] = {
-            name: tensor.detach().cpu().contiguous() for name, tensor in part.state_dict().items()
-        }
-        about = json.dumps(vars(trained))
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self.path.parent) as folder:
-                made = Path(folder) / "part"
-                save_file(tensors, made, {"trained": about, "check": _check(tensors, about)})
-                os.replace(made, self.path)
-        except (OSError, SafetensorError) as error:  # the latter hides a full disk, too
-            raise unwritable(self.path.parent, error) from None
-
-
-def _check(tensors: Mapping[str, Tensor], about: str) -> str:
-    """A hash of weights, and of what is said about them."""
-    content = hashlib.sha256(about.encode())
-    for name, tensor in sorted(tensors.items()):
-        content.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        content.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
-    return content.hexdigest()
+    by_task = objectives.only_task and plan.task.chosen_by == "metric"
+    return by_metric if by_task else by_loss

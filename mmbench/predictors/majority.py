@@ -1,13 +1,14 @@
-"""Predictors that are no neural networks: the floor that a model must clear."""
+"""The majority vote: the floor that a model must clear."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mmbench.data.sample import Sample
+from mmbench.data.sample import Query, Sample
 from mmbench.errors import MMBenchError
+from mmbench.task import Answer
 
 
 class Majority:
@@ -29,6 +30,6 @@ class Majority:
             raise MMBenchError("majority needs at least one training sample")
         self.answer = min(counts, key=lambda target: (-counts[target], str(target)))
 
-    def predict(self, samples: Sequence[Sample]) -> list[Any]:
-        """The same answer for every sample."""
-        return [self.answer] * len(samples)
+    def predict(self, queries: Sequence[Query]) -> Iterator[Answer]:
+        """The same answer to every query."""
+        return (Answer(self.answer) for _ in queries)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,12 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmbench.data.batches import GroupBatches
+from mmbench.data.batches import GroupBatches, IntArray
 from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError
-from mmbench.model import TaskModel, move
+from mmbench.model import Losses, TaskModel
 from mmbench.recipe import Train
+from mmbench.training import draws
 from mmbench.training.mining import alike_order, runs_in_order
+from mmbench.training.objectives.weighted import Batches, WeightedObjectives, moved, total
+from mmbench.training.prefetch import prefetched
 from mmbench.training.schedule import learning_rate_factor
 from mmbench.training.state import Progress, load_state, save_state
 
@@ -71,28 +78,75 @@ def optimizer_for(model: nn.Module, settings: Train) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
 
 
-def train_step(
-    model: TaskModel,
-    batch: dict[str, Tensor],
-    optimizer: torch.optim.Optimizer,
-    settings: Train,
-    lr: float,
-    device: torch.device,
-) -> Tensor:
-    """One step on a batch that is on the device; returns the loss, still on the device."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        loss = model.loss(batch, settings.label_smoothing)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-    optimizer.step()
-    return loss.detach()
+class _Learner:
+    """A model, its objectives and the optimizer of both."""
+
+    def __init__(
+        self,
+        model: TaskModel,
+        objectives: WeightedObjectives,
+        settings: Train,
+        seed: int,
+        device: torch.device,
+        prefetch: bool,
+    ) -> None:
+        self.model = model
+        self.objectives = objectives
+        self.both = nn.ModuleDict({"model": model, "objectives": objectives})
+        self.optimizer = optimizer_for(self.both, settings)
+        self._trained = [p for p in self.both.parameters() if p.requires_grad]
+        self._settings = settings
+        self._seed = seed
+        self._device = device
+        self._prefetch = prefetch
+
+    def train_epoch(
+        self, batches: GroupBatches, order: IntArray | None, epoch: int, watcher: Watcher
+    ) -> tuple[dict[str, float], float]:
+        """Train on every batch once.
+
+        Returns: the mean of each loss, and the last learning rate.
+        """
+        settings, steps = self._settings, len(batches) * self._settings.epochs
+        train_mode(self.both)
+        made = self._collated(batches.epoch(epoch, order), epoch)
+        sums: Losses = {}
+        with closing(prefetched(made) if self._prefetch else made) as ready:
+            for step, (count, collated) in enumerate(ready, epoch * len(batches)):
+                factor = learning_rate_factor(settings.schedule, step, steps, settings.warmup)
+                lr = settings.lr * factor
+                losses = self._step(collated, lr)
+                sums = {name: sums[name] + loss if sums else loss for name, loss in losses.items()}
+                watcher.stepped(partial(_value, losses), count)
+        return {name: value.item() / len(batches) for name, value in sums.items()}, lr
+
+    def _collated(
+        self, epoch: Iterable[Sequence[Sample]], number: int
+    ) -> Generator[tuple[int, Batches], None, None]:
+        """How many samples each batch of an epoch has, and what the objectives read of it."""
+        for step, chosen in enumerate(epoch, 1):  # 0 is what the order is drawn from
+            rng = np.random.default_rng([self._seed, number, step])
+            collated = self.objectives.collate(self.model, chosen, rng)
+            yield len(chosen), moved(collated, self._device)
+
+    def _step(self, batches: Batches, lr: float) -> Losses:
+        """One step on batches that are on the device; the losses, still on the device."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        cuda = self._device.type == "cuda"
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=cuda):
+            losses = self.objectives.losses(self.model, batches)
+        self.optimizer.zero_grad(set_to_none=True)
+        total(losses).backward()
+        nn.utils.clip_grad_norm_(self._trained, self._settings.clip)
+        self.optimizer.step()
+        self.objectives.after_step(self.model)
+        return {name: loss.detach() for name, loss in losses.items()}
 
 
 def fit(
     model: TaskModel,
+    objectives: WeightedObjectives,
     samples: Sequence[Sample],
     settings: Train,
     score: Callable[[], float],
@@ -102,30 +156,35 @@ def fit(
     folder: Path,
     resume: bool,
     watcher: Watcher,
+    prefetch: bool | None = None,
 ) -> Trained:
     """Train a model and leave it with the weights that scored highest on validation.
 
     Args:
-        model: on the device.
+        model: on the device; of its parameters those that require a gradient are trained.
+        objectives: what is minimised, on the device, prepared for the samples.
         samples: to train on.
-        settings: the recipe's.
+        settings: the stage's.
         score: the model's score on validation, higher is better; called after each epoch.
-        seed: of the batches' order and of dropout; with the model's own seed it fixes the result.
+        seed: of the batches and of dropout; with the model's own seed it fixes the result.
         device: where to train.
         folder: where the state is kept after each epoch.
         resume: go on from the state in the folder if there is one.
         watcher: told of every step and epoch.
+        prefetch: whether a thread makes the next batch while this one trains, which changes no
+            number where collation has draws of its own; None where it has, and there is a core for
+            it, since that was faster whenever measured.
     Raises: MMBenchError if the loss stops being a number, or the settings ask for neighbours that
         the model cannot find or a batch cannot hold.
     """
     _check_neighbours(model, settings)
-    model.prepare(samples)
-    optimizer = optimizer_for(model, settings)
+    if prefetch is None:
+        prefetch = draws.OWN_DRAWS and (os.cpu_count() or 1) > 1
+    learner = _Learner(model, objectives, settings, seed, device, prefetch)
     batches = GroupBatches(samples, settings.batch, seed=seed)
-    steps = len(batches) * settings.epochs
     best: dict[str, Tensor] = {}
     progress = Progress(epoch=0, best_epoch=0, best_score=float("-inf"), seconds=0.0, log=[])
-    if resume and (found := load_state(folder, model, optimizer)):
+    if resume and (found := load_state(folder, learner.both, learner.optimizer)):
         best, progress = found
     watcher.started(settings.epochs, len(batches), progress.epoch)
     for epoch in range(progress.epoch, settings.epochs):
@@ -140,26 +199,19 @@ def fit(
                 order = alike_order(
                     model, samples, settings.batch, settings.neighbours, device, rng
                 )
-        model.train()
-        total = torch.zeros((), device=device)
-        for number, chosen in enumerate(batches.epoch(epoch, order)):
-            step = epoch * len(batches) + number
-            lr = settings.lr * learning_rate_factor(settings.schedule, step, steps, settings.warmup)
-            batch = move(model.collate(chosen), device)
-            loss = train_step(model, batch, optimizer, settings, lr, device)
-            total += loss
-            watcher.stepped(loss.item, len(chosen))
-        mean_loss = total.item() / len(batches)
-        if not torch.isfinite(total):
+        means, lr = learner.train_epoch(batches, order, epoch, watcher)
+        mean = sum(means.values())
+        if not math.isfinite(mean):
             raise MMBenchError(
-                f"the loss became {mean_loss} in epoch {epoch + 1}. "
+                f"the loss became {mean} in epoch {epoch + 1}. "
                 "Lower the learning rate: --set train.lr=..."
             )
         trained = time.perf_counter() - began
         value = score()
         entry = {
             "epoch": epoch + 1,
-            "loss": mean_loss,
+            "loss": mean,
+            **({"losses": means} if len(means) > 1 else {}),
             "lr": lr,
             "validation": value,
             "train_seconds": trained,
@@ -171,7 +223,7 @@ def fit(
             progress.best_epoch, progress.best_score = epoch + 1, value
         progress.epoch = epoch + 1
         progress.seconds += time.perf_counter() - began
-        save_state(folder, model, optimizer, best, progress)
+        save_state(folder, learner.both, learner.optimizer, best, progress)
         watcher.finished_epoch(entry)
     model.load_state_dict(best)
     return Trained(
@@ -182,6 +234,47 @@ def fit(
         best_score=progress.best_score,
         log=progress.log,
     )
+
+
+def _value(losses: Losses) -> float:
+    return total(losses).item()
+
+
+def mean_loss(
+    model: TaskModel,
+    objectives: WeightedObjectives,
+    samples: Sequence[Sample],
+    batch: int,
+    device: torch.device,
+) -> float:
+    """The loss over samples, in evaluation mode; whatever is drawn is drawn alike every time.
+
+    Args:
+        batch: groups a batch, whatever that of inference is: a loss may depend on it.
+    """
+    model.eval()
+    objectives.eval()
+    sum_of_losses = torch.zeros((), device=device)
+    devices = [device] if device.type == "cuda" else []
+    with torch.inference_mode(), torch.random.fork_rng(devices=devices):
+        torch.manual_seed(0)
+        for step, chosen in enumerate(GroupBatches(samples, batch).epoch()):
+            collated = objectives.collate(model, chosen, np.random.default_rng([0, step]))
+            losses = objectives.losses(model, moved(collated, device))
+            sum_of_losses += total(losses) * len(chosen)
+    return sum_of_losses.item() / len(samples)
+
+
+def train_mode(module: nn.Module) -> None:
+    """Training mode for what is trained; evaluation mode for what is frozen.
+
+    So the statistics of a frozen norm do not move, and frozen layers drop nothing.
+    """
+    module.train()
+    for part in module.modules():
+        parameters = list(part.parameters())
+        if parameters and not any(p.requires_grad for p in parameters):
+            part.eval()
 
 
 def _check_neighbours(model: TaskModel, settings: Train) -> None:

@@ -18,6 +18,7 @@ from mmbench.data.batches import GroupBatches, IntArray
 from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError
 from mmbench.model import TaskModel, move
+from mmbench.training.draws import task_draws
 
 _NEAR = 8  # times `size` of them are looked at, since some are taken
 
@@ -38,13 +39,16 @@ def alike_order(
         batch: groups that the model is shown at a time.
         size: groups in a run.
         device: where the model is.
-        rng: draws who chooses first, and the order of the runs.
+        rng: draws what the model draws of samples, who chooses first, and the order of the runs.
     Raises: MMBenchError if the groups are not what the model compares.
     """
     batches = GroupBatches(samples, batch)
     model.eval()
     with torch.inference_mode():
-        shown = (move(model.collate(chosen), device) for chosen in batches.epoch())
+        shown = (
+            move(model.collate_training(chosen, task_draws(rng)), device)
+            for chosen in batches.epoch()
+        )
         near = model.alike(shown, _NEAR * size).cpu().numpy()
     if len(near) != batches.groups:
         raise MMBenchError(

@@ -3,6 +3,10 @@
 Source: one_cycle: Smith and Topin, Super-Convergence, 2017 (arXiv 1708.07120), with cosine
 annealing as in torch.optim.lr_scheduler.OneCycleLR; cosine: Loshchilov and Hutter, SGDR, 2017
 (arXiv 1608.03983), eq. 5, one period.
+
+The libraries' schedulers give the same rates to 1e-6, but not by themselves: that of torch divides
+by zero where nothing warms up, and that of transformers spends the first step at a rate of 0. A
+function of the step also needs no state of its own where a training goes on.
 """
 
 from __future__ import annotations

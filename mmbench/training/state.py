@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from mmbench.errors import MMBenchError
@@ -50,6 +50,9 @@ def save_state(
 
     The folder is this process's alone: what a killed one left in it is removed.
 
+    Args:
+        model: with all that is trained and kept: the objectives' own parameters and buffers too.
+        best: the weights that were best on validation.
     Raises: MMBenchError if the disk does not take it; the state before is kept.
     """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
@@ -86,12 +89,11 @@ def load_state(
     if not path.exists():
         return None
     try:
-        content = path.read_bytes()
-        tensors = load(content)
-        size = int.from_bytes(content[:8], "little")
-        header = json.loads(content[8 : 8 + size])
-        progress = Progress(**json.loads(header["__metadata__"]["progress"]))
-    except (SafetensorError, LookupError, ValueError, TypeError, RecursionError) as error:
+        with safe_open(path, framework="pt") as file:
+            progress = Progress(**json.loads((file.metadata() or {})["progress"]))
+            names = file.keys()
+            tensors = {name: file.get_tensor(name).clone() for name in names}  # not of the file
+    except (SafetensorError, OSError, LookupError, ValueError, TypeError, RecursionError) as error:
         raise MMBenchError(
             f"the training state {path} cannot be read ({error}). Delete it to begin anew."
         ) from None

@@ -15,6 +15,8 @@ from mmbench.errors import MMBenchError, did_you_mean
 
 _LARGEST = 2**31 - 1  # of a size: torch counts no further in every dimension
 
+FROZEN = " (frozen)"  # ends the name of a part whose parameters are frozen, in counts of them
+
 
 def build_part(kind: str, name: str, options: Mapping[str, Any], **context: Any) -> Any:
     """The encoder, fusion or decoder called `name`.

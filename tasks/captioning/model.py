@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from mmbench.compose import ComposedModel, build_fusion
-from mmbench.data.sample import Sample
+from mmbench.data.sample import Query, Sample
 from mmbench.data.words import PADDING, UNKNOWN, Vocabulary
 from mmbench.errors import MMBenchError
-from mmbench.model import Batch
+from mmbench.model import Batch, Losses
 from mmbench.recipe import Recipe
 from mmbench.yaml_file import validate
 from mmbench.zoo.decoders.search import Search, write
@@ -58,20 +58,18 @@ class CaptioningModel(ComposedModel):
         if not isinstance(self.decoder, TextDecoder):
             raise MMBenchError(f"the decoder {recipe.decoder.name} writes no text")
 
-    def collate(self, samples: Sequence[Sample], targets: bool = True) -> Batch:
-        """See `TaskModel.collate`.
+    def collate(self, queries: Sequence[Query]) -> Batch:
+        """Returns: see `ComposedModel.inputs`; and `seed` (B,) int64 of each query's draws."""
+        seeds = torch.tensor([query.seed for query in queries])
+        return self.inputs(queries) | {"seed": seeds}
 
-        Returns: see `ComposedModel.inputs`; `seed` (B,) int64 of each sample's draws; and `words`
-            (B, L) int64, a caption of each sample drawn at random.
-        """
-        batch = self.inputs(samples)
-        batch["seed"] = torch.tensor([sample.seed for sample in samples])
-        if targets:
-            drawn = [s.target[int(torch.randint(len(s.target), ()))] for s in samples]
-            batch["words"] = torch.from_numpy(self.vocabulary.encode(drawn))[:, : self._longest]
-        return batch
+    def collate_training(self, samples: Sequence[Sample], rng: np.random.Generator) -> Batch:
+        """Returns: see `ComposedModel.inputs`; and `words` (B, L), a drawn caption of each."""
+        drawn = [sample.target[rng.integers(len(sample.target))] for sample in samples]
+        words = torch.from_numpy(self.vocabulary.encode(drawn))[:, : self._longest]
+        return self.inputs(samples) | {"words": words}
 
-    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
+    def losses(self, batch: Batch, label_smoothing: float = 0.0) -> Losses:
         """Cross-entropy of each next word, the end included."""
         words = batch["words"]
         edge = words.new_full((len(words), 1), PADDING)
@@ -80,12 +78,13 @@ class CaptioningModel(ComposedModel):
         following = following.scatter(1, length, self._end)
         before = torch.cat([edge + self._end, words], 1)
         logits = self.decoder(before, self.contexts(batch))
-        return functional.cross_entropy(
-            logits.flatten(0, 1),
+        loss = functional.cross_entropy(
+            logits.flatten(0, 1).float(),
             following.flatten(),
             ignore_index=PADDING,
             label_smoothing=label_smoothing,
         )
+        return {"words": loss}
 
     def answer(self, batch: Batch) -> list[str]:
         """A caption per sample."""

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from mmbench.compose import ComposedModel, build_fusion
 from mmbench.data.media import MediaRef
-from mmbench.data.sample import Sample
+from mmbench.data.sample import Query, Sample
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
-from mmbench.model import Batch, Stage
+from mmbench.model import Batch, Losses, pixels
 from mmbench.recipe import Recipe
 from mmbench.yaml_file import validate
 from mmbench.zoo.decoders.autoencoder import AutoencoderSettings
@@ -27,11 +26,10 @@ _BLOCK = 512  # images that the autoencoder reads at a time
 class GenerationModel(ComposedModel):
     """Text encoder -> image decoder, whose states the fusion joins with the prompt everywhere.
 
-    It is trained in two stages: the decoder's autoencoder on the images alone, once for all runs
-    that have the same one; then the rest on what the autoencoder makes of the images. The decoder's
-    option `sampling` says how images are drawn (see `Sampling`), `autoencoder` what the
-    autoencoder is like (see `AutoencoderSettings`). A recipe without an encoder draws images of
-    nothing in particular: the floor.
+    Its own loss is of what the decoder's autoencoder makes of the images, which is trained before
+    (`ImageDecoder.own_stages`). The decoder's option `sampling` says how images are drawn (see
+    `Sampling`), `autoencoder` what the autoencoder is like (see `AutoencoderSettings`). A recipe
+    without an encoder draws images of nothing in particular: the floor.
 
     Args:
         recipe: resolved.
@@ -51,83 +49,54 @@ class GenerationModel(ComposedModel):
         options = dict(recipe.decoder.options)
         sampling = validate(Sampling, options.pop("sampling", {}), "decoder.sampling")
         settings = options.pop("autoencoder", {})
-        self._autoencoder = validate(AutoencoderSettings, settings, "decoder.autoencoder")
-        self._decoder = {"name": recipe.decoder.name, "size": options.get("size")}
         self.decoder = build_part(
             "decoders",
             recipe.decoder.name,
             options,
             dim=recipe.width,
             fusion=(lambda: build_fusion(recipe, contexts)) if contexts else None,
-            autoencoder=self._autoencoder,
+            autoencoder=validate(AutoencoderSettings, settings, "decoder.autoencoder"),
         )
         usual = type(self.decoder).usual.model_dump()
         self._sampling = Sampling(**(usual | sampling.model_dump(exclude_unset=True)))
         self._row_of: dict[MediaRef, int] = {}
         self._found = torch.zeros(0)
 
-    def stages(self) -> list[Stage]:
-        """The autoencoder, then the rest."""
-        settings = self._autoencoder
-        train = {"epochs": settings.epochs, "batch": settings.batch, "lr": settings.lr}
-        shared = self._decoder | settings.model_dump()
-        return [
-            Stage("autoencoder", "decoder.autoencoder", train | {"label_smoothing": 0.0}, shared),
-            Stage("decoder"),
-        ]
-
-    def prepare(self, samples: Sequence[Sample]) -> None:
-        """In the second stage, what the autoencoder makes of the images is found once."""
-        if self.stage != "autoencoder":
-            self.remember("text", (text for s in samples for text in _captions(s)))
-        if self.stage != "decoder":
-            return
-        images = {sample.target["image"]: None for sample in samples}
-        new = [image for image in images if image not in self._row_of]
-        if not new:
-            return
+    def prepare_training(self, samples: Sequence[Sample]) -> None:
+        """What the autoencoder makes of the images is found once, for all samples that are used."""
+        self.remember("text", (text for s in samples for text in _captions(s)))
+        images = list({sample.target["image"]: None for sample in samples})
+        self._row_of = {image: row for row, image in enumerate(images)}
         self.decoder.autoencoder.eval()
         device = next(self.parameters()).device
-        blocks = [] if not self._row_of else [self._found]
         with torch.no_grad():
-            for start in range(0, len(new), _BLOCK):
-                pixels = self._pixels(new[start : start + _BLOCK]).to(device)
-                blocks.append(self.decoder.autoencoder.encode(pixels).cpu())
-        self._row_of |= {image: row for row, image in enumerate(new, len(self._row_of))}
+            blocks = [
+                self.decoder.autoencoder.encode(pixels(images[at : at + _BLOCK]).to(device)).cpu()
+                for at in range(0, len(images), _BLOCK)
+            ]
         self._found = torch.cat(blocks)
 
-    def collate(self, samples: Sequence[Sample], targets: bool = True) -> Batch:
-        """See `TaskModel.collate`.
+    def collate(self, queries: Sequence[Query]) -> Batch:
+        """Returns: see `ComposedModel.inputs`; and `seed` (B,) int64 of each query's draws."""
+        return self.inputs(queries) | {"seed": torch.tensor([query.seed for query in queries])}
 
-        Returns: see `ComposedModel.inputs`, in training of a caption of each sample drawn at
-            random; `seed` (B,) int64 of each sample's draws; and with targets `image`
-            (B, 3, S, S) uint8 for the first stage, `found` (B, ...) for the second.
+    def collate_training(self, samples: Sequence[Sample], rng: np.random.Generator) -> Batch:
+        """A caption of each sample is drawn as its prompt.
+
+        Returns: see `ComposedModel.inputs`; and `found` (B, ...), what stands for the images.
         """
-        batch: Batch = {"seed": torch.tensor([sample.seed for sample in samples])}
-        images = [sample.target["image"] for sample in samples] if targets else []
-        if targets and self.stage == "autoencoder":
-            return batch | {"image": self._pixels(images)}
-        if targets:
-            batch["found"] = self._found[[self._row_of[image] for image in images]]
-            samples = [_of_any_caption(sample) for sample in samples]
-        return batch | self.inputs(samples)
+        found = self._found[[self._row_of[sample.target["image"]] for sample in samples]]
+        return self.inputs([_of_any_caption(s, rng) for s in samples]) | {"found": found}
 
-    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
-        """The loss of the stage: of the autoencoder, or of the rest."""
-        if self.stage == "autoencoder":
-            return self.decoder.autoencoder.loss(batch["image"])
-        return self.decoder.loss(batch["found"], self.contexts(batch))
+    def losses(self, batch: Batch, label_smoothing: float = 0.0) -> Losses:
+        """The decoder's loss of what stands for the images."""
+        return {"image": self.decoder.loss(batch["found"], self.contexts(batch))}
 
     def answer(self, batch: Batch) -> list[Any]:
         """An image per sample, (S, S, 3) uint8."""
         seeds = batch["seed"].tolist()
         drawn = self.decoder.draw(self.contexts(batch), seeds, self._sampling)
         return list(self.decoder.autoencoder.decode(drawn).permute(0, 2, 3, 1).cpu().numpy())
-
-    @staticmethod
-    def _pixels(images: Sequence[MediaRef]) -> Tensor:
-        stacked = np.stack([image.array() for image in images])
-        return torch.from_numpy(stacked).permute(0, 3, 1, 2)
 
 
 def _captions(sample: Sample) -> list[str]:
@@ -136,8 +105,7 @@ def _captions(sample: Sample) -> list[str]:
     return captions
 
 
-def _of_any_caption(sample: Sample) -> Sample:
-    """The sample with one of its image's captions, drawn at random, as its prompt."""
+def _of_any_caption(sample: Sample, rng: np.random.Generator) -> Query:
+    """The sample's query with one of its image's captions, drawn at random, as its prompt."""
     captions = _captions(sample)
-    text = captions[int(torch.randint(len(captions), ()))]
-    return Sample(sample.id, {"text": text}, sample.target, sample.group)
+    return Query(sample.id, {"text": captions[rng.integers(len(captions))]})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmbench.compose import ComposedModel, build_fusion
-from mmbench.data.sample import Sample
+from mmbench.data.sample import Query, Sample
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
-from mmbench.metrics.positives import Positives
-from mmbench.metrics.ranking import Embeddings, rank_both
-from mmbench.model import Batch
+from mmbench.model import Batch, Losses
 from mmbench.recipe import Recipe
 from mmbench.zoo.part import build_part
+from mmbench.zoo.precision import in_float32
 from mmbench.zoo.stream import Stream
+from mmbench_tasks.retrieval.answers import Embedded
 
 RERANKED = 16  # candidates of each query that the fused score orders anew
 _WRONG = 7  # wrong partners of each query that the matching learns from
@@ -69,7 +69,6 @@ class RetrievalModel(ComposedModel):
                 f"it has {', '.join(self.encoders) or 'none'}"
             )
         self.medium = media[0]
-        self._notes: list[str] = []
         self.project = nn.ModuleDict(
             {side: nn.Linear(recipe.width, recipe.width) for side in self.encoders}
         )
@@ -88,27 +87,25 @@ class RetrievalModel(ComposedModel):
             else None
         )
 
-    def collate(self, samples: Sequence[Sample], targets: bool = True) -> Batch:
-        """See `TaskModel.collate`.
+    def collate(self, queries: Sequence[Query]) -> Batch:
+        """Returns: what the encoders read, and `is_text` (B,), of which side each query is."""
+        is_text = torch.tensor(["text" in query.inputs for query in queries])
+        return {"is_text": is_text} | self._sides(queries)
 
-        Returns: what the encoders read; `is_text` (B,) says of which side each sample is. With
-            targets, of each group one text drawn at random with its image, in the same order.
-        """
-        texts = [sample for sample in samples if "text" in sample.inputs]
+    def collate_training(self, samples: Sequence[Sample], rng: np.random.Generator) -> Batch:
+        """Returns: what the encoders read, of the media and of one drawn text of each's group."""
+        texts_of: dict[str, list[Sample]] = {}
+        for sample in samples:
+            if "text" in sample.inputs:
+                texts_of.setdefault(sample.group, []).append(sample)
         media = [sample for sample in samples if self.medium in sample.inputs]
-        if targets:
-            of_group: dict[str, list[Sample]] = {}
-            for sample in texts:
-                of_group.setdefault(sample.group, []).append(sample)
-            texts = []
-            for sample in media:
-                known = of_group[sample.group]
-                texts.append(known[int(torch.randint(len(known), ()))])
-        batch: Batch = {"is_text": torch.tensor(["text" in sample.inputs for sample in samples])}
-        for side, chosen in (("text", texts), (self.medium, media)):
-            if chosen:
-                batch[side] = self.tensor(side, [sample.inputs[side] for sample in chosen])
-        return batch
+        known = [texts_of[sample.group] for sample in media]
+        return self._sides([*media, *(texts[rng.integers(len(texts))] for texts in known)])
+
+    def _sides(self, queries: Sequence[Query]) -> Batch:
+        """What the encoder of each side that is there reads."""
+        values = {s: [q.inputs[s] for q in queries if s in q.inputs] for s in self.encoders}
+        return {side: self.tensor(side, found) for side, found in values.items() if found}
 
     def encode(self, side: str, batch: Batch) -> tuple[Tensor, Stream]:
         """Embeddings (U, D) of length 1, and the stream that the fusion takes."""
@@ -134,18 +131,20 @@ class RetrievalModel(ComposedModel):
         assert self.fusion is not None
         assert self.decoder is not None
         fused = self.fusion(text.take(texts.flatten()), [medium.take(media.flatten())])
-        return logits + self.decoder(fused).view_as(logits)
+        return logits + self.decoder(fused).float().view_as(logits)
 
-    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
+    def losses(self, batch: Batch, label_smoothing: float = 0.0) -> Losses:
         """NT-Xent in both directions, and the matching loss where there is a fusion."""
         texts, text = self.encode("text", batch)
         media, medium = self.encode(self.medium, batch)
-        logits = texts @ media.T * self.scale()
+        with in_float32(texts.device):
+            logits = texts.float() @ media.float().T * self.scale()
         own = torch.arange(len(logits), device=logits.device)
         loss = functional.cross_entropy(logits, own, label_smoothing=label_smoothing)
         loss = loss + functional.cross_entropy(logits.T, own, label_smoothing=label_smoothing)
+        losses = {"nt_xent": loss / 2}
         if self.fusion is None or len(own) < 2:
-            return loss / 2
+            return losses
         near = logits.detach()
         media_of = self._rivals(near)  # (U, 1 + W), the right one first
         texts_of = self._rivals(near.T)
@@ -155,24 +154,24 @@ class RetrievalModel(ComposedModel):
         right = torch.zeros_like(own)
         matching = functional.cross_entropy(by_text, right, label_smoothing=label_smoothing)
         matching += functional.cross_entropy(by_medium, right, label_smoothing=label_smoothing)
-        return (loss + matching) / 2
+        return losses | {"matching": matching / 2}
 
     def _rivals(self, logits: Tensor) -> Tensor:
         """For each row (U) its own column, then wrong ones drawn by their softmax, (U, 1 + W)."""
         own = torch.arange(len(logits), device=logits.device)
         wrong = min(_WRONG, len(own) - 1)
-        chances = logits.float().softmax(1).clamp(min=1e-6).fill_diagonal_(0)
+        chances = logits.softmax(1).clamp(min=1e-6).fill_diagonal_(0)
         return torch.cat([own[:, None], torch.multinomial(chances, wrong)], dim=1)
 
     def alike(self, batches: Iterable[Batch], count: int) -> Tensor:
-        """See `TaskModel.alike`: the media that the dual encoder finds for a text of the group."""
+        """The media that the dual encoder finds for a text of the group."""
         sides = [(self.encode("text", b)[0], self.encode(self.medium, b)[0]) for b in batches]
         texts, media = (torch.cat(side) for side in zip(*sides, strict=True))
         count = min(count, len(media))
         return torch.cat([(some @ media.T).topk(count).indices for some in texts.split(_ROWS)])
 
     def answer(self, batch: Batch) -> list[Any]:
-        """An `Encoded` per sample; `conclude` makes ranks of them."""
+        """An `Encoded` per query."""
         sides = {}
         for side in (s for s in self.encoders if s in batch):
             embedding, stream = self.encode(side, batch)
@@ -182,76 +181,39 @@ class RetrievalModel(ComposedModel):
         is_text = batch["is_text"].tolist()
         return [next(sides["text" if text else self.medium]) for text in is_text]
 
-    def conclude(self, samples: Sequence[Sample], answers: list[Any]) -> list[Any]:
-        """The ranks of each query's right items, ascending."""
-        place: dict[bool, list[int]] = {True: [], False: []}
-        for number, sample in enumerate(samples):
-            place["text" in sample.inputs].append(number)
-        text_place, medium_place = place[True], place[False]
-        if not text_place or not medium_place:
-            raise MMBenchError(f"retrieval needs queries of both sides: text and {self.medium}")
-        texts, media = [answers[i] for i in text_place], [answers[i] for i in medium_place]
-        of_text = _right([samples[i] for i in text_place], [samples[i] for i in medium_place])
-        of_medium = _right([samples[i] for i in medium_place], [samples[i] for i in text_place])
-        text_side = np.stack([encoded.embedding for encoded in texts])
-        medium_side = np.stack([encoded.embedding for encoded in media])
-        medium_ranks, text_ranks = rank_both(Embeddings(medium_side, text_side), of_medium, of_text)
-        self._notes = []
-        if self.fusion is not None:
-            found = [
-                np.mean([ranks[0] == 1 for ranks in side]) for side in (text_ranks, medium_ranks)
-            ]
-            self._notes.append(
-                f"recall at 1 of the dual encoder alone, before {RERANKED} are ranked anew: "
-                f"{100 * found[0]:.2f} text to {self.medium}, {100 * found[1]:.2f} "
-                f"{self.medium} to text"
-            )
-            text_ranks = self._reranked(text_ranks, of_text, texts, media, asking_text=True)
-            medium_ranks = self._reranked(medium_ranks, of_medium, media, texts, asking_text=False)
-        for number, ranks in zip(text_place + medium_place, text_ranks + medium_ranks, strict=True):
-            answers[number] = ranks
-        return answers
+    def conclude(self, queries: Sequence[Query], answers: Iterable[Any]) -> Iterator[Embedded]:
+        """Embeddings; and where there is a fusion, what it makes of each query's candidates."""
+        encoded: list[Encoded] = list(answers)
+        is_text = ["text" in query.inputs for query in queries]
+        texts = [e for e, asks in zip(encoded, is_text, strict=True) if asks]
+        media = [e for e, asks in zip(encoded, is_text, strict=True) if not asks]
+        if self.fusion is None or not texts or not media:
+            yield from (Embedded(e.embedding) for e in encoded)
+            return
+        scored = {
+            True: self._candidates(texts, media, asking_text=True),
+            False: self._candidates(media, texts, asking_text=False),
+        }
+        for e, side in zip(encoded, is_text, strict=True):
+            yield Embedded(e.embedding, *next(scored[side]))
 
-    def notes(self) -> list[str]:
-        """What the dual encoder would have found by itself."""
-        return self._notes
-
-    def _reranked(
-        self,
-        ranks: list[Any],
-        right: Positives,
-        asking: list[Encoded],
-        gallery: list[Encoded],
-        asking_text: bool,
-    ) -> list[Any]:
-        """The ranks after each query's first candidates are ordered by their matching score."""
+    def _candidates(
+        self, asking: list[Encoded], gallery: list[Encoded], asking_text: bool
+    ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+        """Of each query the first candidates in the gallery (k,), and their matching scores."""
         device = self.log_scale.device
         embeddings, stream = _stacked(gallery, device)
         kept = min(RERANKED, len(gallery))
-        result = []
         for start in range(0, len(asking), _BLOCK):
-            asked, queries = _stacked(asking[start : start + _BLOCK], device)
-            logits, found = (asked @ embeddings.T * self.scale()).topk(kept)  # (b, k)
-            rows = torch.arange(len(found), device=device)[:, None].expand_as(found)
-            if asking_text:
-                scores = self.match(queries, stream, rows, found, logits)
-            else:
-                scores = self.match(stream, queries, found, rows, logits)
-            for offset, (candidates, score) in enumerate(
-                zip(found.cpu().numpy(), scores.float().cpu().numpy(), strict=True)
-            ):
-                query = start + offset
-                wanted = right.items[right.offsets[query] : right.offsets[query + 1]]
-                result.append(place_again(candidates, score, wanted, ranks[query]))
-        return result
-
-
-def _right(asking: Sequence[Sample], gallery: Sequence[Sample]) -> Positives:
-    """The right items of queries: those of the gallery in the same group."""
-    members: dict[str, list[int]] = {}
-    for place, sample in enumerate(gallery):
-        members.setdefault(sample.group, []).append(place)
-    return Positives.of([members.get(sample.group, []) for sample in asking], len(gallery))
+            with torch.inference_mode():
+                asked, queries = _stacked(asking[start : start + _BLOCK], device)
+                logits, found = (asked @ embeddings.T * self.scale()).topk(kept)  # (b, k)
+                rows = torch.arange(len(found), device=device)[:, None].expand_as(found)
+                if asking_text:
+                    scores = self.match(queries, stream, rows, found, logits)
+                else:
+                    scores = self.match(stream, queries, found, rows, logits)
+            yield from zip(found.cpu().numpy(), scores.float().cpu().numpy(), strict=True)
 
 
 def _stacked(rows: Sequence[Encoded], device: torch.device) -> tuple[Tensor, Stream]:
@@ -264,30 +226,3 @@ def _stacked(rows: Sequence[Encoded], device: torch.device) -> tuple[Tensor, Str
     embeddings = np.stack([row.embedding for row in rows])
     stream = Stream(torch.from_numpy(tokens).to(device), torch.from_numpy(mask).to(device))
     return torch.from_numpy(embeddings).to(device), stream
-
-
-def place_again(
-    candidates: npt.NDArray[np.int64],
-    scores: npt.NDArray[np.float32],
-    wanted: npt.NDArray[np.int64],
-    ranks: npt.NDArray[np.int64],
-) -> npt.NDArray[np.int64]:
-    """The ascending ranks (P,) of a query's right items, after its candidates are ordered anew.
-
-    Right items among the candidates take their place there, equal scores counted against the
-    model; the others keep their place behind all candidates. A right item that is a candidate only
-    because others have the same score as it counts as one of the others.
-
-    Args:
-        candidates, scores: (k,), the items ordered anew, and how well they match.
-        wanted: (P,), the right items.
-        ranks: (P,), their ranks before, ascending.
-    """
-    is_right = np.isin(candidates, wanted)
-    # A stable order by falling score, in which the wrong ones of a score come first.
-    order = np.lexsort((is_right, -scores))
-    inside = np.flatnonzero(is_right[order]) + 1
-    by_luck = max(0, len(inside) - int((ranks <= len(candidates)).sum()))
-    inside = inside[by_luck:]
-    outside = np.maximum(ranks[len(inside) :], len(candidates) + 1)
-    return np.concatenate([inside, outside]).astype(np.int64)

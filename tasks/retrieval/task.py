@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 class Retrieval(Task):
     """Retrieval: rank a gallery of images by a text, and one of texts by an image.
 
-    A sample is a query: an image or a text. Its target is the direction that it asks in, its right
-    items are those of the other side in its group, and its answer is their ranks in the gallery of
-    all samples of the other side.
+    A sample is an image or a text that asks. Its target is the direction that it asks in, and its
+    right items are those of the other side in its group. A predictor answers with embeddings or
+    scores (`mmbench_tasks.retrieval.answers`); what is scored are the ranks that the right items
+    then have in the gallery of all samples of the other side.
     """
 
     name = "retrieval"
-    answer_kind = "ranks"
+    answer_kind = "embeddings or scores"
     inputs = ("image", "video", "audio", "text")
     default_dataset = "scenes"
     metrics = (
@@ -76,3 +77,11 @@ class Retrieval(Task):
         from mmbench_tasks.retrieval.model import RetrievalModel
 
         return RetrievalModel(recipe, words=assets["words"])
+
+    def conclude(
+        self, samples: Sequence[Sample], answers: Sequence[Any]
+    ) -> tuple[list[Any], list[str]]:
+        """The ranks of each query's right items, ascending."""
+        from mmbench_tasks.retrieval.ranks import ranks_of
+
+        return ranks_of(samples, answers)

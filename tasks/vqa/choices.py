@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmbench.data.sample import Sample
+from mmbench.data.sample import Query, Sample
 from mmbench.errors import MMBenchError
-from mmbench.model import Batch
+from mmbench.model import Batch, Losses
 from mmbench.recipe import Recipe
 from mmbench_tasks.vqa.model import UNKNOWN_ANSWER, VQAModel
 
@@ -32,28 +32,27 @@ class ChoiceModel(VQAModel):
                 "choices are texts: a recipe without an encoder for text cannot tell them apart"
             )
 
-    def prepare(self, samples: Sequence[Sample]) -> None:
-        """See `TaskModel.prepare`."""
-        super().prepare(_pairs(samples))
+    def prepare(self, queries: Sequence[Query]) -> None:
+        """The texts are of pairs, so that is what features are kept of."""
+        super().prepare(_pairs(queries))
 
-    def collate(self, samples: Sequence[Sample], targets: bool = True) -> Batch:
-        """See `TaskModel.collate`.
+    def collate(self, queries: Sequence[Query]) -> Batch:
+        """The P pairs of a query and a choice.
 
-        Returns: see `ComposedModel.inputs`, of the P pairs of a sample and a choice; `pair` (B, C)
-            int64, the place of each choice among the pairs, -1 where a sample has fewer; and
-            `target` (B,) int64, the right choice.
+        Returns: see `ComposedModel.inputs`; and `pair` (B, C) int64, the place of each choice among
+            the pairs, -1 where a query has fewer.
         """
         places = []
         count = 0
-        for sample in samples:
-            places.append(torch.arange(count, count + len(sample.inputs["choices"])))
-            count += len(sample.inputs["choices"])
-        batch = self.inputs(_pairs(samples))
-        batch["pair"] = torch.nn.utils.rnn.pad_sequence(places, True, padding_value=-1)
-        if targets:
-            right = [_place(sample) for sample in samples]
-            batch["target"] = torch.tensor(right)
-        return batch
+        for query in queries:
+            places.append(torch.arange(count, count + len(query.inputs["choices"])))
+            count += len(query.inputs["choices"])
+        pair = torch.nn.utils.rnn.pad_sequence(places, True, padding_value=-1)
+        return self.inputs(_pairs(queries)) | {"pair": pair}
+
+    def collate_training(self, samples: Sequence[Sample], rng: np.random.Generator) -> Batch:
+        """Returns: see `collate`; and `target` (B,) int64, the right choice. It draws nothing."""
+        return self.collate(samples) | {"target": torch.tensor([_place(s) for s in samples])}
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, C), minus infinity where a sample has no such choice."""
@@ -61,32 +60,31 @@ class ChoiceModel(VQAModel):
         pair = batch["pair"]
         return scores[pair.clamp(min=0)].masked_fill(pair < 0, float("-inf"))
 
-    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
+    def losses(self, batch: Batch, label_smoothing: float = 0.0) -> Losses:
         """Cross-entropy of the right choice; smoothing goes to the choices that a sample has."""
-        logits, target = self(batch), batch["target"]
+        logits, target = self(batch).float(), batch["target"]
         loss = functional.cross_entropy(logits, target, ignore_index=UNKNOWN_ANSWER)
         if not label_smoothing:
-            return loss
+            return {"answer": loss}
         there = batch["pair"] >= 0
         even = -logits.log_softmax(-1).masked_fill(~there, 0).sum(-1) / there.sum(-1)
-        return (1 - label_smoothing) * loss + label_smoothing * even.mean()
+        return {"answer": (1 - label_smoothing) * loss + label_smoothing * even.mean()}
 
     def answer(self, batch: Batch) -> list[Any]:
         """The place of the likeliest choice; `conclude` makes it the choice."""
         return self(batch).argmax(-1).tolist()
 
-    def conclude(self, samples: Sequence[Sample], answers: list[Any]) -> list[Any]:
+    def conclude(self, queries: Sequence[Query], answers: Iterable[Any]) -> Iterator[str]:
         """The chosen texts."""
-        chosen = zip(samples, answers, strict=True)
-        return [sample.inputs["choices"][answer] for sample, answer in chosen]
+        return (q.inputs["choices"][a] for q, a in zip(queries, answers, strict=True))
 
 
-def _pairs(samples: Sequence[Sample]) -> list[Sample]:
-    """A sample for each choice of each sample, whose text is the question and that choice."""
+def _pairs(queries: Sequence[Query]) -> list[Query]:
+    """A query for each choice of each, whose text is the question and that choice."""
     return [
-        replace(sample, inputs={**sample.inputs, "text": f"{sample.inputs['text']} {choice}"})
-        for sample in samples
-        for choice in sample.inputs["choices"]
+        Query(query.id, {**query.inputs, "text": f"{query.inputs['text']} {choice}"})
+        for query in queries
+        for choice in query.inputs["choices"]
     ]
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from mmbench.compose import ComposedModel, build_fusion
-from mmbench.data.sample import Sample
+from mmbench.data.sample import Query, Sample
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
-from mmbench.model import Batch
+from mmbench.model import Batch, Losses
 from mmbench.recipe import Recipe
 from mmbench.zoo.part import build_part
 from mmbench.zoo.stream import Stream
@@ -54,17 +55,15 @@ class VQAModel(ComposedModel):
             classes=len(answers),
         )
 
-    def collate(self, samples: Sequence[Sample], targets: bool = True) -> Batch:
-        """See `TaskModel.collate`.
+    def collate(self, queries: Sequence[Query]) -> Batch:
+        """Returns: see `ComposedModel.inputs`."""
+        return self.inputs(queries)
 
-        Returns: see `ComposedModel.inputs`; and `target` (B,) int64.
-        """
-        batch = self.inputs(samples)
-        if targets:
-            right = [most_frequent(sample.target) for sample in samples]
-            labels = [self._label.get(answer, UNKNOWN_ANSWER) for answer in right]
-            batch["target"] = torch.tensor(labels)
-        return batch
+    def collate_training(self, samples: Sequence[Sample], rng: np.random.Generator) -> Batch:
+        """Returns: see `ComposedModel.inputs`; and `target` (B,) int64. It draws nothing."""
+        right = [most_frequent(sample.target) for sample in samples]
+        labels = [self._label.get(answer, UNKNOWN_ANSWER) for answer in right]
+        return self.inputs(samples) | {"target": torch.tensor(labels)}
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, answers)."""
@@ -79,14 +78,15 @@ class VQAModel(ComposedModel):
         stream = self.stream(modality, batch)
         return stream.pooled() if modality == "text" else stream
 
-    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
+    def losses(self, batch: Batch, label_smoothing: float = 0.0) -> Losses:
         """Cross-entropy of the right answer."""
-        return functional.cross_entropy(
-            self(batch),
+        loss = functional.cross_entropy(
+            self(batch).float(),
             batch["target"],
             ignore_index=UNKNOWN_ANSWER,
             label_smoothing=label_smoothing,
         )
+        return {"answer": loss}
 
     def answer(self, batch: Batch) -> list[str]:
         """The likeliest answer."""

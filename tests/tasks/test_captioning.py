@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -68,15 +69,15 @@ def test_a_model_learns_the_captions_of_a_few_pictures_by_heart(task, few, decod
     )
     optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-2)
     learner.train()
-    batch = learner.collate(samples)
+    batch = learner.collate_training(samples, np.random.default_rng(0))
     for _ in range(120):
-        loss = learner.loss(batch)
+        loss = learner.losses(batch)["words"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     learner.eval()
     with torch.inference_mode():
-        answers = learner.answer(learner.collate(samples, targets=False))
+        answers = learner.answer(learner.collate(samples))
     assert answers == [sample.target[0] for sample in samples]
 
 
@@ -100,7 +101,7 @@ def test_the_loss_is_of_each_next_word_and_the_end(task, few):
     """Against the log-probabilities, added up by hand."""
     learner, _ = model(task, few)
     learner.eval()
-    batch = learner.collate(few[:5])
+    batch = learner.collate_training(few[:5], np.random.default_rng(0))
     total, count = 0.0, 0
     context = [learner.stream("image", batch).take(batch["image_rows"])]
     end = len(learner.vocabulary)
@@ -111,15 +112,15 @@ def test_the_loss_is_of_each_next_word_and_the_end(task, few):
         for place, word in enumerate([*text, end]):
             total -= float(logits[place].log_softmax(0)[word])
             count += 1
-    assert float(learner.loss(batch).detach()) == pytest.approx(total / count, rel=1e-5)
+    assert float(learner.losses(batch)["words"].detach()) == pytest.approx(total / count, rel=1e-5)
 
 
 def test_training_draws_any_of_the_captions(task, few):
     learner, _ = model(task, few)
-    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
     seen = set()
     for _ in range(40):
-        words = learner.collate(few[:1])["words"][0].tolist()
+        words = learner.collate_training(few[:1], rng)["words"][0].tolist()
         seen.add(learner.vocabulary.decode([word for word in words if word]))
     assert seen == set(few[0].target)
 
@@ -153,9 +154,9 @@ def test_the_captions_are_scored_by_all_metrics_on_all_references(small_scenes, 
 @pytest.mark.parametrize("search", ["greedy", "beam", "nucleus"])
 def test_the_captions_do_not_depend_on_the_batch_size(task, few, search):
     writer, _ = model(task, few, **{"decoder.search.kind": search})
-    samples = few.samples[:20]
+    queries = few.queries[:20]
     device = torch.device("cpu")
-    one, *others = (ModelPredictor(writer, device, n).predict(samples) for n in (1, 7, 1000))
+    one, *others = (list(ModelPredictor(writer, device, n).predict(queries)) for n in (1, 7, 1000))
     assert others == [one, one]
 
 

@@ -11,11 +11,14 @@ import mmbench
 from mmbench import registry
 from mmbench.data.batches import GroupBatches
 from mmbench.errors import Interrupted, MMBenchError
+from mmbench.experiments.answers import values_of
 from mmbench.experiments.infer import ModelPredictor
 from mmbench.experiments.watch import Watch
 from mmbench.recipe import load_recipe
 from mmbench.training.mining import alike_order, runs_of_alike
-from mmbench_tasks.retrieval.model import RetrievalModel, place_again
+from mmbench.training.objectives.weighted import total
+from mmbench_tasks.retrieval.model import RetrievalModel
+from mmbench_tasks.retrieval.ranks import place_again
 
 QUICK = {"width": 32, "train.epochs": 2, "train.batch": 32}
 
@@ -44,7 +47,10 @@ def train(dataset, out, recipe="gated_fusion", **options):
 
 
 def answers_of(learner, samples, batch=16):
-    return ModelPredictor(learner, torch.device("cpu"), batch).predict(samples)
+    predictor = ModelPredictor(learner, torch.device("cpu"), batch)
+    queries = [sample.query for sample in samples]
+    given = values_of(predictor, queries, "the model")
+    return registry.load("tasks", "retrieval")().conclude(samples, given)[0]
 
 
 def test_every_picture_and_every_caption_asks(few):
@@ -76,8 +82,9 @@ def test_a_model_learns_to_find_a_few_pictures(task, few, recipe):
     optimizer = torch.optim.AdamW(learner.parameters(), lr=5e-3)
     learner.train()
     torch.manual_seed(0)
+    rng = np.random.default_rng(0)
     for _ in range(60):
-        loss = learner.loss(learner.collate(samples))
+        loss = total(learner.losses(learner.collate_training(samples, rng)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -92,8 +99,8 @@ def scores_of(learner, samples):
     texts = [s for s in samples if "text" in s.inputs]
     media = [s for s in samples if "image" in s.inputs]
     with torch.inference_mode():
-        text, text_stream = learner.encode("text", learner.collate(texts, targets=False))
-        image, image_stream = learner.encode("image", learner.collate(media, targets=False))
+        text, text_stream = learner.encode("text", learner.collate(texts))
+        image, image_stream = learner.encode("image", learner.collate(media))
         logits = text @ image.T * learner.scale()
         rows = torch.arange(len(texts))[:, None].expand_as(logits)
         columns = torch.arange(len(media))[None].expand_as(logits)
@@ -136,7 +143,6 @@ def test_the_dual_encoder_has_no_fusion_and_no_matching(task, few):
     learner = model(task, few, recipe="dual_encoder")
     assert learner.fusion is None
     assert learner.decoder is None
-    assert learner.notes() == []
 
 
 def test_equal_scores_are_counted_against_the_model():
@@ -184,7 +190,10 @@ def test_the_hard_wrong_partners_are_never_the_right_one(task, few):
 
 def test_pictures_that_a_text_is_easily_taken_for_are_alike(task, few):
     learner = model(task, few)
-    batches = [learner.collate(few[start : start + 60]) for start in range(0, 240, 60)]
+    rng = np.random.default_rng(0)
+    batches = [
+        learner.collate_training(few[start : start + 60], rng) for start in range(0, 240, 60)
+    ]
     torch.manual_seed(0)
     with torch.inference_mode():
         near = learner.alike(batches, 7)
@@ -279,12 +288,12 @@ def test_a_training_that_was_cut_off_ends_as_it_would_have(small_scenes, tmp_pat
 
 def test_the_order_of_training_is_of_what_the_model_finds_alike(task, few):
     learner = model(task, few)
-    torch.manual_seed(0)
     order = alike_order(learner, few, 16, 2, torch.device("cpu"), np.random.default_rng(0))
-    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    shown = [learner.collate_training(chosen, rng) for chosen in GroupBatches(few, 16).epoch()]
     with torch.inference_mode():
-        near = learner.alike(map(learner.collate, GroupBatches(few, 16).epoch()), 16)
-    assert order.tolist() == runs_of_alike(near.numpy(), 2, np.random.default_rng(0)).tolist()
+        near = learner.alike(shown, 16)
+    assert order.tolist() == runs_of_alike(near.numpy(), 2, rng).tolist()
 
 
 def test_neighbours_of_groups_with_several_media_are_refused(task, few):
@@ -298,14 +307,14 @@ def test_training_is_shown_neighbours_together_from_the_epoch_on(
 ):
     """Batches of two runs of four in the data's order, in the second of two epochs."""
     shown = []
-    collate = RetrievalModel.collate
+    collate = RetrievalModel.collate_training
 
-    def spied(self, samples, targets=True):
-        if targets and self.training:
+    def spied(self, samples, rng):
+        if self.training:
             shown.append({sample.group for sample in samples})
-        return collate(self, samples, targets)
+        return collate(self, samples, rng)
 
-    monkeypatch.setattr(RetrievalModel, "collate", spied)
+    monkeypatch.setattr(RetrievalModel, "collate_training", spied)
     alike = {"train.neighbours": 4, "train.neighbours_by": "order", "train.neighbours_from": 0.5}
     train(small_scenes["image"], tmp_path, overrides={"train.batch": 8} | alike)
     data = task.load(task.dataset(small_scenes["image"]), "train")

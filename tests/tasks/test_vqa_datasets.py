@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -65,7 +66,7 @@ def test_models_with_ten_answers_are_compared(small):
 def test_the_majority_counts_every_annotator():
     majority = registry.load("predictors", "majority")()
     majority.fit([Sample("1", {}, ["a", "b", "b"], "1"), Sample("2", {}, ["a", "b", "c"], "2")])
-    assert majority.predict([None]) == ["b"]
+    assert [answer.value for answer in majority.predict([None])] == ["b"]
 
 
 def test_the_answers_to_choose_from_are_the_most_frequent(task, small):
@@ -84,9 +85,11 @@ def test_an_answer_that_cannot_be_given_is_not_trained_on(task, small):
     train = task.load(task.dataset(options["dataset"], options["data_dir"]), "train")
     recipe = task.resolve(load_recipe("concat_fusion", {"width": 16}), task.dataset())
     model = task.build(recipe, task.assets(train))
-    batch = model.collate(train[:4])
+    batch = model.collate_training(train[:4], np.random.default_rng(0))
     assert batch["target"].tolist() == [0, -100, 0, -100]
-    assert model.loss(batch).item() == pytest.approx(0.0)  # one answer: nothing to learn
+    assert model.losses(batch)["answer"].item() == pytest.approx(
+        0.0
+    )  # one answer: nothing to learn
 
 
 def choose(task, small, **overrides):
@@ -101,7 +104,7 @@ def test_every_choice_gets_a_score_and_nothing_else(task, small):
     model, train = choose(task, small)
     model.eval()
     assert [len(sample.inputs["choices"]) for sample in train] == [3, 2, 2, 3]
-    batch = model.collate(train)
+    batch = model.collate_training(train, np.random.default_rng(0))
     logits = model(batch)
     assert logits.shape == (4, 3)
     assert logits.isinf().sum(1).tolist() == [0, 1, 1, 0]
@@ -110,7 +113,7 @@ def test_every_choice_gets_a_score_and_nothing_else(task, small):
     alone = torch.cat([model(model.collate([sample])).flatten() for sample in train])
     torch.testing.assert_close(alone, logits[~logits.isinf()])
     for smoothing in (0.0, 0.1):
-        loss = model.loss(batch, smoothing)
+        loss = model.losses(batch, smoothing)["answer"]
         assert loss.isfinite()
         loss.backward()
     assert all(p.grad is not None for p in model.parameters())

@@ -1,27 +1,54 @@
 import pytest
 import torch
+from transformers import get_cosine_schedule_with_warmup
 
 from mmbench.recipe import Train
 from mmbench.training.loop import optimizer_for
 from mmbench.training.schedule import learning_rate_factor
 
 
-def test_one_cycle_is_torchs():
-    steps = 50
-    parameter = torch.nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.SGD([parameter], lr=1.0)
-    reference = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=1.0, total_steps=steps + 1, pct_start=0.1, final_div_factor=400
-    )
-    ours = [learning_rate_factor("one_cycle", step, steps, 0.1) for step in range(steps)]
-    theirs = []
+def rates(make, steps):
+    """The rates that a scheduler of a library gives to so many steps, the highest being 1."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = make(optimizer)
+    found = []
     for _ in range(steps):
-        theirs.append(optimizer.param_groups[0]["lr"])
+        found.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
-        reference.step()
-    assert ours[0] == theirs[0] == pytest.approx(1 / 25)
-    assert max(ours) == pytest.approx(max(theirs), abs=0.02)
-    assert ours[-1] < 0.01
+        scheduler.step()
+    return found
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(50, 0.1), (7, 0.3), (1000, 0.5), (3, 0.34)])
+def test_one_cycle_is_torchs(steps, warmup):
+    """Of one step more, since the last rate is one that a step still uses."""
+    rising = round(steps * warmup)
+    theirs = rates(
+        lambda optimizer: torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=1.0,
+            total_steps=steps + 1,
+            pct_start=(rising + 1) / (steps + 1),
+            div_factor=25,
+            final_div_factor=400,
+            cycle_momentum=False,
+        ),
+        steps,
+    )
+    ours = [learning_rate_factor("one_cycle", step, steps, warmup) for step in range(steps)]
+    assert ours == pytest.approx(theirs, abs=1e-6)
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(50, 0.1), (40, 0.0), (9, 0.5)])
+def test_cosine_is_transformers_but_for_a_first_step_that_trains(steps, warmup):
+    """Theirs begins at a rate of 0, so that its warm-up comes a step later."""
+    rising = round(steps * warmup)
+    theirs = rates(
+        lambda optimizer: get_cosine_schedule_with_warmup(optimizer, rising, steps), steps
+    )
+    ours = [learning_rate_factor("cosine", step, steps, warmup) for step in range(steps)]
+    assert ours[rising:] == pytest.approx(theirs[rising:], abs=1e-6)
+    assert ours[: max(0, rising - 1)] == pytest.approx(theirs[1:rising], abs=1e-6)
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "cosine", "constant"])

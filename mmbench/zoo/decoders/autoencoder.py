@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmbench.yaml_file import Settings
+from mmbench.zoo.precision import in_float32
 
 _DECAY = 0.95  # of the moving averages of the codebook
 _UNUSED = 0.05  # of an even share of the patches: a code that gets less is drawn anew
@@ -97,7 +98,12 @@ class Quantiser(nn.Module):
         Args:
             latents: (M, L). In training mode they move the codebooks.
         Returns: codes (M, C) int64, and the mean squared distance that the encoder is to shorten.
+            In float32, since near codes would be one in bfloat16.
         """
+        with in_float32(latents.device):
+            return self._coded(latents.float())
+
+    def _coded(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         rest = latents.detach()
         near = torch.zeros_like(rest)
         distance = latents.new_zeros(())
@@ -160,6 +166,8 @@ class Autoencoder(nn.Module):
         settings: its sizes.
         quantised: whether latents are codes. If not, they are bounded, and noise is added to them
             in training so that near latents mean near images.
+    Attributes:
+        identity: all that decides how it computes, as plain JSON.
     Raises: ValueError if the grid does not divide the size.
     """
 
@@ -180,6 +188,7 @@ class Autoencoder(nn.Module):
         self.quantiser = (
             Quantiser(settings.codes, settings.codebook, settings.latent) if quantised else None
         )
+        self.identity = {"size": size, "quantised": quantised, **settings.model_dump()}
         self.decoder = nn.Sequential(
             nn.Linear(settings.latent, width),
             PatchLayer(width, grid),

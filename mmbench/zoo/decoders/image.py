@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -80,6 +80,20 @@ class ImageDecoder(nn.Module, ABC):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self.autoencoder = Autoencoder(size, settings, quantised)
+        self._settings = settings
+
+    def own_stages(self) -> list[dict[str, Any]]:
+        """The autoencoder is trained first, on the images alone."""
+        settings = self._settings
+        train = {"epochs": settings.epochs, "batch": settings.batch, "lr": settings.lr}
+        return [
+            {
+                "name": "autoencoder",
+                "objective": "autoencoder",
+                "trains": ["autoencoder"],
+                "train": train,
+            }
+        ]
 
     @abstractmethod
     def loss(self, found: Tensor, contexts: Contexts) -> Tensor:

@@ -74,10 +74,10 @@ class PlaceWriter(nn.Module):
 
     def loss(self, states: Tensor, codes: Tensor) -> Tensor:
         """Summed cross-entropy of codes (..., C), given the states (..., D) of their places."""
-        total = states.new_zeros(())
+        total = states.new_zeros((), dtype=torch.float32)
         for number, (head, embed) in enumerate(zip(self.heads, self.vectors, strict=True)):
             code = codes[..., number]
-            logits = head(states).flatten(0, -2)
+            logits = head(states).flatten(0, -2).float()
             total = total + functional.cross_entropy(logits, code.flatten(), reduction="sum")
             states = states + embed(code)
         return total

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from mmbench.zoo.decoders.text import Contexts, FusedStates, State, TextDecoder
 from mmbench.zoo.fusion.base import Fusion
+from mmbench.zoo.precision import in_float32
 
 
 class RNNDecoder(TextDecoder):
@@ -71,7 +72,8 @@ class RNNDecoder(TextDecoder):
         x = self.words(words)
         new: State = []
         for cell, fused, before in zip(self.cells, self.fused, state, strict=True):
-            x, after = cell(x, before[None].contiguous())
+            with in_float32(x.device):
+                x, after = cell(x.float(), before[None].contiguous())
             new.append(after[0])
             x = fused(x, contexts) if isinstance(fused, FusedStates) else x
         return functional.linear(self.norm(x), self.words.weight), new

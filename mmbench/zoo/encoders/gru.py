@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from mmbench.zoo.encoders.base import Encoder
+from mmbench.zoo.precision import in_float32
 from mmbench.zoo.stream import Stream
 
 
@@ -36,5 +37,6 @@ class GRU(Encoder):
 
     def forward(self, x: Tensor) -> Stream:
         """See the class."""
-        states, _ = self.states(self.words(x))
+        with in_float32(x.device):  # a recurrence in bfloat16 loses what it is to remember
+            states, _ = self.states(self.words(x))
         return Stream(states, x != 0)

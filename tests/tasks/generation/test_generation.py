@@ -93,7 +93,7 @@ def test_a_run_leaves_its_pictures_its_claims_and_a_page_of_samples(trained):
 def test_the_stages_are_logged_in_order(trained):
     lines = (trained.path / "log.jsonl").read_text().splitlines()
     stages = [json.loads(line)["stage"] for line in lines]
-    assert stages == ["autoencoder", "decoder", "decoder"]
+    assert stages == ["autoencoder", "task", "task"]
 
 
 def test_a_checkpoint_draws_what_its_run_drew(trained, few, tmp_path):
@@ -114,7 +114,7 @@ def test_the_autoencoder_is_trained_once_for_all_fusions_and_seeds(trained, few,
             started.append((model, seed))
 
     other = run(few, tmp_path, "concat_fusion", seed=1, watch=Note())
-    assert started == [("concat_fusion", 1), ("concat_fusion decoder", 1)]
+    assert started == [("concat_fusion", 1), ("concat_fusion task", 1)]
     assert sorted((cache_folder() / "parts").iterdir()) == parts
 
     def autoencoder(result):
@@ -133,13 +133,13 @@ def test_the_autoencoder_is_trained_once_for_all_fusions_and_seeds(trained, few,
 def test_a_training_cut_off_in_its_second_stage_ends_as_it_would_have(trained, few, tmp_path):
     class Cut(Watch):
         def finished_epoch(self, entry):
-            if self.stage == "decoder" and entry["epoch"] == 1:
+            if self.stage == "task" and entry["epoch"] == 1:
                 raise KeyboardInterrupt
 
         def began(self, model, seed):
             self.stage = model.rpartition(" ")[2]
 
-    with pytest.raises(Interrupted, match="--resume"):
+    with pytest.raises(Interrupted, match="training is kept"):
         run(few, tmp_path, watch=Cut())
     resumed = run(few, tmp_path, resume=True)
     for one, other in zip(pictures(trained), pictures(resumed), strict=True):

@@ -1,0 +1,33 @@
+"""What a predictor answered, taken from its stream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmbench.data.sample import Query
+from mmbench.errors import MMBenchError
+from mmbench.task import Answer, Failure, Predictor
+
+
+def values_of(predictor: Predictor, queries: Sequence[Query], name: str) -> list[Any]:
+    """The values of a predictor's answers.
+
+    Args:
+        name: the predictor's, for an error.
+    Raises: MMBenchError if there is not an answer for each query.
+    """
+    given = list(predictor.predict(queries))
+    if len(given) != len(queries):
+        raise MMBenchError(f"{name} gave {len(given)} answers to {len(queries)} queries")
+    failures = [
+        f"{query.id}: {answer.reason}"
+        for query, answer in zip(queries, given, strict=True)
+        if isinstance(answer, Failure)
+    ]
+    if failures:
+        raise MMBenchError(
+            f"{name} failed at {len(failures):,} of {len(given):,} queries, the first of which is "
+            f"{failures[0]}. A run needs an answer to each"
+        )
+    return [answer.value for answer in given if isinstance(answer, Answer)]

@@ -1,0 +1,92 @@
+"""Stages of training, as a recipe has them: what each minimises, and what it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from mmbench.yaml_file import Settings, setting
+
+TASK = "task"  # the objective that asks a model for its own losses
+
+
+class StageObjective(Settings):
+    """One of the objectives of a stage. In YAML its weight, or `{weight: 0.5, temperature: 0.1}`.
+
+    Attributes:
+        weight: what its losses are multiplied by.
+        options: of the objective.
+    """
+
+    weight: float = setting(1.0, added_with=1.0, gt=0)
+    options: dict[str, Any] = {}
+
+
+def _read_objectives(value: Any) -> Any:
+    """By name, from `simclr`, `[mlm, nsp]`, `{vqa: 1.0, captioning: 0.5}`, or with options."""
+    if isinstance(value, str):
+        return {value: {}}
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return {name: {} for name in value}
+    if isinstance(value, dict):
+        return {name: _read_objective(of_name) for name, of_name in value.items()}
+    return value
+
+
+def _read_objective(value: Any) -> Any:
+    if isinstance(value, dict) and "options" not in value:
+        options = {key: option for key, option in value.items() if key != "weight"}
+        return {"weight": float(value.get("weight", 1.0)), "options": options}
+    return {"weight": float(value)} if isinstance(value, int | float) else value
+
+
+class Stage(Settings):
+    """A stage of training.
+
+    Attributes:
+        name: what progress and log call it.
+        objective: what it minimises: a name (`simclr`), a list of names, or a mapping of names to
+            weights.
+        trains: parts of the model by their dotted names (`encoders.image`); all of it if left out.
+        freezes: of what it trains, the parts that stay as they are.
+        train: settings of training that differ from the recipe's.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    objective: Annotated[dict[str, StageObjective], BeforeValidator(_read_objectives)]
+    trains: list[str] | None = setting(None, added_with=None)
+    freezes: list[str] = setting([], added_with=[])
+    train: dict[str, Any] = setting({}, added_with={})
+
+    @model_validator(mode="after")
+    def _has_something_to_do(self) -> Stage:
+        if not self.objective:
+            raise ValueError(f"of the stage {self.name} names no objective")
+        if self.trains == []:
+            raise ValueError(f"of the stage {self.name} trains nothing: name a part in `trains`")
+        for part in self.trains or ():
+            if any(is_within(part, frozen) for frozen in self.freezes):
+                raise ValueError(
+                    f"of the stage {self.name} trains {part} and freezes it too: choose one"
+                )
+        return self
+
+    def trained(self, names: Sequence[str]) -> list[str]:
+        """Of the dotted names of a model's parameters or tensors, those that it trains."""
+        return [
+            name
+            for name in names
+            if (self.trains is None or any(is_within(name, part) for part in self.trains))
+            and not any(is_within(name, part) for part in self.freezes)
+        ]
+
+
+def is_within(name: str, part: str) -> bool:
+    """Whether a dotted name is a part's or of something inside it.
+
+    >>> is_within("encoders.image.norm", "encoders"), is_within("encoders_2", "encoders")
+    (True, False)
+    """
+    return name == part or name.startswith(f"{part}.")

@@ -1,0 +1,1 @@
+"""What a stage of training can minimise: one file an objective."""

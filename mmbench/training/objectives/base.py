@@ -1,0 +1,85 @@
+"""The `Objective` contract: what a stage of training minimises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from mmbench.data.sample import Sample
+from mmbench.errors import MMBenchError
+from mmbench.model import Batch, Losses, TaskModel
+from mmbench.recipe import Recipe
+from mmbench.zoo.encoders.base import Encoder
+
+
+class Objective(nn.Module, ABC):
+    """Losses of a model on a batch of samples.
+
+    Registered under `mmbench.objectives` and named by a recipe's stages. One is made for each stage
+    and lives as long as that: its own parameters (a projection head) are trained beside the model's
+    and thrown away, its buffers (a queue, a momentum copy) are kept while a stage is resumed.
+
+    The model is handed to each call and is no submodule of it. A constructor takes `model` if it
+    needs sizes, `settings` (the stage's `Train`) if it needs them, and options of its own; it
+    raises MMBenchError for a model that it cannot train.
+
+    Attributes:
+        reaches: parts of the model that its gradient can reach, by dotted name; None for any.
+        version: raised when the same recipe comes to train otherwise.
+    """
+
+    reaches: tuple[str, ...] | None = None
+    version: int = 1
+
+    def prepare(self, model: TaskModel, samples: Sequence[Sample]) -> None:
+        """Called with all samples of the stage, those of validation too, before it begins."""
+
+    @abstractmethod
+    def collate(
+        self, model: TaskModel, samples: Sequence[Sample], rng: np.random.Generator
+    ) -> Batch:
+        """Samples as tensors by name, on the CPU.
+
+        Args:
+            rng: whatever is drawn is drawn from it, and never from torch's own generator: the next
+                batch may be made, in another thread, while this one trains.
+        """
+
+    @abstractmethod
+    def losses(self, model: TaskModel, batch: Batch) -> Losses:
+        """Losses by name, each a scalar on the device. In float32, whatever autocast does."""
+
+    def after_step(self, model: TaskModel) -> None:
+        """Called after each step of the optimizer: to move a momentum copy, to fill a queue."""
+
+    def shared(self, model: TaskModel, recipe: Recipe) -> Mapping[str, Any] | None:
+        """All that decides what this trains, where no later choice in the recipe can change it.
+
+        As plain JSON; that is, what says how the parts that it reads compute. Training samples,
+        settings, options and initial weights are added by whoever asks. What is so trained is
+        kept, and taken by every run that has the same. None if it belongs to its run alone.
+        """
+        return None
+
+
+def encoder_of(model: TaskModel, modality: str, objective: str) -> Encoder:
+    """The model's encoder of a modality.
+
+    Args:
+        objective: the name of what needs it, for an error.
+    Raises: MMBenchError if the model has none.
+    """
+    encoders = dict(model.named_children()).get("encoders")
+    if not isinstance(encoders, nn.ModuleDict) or modality not in encoders:
+        known = ", ".join(encoders) if isinstance(encoders, nn.ModuleDict) else ""
+        raise MMBenchError(
+            f"{objective} trains an encoder for {modality}, which this model does not have: "
+            f"it has {known or 'none'}"
+        )
+    encoder = encoders[modality]
+    assert isinstance(encoder, Encoder)
+    return encoder

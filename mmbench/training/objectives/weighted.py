@@ -1,0 +1,109 @@
+"""The objectives of a stage, together: one batch for each, and one sum of weighted losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmbench.data.sample import Sample
+from mmbench.errors import MMBenchError
+from mmbench.model import Batch, Losses, TaskModel, move
+from mmbench.recipe import Recipe, Train
+from mmbench.stages import TASK, Stage, is_within
+from mmbench.training.objectives.base import Objective
+from mmbench.zoo.part import build_part
+
+Batches = dict[str, Batch]  # by objective
+
+
+class WeightedObjectives(nn.Module):
+    """What a stage minimises.
+
+    Args:
+        stage: names them and their weights.
+        model: that they train.
+        settings: of the stage's training.
+    Raises: MMBenchError for an objective that does not exist, or cannot train this model.
+    """
+
+    def __init__(self, stage: Stage, model: TaskModel, settings: Train) -> None:
+        super().__init__()
+        self._stage = stage
+        self._parts = nn.ModuleDict()
+        for name, asked in stage.objective.items():
+            part = build_part("objectives", name, asked.options, model=model, settings=settings)
+            if not isinstance(part, Objective):
+                raise MMBenchError(f"the objective {name} is no mmbench.training Objective")
+            self._parts[name] = part
+
+    @property
+    def only_task(self) -> bool:
+        """Whether the task's own loss is all there is."""
+        return list(self._parts) == [TASK]
+
+    def _each(self) -> list[tuple[str, Objective]]:
+        return [(name, part) for name, part in self._parts.items() if isinstance(part, Objective)]
+
+    def reach(self, name: str) -> bool:
+        """Whether a gradient can reach a tensor of the model by this dotted name."""
+        return any(
+            objective.reaches is None or any(is_within(name, part) for part in objective.reaches)
+            for _, objective in self._each()
+        )
+
+    def prepare(self, model: TaskModel, samples: Sequence[Sample]) -> None:
+        """Called with all samples of the stage before it begins."""
+        for _, objective in self._each():
+            objective.prepare(model, samples)
+
+    def collate(
+        self, model: TaskModel, samples: Sequence[Sample], rng: np.random.Generator
+    ) -> Batches:
+        """The batch of each objective; what one draws changes nothing of another's."""
+        each = self._each()
+        rngs = rng.spawn(len(each)) if len(each) > 1 else [rng]
+        return {
+            name: objective.collate(model, samples, own)
+            for (name, objective), own in zip(each, rngs, strict=True)
+        }
+
+    def losses(self, model: TaskModel, batches: Batches) -> Losses:
+        """Weighted losses by name: `nt_xent`, or `simclr.nt_xent` where there are several."""
+        found: Losses = {}
+        for name, objective in self._each():
+            weight = self._stage.objective[name].weight
+            prefix = f"{name}." if len(self._parts) > 1 else ""
+            for key, loss in objective.losses(model, batches[name]).items():
+                found[prefix + key] = loss if weight == 1 else weight * loss
+        return found
+
+    def after_step(self, model: TaskModel) -> None:
+        """Called after each step of the optimizer."""
+        for _, objective in self._each():
+            objective.after_step(model)
+
+    def shared(self, model: TaskModel, recipe: Recipe) -> Mapping[str, Any] | None:
+        """All that decides what they train, where no later choice can change it; else None."""
+        found = {}
+        for name, objective in self._each():
+            decides = objective.shared(model, recipe)
+            if decides is None:
+                return None
+            asked = self._stage.objective[name]
+            found[name] = {"version": objective.version, **asked.model_dump(), "reads": decides}
+        return found
+
+
+def total(losses: Losses) -> Tensor:
+    """Their sum, a scalar."""
+    first, *others = losses.values()
+    return first if not others else torch.stack([first, *others]).sum()
+
+
+def moved(batches: Batches, device: torch.device) -> Batches:
+    """The batches on a device."""
+    return {name: move(batch, device) for name, batch in batches.items()}

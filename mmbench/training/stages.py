@@ -1,0 +1,105 @@
+"""Which stages a model is trained in, what each trains, and whether that can be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.model import TaskModel
+from mmbench.recipe import Recipe, Train
+from mmbench.stages import TASK, Stage, is_within
+from mmbench.training.objectives.weighted import WeightedObjectives
+from mmbench.yaml_file import validate
+
+
+def stages_of(recipe: Recipe, model: TaskModel) -> list[Stage]:
+    """The recipe's stages, or the task's own loss alone; before that what parts need by themselves.
+
+    What a part trains in stages of its own stays as it is afterwards. A recipe that has a stage of
+    the same name says by that how the part is trained.
+    """
+    asked = recipe.stages or [Stage(name=TASK, objective=TASK)]  # type: ignore[arg-type]
+    own = _own_stages(model)
+    names = [stage.name for stage in asked]
+    at = next((i for i, stage in enumerate(asked) if TASK in stage.objective), len(asked))
+    before = [stage for stage in own if stage.name not in names[:at]]
+    settled = [part for stage in own for part in stage.trains or ()]
+    after = [
+        stage.model_copy(update={"freezes": list(dict.fromkeys([*stage.freezes, *settled]))})
+        for stage in asked[at:]
+    ]
+    return [*asked[:at], *(before if after else ()), *after]
+
+
+def _own_stages(model: TaskModel) -> list[Stage]:
+    """What the model's parts need to be trained before the rest, by the names of the model."""
+    found = []
+    for prefix, module in model.named_modules():
+        for own in getattr(module, "own_stages", list)():
+            stage = validate(Stage, own, f"own_stages of {prefix}")
+            parts = {"trains": [f"{prefix}.{part}" for part in stage.trains or ()]}
+            found.append(stage.model_copy(update=parts))
+    return found
+
+
+def settings_of(stage: Stage, train: Train) -> Train:
+    """The recipe's settings of training, with those that the stage changes."""
+    return validate(Train, train.model_dump(exclude_unset=True) | stage.train, stage.name)
+
+
+def check_stages(stages: Sequence[Stage], model: TaskModel, train: Train) -> None:
+    """See that every stage can be carried out, before the first one is.
+
+    Raises: MMBenchError for an objective that does not exist or cannot train this model, a part
+        that does not exist, or a stage that trains nothing.
+    """
+    with torch.random.fork_rng(devices=[]):  # what objectives draw here leaves the run as it is
+        for stage in stages:
+            objectives = WeightedObjectives(stage, model, settings_of(stage, train))
+            for part in [*(stage.trains or ()), *stage.freezes]:
+                _check_exists(part, stage, model)
+            reached = [n for n, _ in model.named_parameters() if objectives.reach(n)]
+            names = stage.trained(reached)
+            if not names:
+                parts = ", ".join(stage.trains or ["all"])
+                raise MMBenchError(
+                    f"the stage {stage.name} trains nothing: {' and '.join(stage.objective)} "
+                    f"reaches nothing of what it trains ({parts}) and does not freeze"
+                )
+            if not any(p.requires_grad for n, p in model.named_parameters() if n in names):
+                raise MMBenchError(
+                    f"the stage {stage.name} trains nothing: what it trains "
+                    f"({', '.join(stage.trains or ['all'])}) is frozen by its own options"
+                )
+
+
+def _check_exists(part: str, stage: Stage, model: TaskModel) -> None:
+    modules = [name for name, _ in model.named_modules() if name]
+    known = [*modules, *(name for name, _ in model.named_parameters())]
+    if not any(is_within(name, part) for name in known):
+        parts = [name for name in modules if name.count(".") < 2]
+        raise MMBenchError(
+            f"the stage {stage.name} names {part}, which is no part of this model."
+            f"{did_you_mean(part, known)} Its parts are {', '.join(parts)}."
+        )
+
+
+def trainable(model: TaskModel) -> Mapping[str, bool]:
+    """Of a new model, by name, which parameters its parts let be trained at all."""
+    return {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+
+
+def enter(
+    stage: Stage, model: TaskModel, objectives: WeightedObjectives, allowed: Mapping[str, bool]
+) -> None:
+    """Train from now on what the stage trains and its objectives reach, and freeze the rest.
+
+    Args:
+        allowed: see `trainable`; what a part froze stays frozen.
+    """
+    model.zero_grad(set_to_none=True)  # what is frozen now must not count in the clipped norm
+    chosen = set(stage.trained([name for name in allowed if objectives.reach(name)]))
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(allowed[name] and name in chosen)

@@ -1,0 +1,125 @@
+"""Ranks of the right items, from what a predictor answered to the queries of both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mmbench.data.sample import Sample
+from mmbench.errors import MMBenchError
+from mmbench.metrics.positives import Positives
+from mmbench.metrics.ranking import Embeddings, Ranks, ScoreMatrix, rank_both, rank_positives
+from mmbench_tasks.retrieval.answers import Embedded, Scored
+
+
+def ranks_of(
+    samples: Sequence[Sample], answers: Sequence[Any]
+) -> tuple[list[npt.NDArray[np.int64]], list[str]]:
+    """The ascending ranks of each sample's right items, and notes for the record.
+
+    Raises: MMBenchError if there are not queries of both sides, or the answers are not all
+        `Embedded` or all `Scored`, or do not fit the gallery.
+    """
+    texts = [place for place, sample in enumerate(samples) if "text" in sample.inputs]
+    media = [place for place, sample in enumerate(samples) if "text" not in sample.inputs]
+    if not texts or not media:
+        raise MMBenchError("retrieval needs queries of both sides: texts and what they describe")
+    medium = next(iter(samples[media[0]].inputs))
+    sides = (media, texts)
+    right = [
+        _right([samples[i] for i in asking], [samples[i] for i in gallery])
+        for asking, gallery in (sides, sides[::-1])
+    ]
+    given = [[answers[place] for place in side] for side in sides]
+    notes: list[str] = []
+    if all(isinstance(answer, Scored) for answer in answers):
+        ranks = [
+            rank_positives(_score_matrix(side, len(other)), of_side)
+            for side, other, of_side in zip(given, given[::-1], right, strict=True)
+        ]
+    elif all(isinstance(answer, Embedded) for answer in answers):
+        of_media, of_texts = (np.stack([a.embedding for a in side]) for side in given)
+        embeddings = Embeddings(of_media, of_texts)
+        ranks = list(rank_both(embeddings, *right))
+        kept = {len(a.candidates) for a in answers if a.candidates is not None}
+        if kept:
+            notes.append(_before(ranks, medium, max(kept)))
+            ranks = [_again(*side) for side in zip(given, right, ranks, strict=True)]
+    else:
+        raise MMBenchError(
+            "retrieval ranks answers that are all `Embedded` or all `Scored` (see "
+            f"mmbench_tasks.retrieval.answers); the first is {type(answers[0]).__name__}"
+        )
+    result: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)] * len(samples)
+    for side, of_side in zip(sides, ranks, strict=True):
+        for place, found in zip(side, of_side, strict=True):
+            result[place] = found
+    return result, notes
+
+
+def _before(ranks: Sequence[Ranks], medium: str, kept: int) -> str:
+    """What was found before the candidates were scored anew."""
+    of_medium, of_text = (100 * np.mean([found[0] == 1 for found in side]) for side in ranks)
+    return (
+        f"recall at 1 of the dual encoder alone, before {kept} are ranked anew: "
+        f"{of_text:.2f} text to {medium}, {of_medium:.2f} {medium} to text"
+    )
+
+
+def _again(answers: Sequence[Embedded], right: Positives, ranks: Ranks) -> Ranks:
+    """The ranks of one side's right items, where each query's candidates are scored anew."""
+    placed: Ranks = []
+    for query, (answer, found) in enumerate(zip(answers, ranks, strict=True)):
+        if answer.candidates is None or answer.scores is None:
+            placed.append(found)
+            continue
+        wanted = right.items[right.offsets[query] : right.offsets[query + 1]]
+        placed.append(place_again(answer.candidates, answer.scores, wanted, found))
+    return placed
+
+
+def _score_matrix(answers: Sequence[Scored], gallery: int) -> ScoreMatrix:
+    for answer in answers:
+        if answer.scores.shape != (gallery,):
+            raise MMBenchError(
+                f"an answer scores {answer.scores.shape} items where the gallery has {gallery:,}"
+            )
+    return ScoreMatrix(np.stack([answer.scores for answer in answers]))
+
+
+def _right(asking: Sequence[Sample], gallery: Sequence[Sample]) -> Positives:
+    """The right items of queries: those of the gallery in the same group."""
+    members: dict[str, list[int]] = {}
+    for place, sample in enumerate(gallery):
+        members.setdefault(sample.group, []).append(place)
+    return Positives.of([members.get(sample.group, []) for sample in asking], len(gallery))
+
+
+def place_again(
+    candidates: npt.NDArray[np.int64],
+    scores: npt.NDArray[np.float32],
+    wanted: npt.NDArray[np.int64],
+    ranks: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int64]:
+    """The ascending ranks (P,) of a query's right items, after its candidates are ordered anew.
+
+    Right items among the candidates take their place there, equal scores counted against the
+    model; the others keep their place behind all candidates. A right item that is a candidate only
+    because others have the same score as it counts as one of the others.
+
+    Args:
+        candidates, scores: (k,), the items ordered anew, and how well they match.
+        wanted: (P,), the right items.
+        ranks: (P,), their ranks before, ascending.
+    """
+    is_right = np.isin(candidates, wanted)
+    # A stable order by falling score, in which the wrong ones of a score come first.
+    order = np.lexsort((is_right, -scores))
+    inside = np.flatnonzero(is_right[order]) + 1
+    by_luck = max(0, len(inside) - int((ranks <= len(candidates)).sum()))
+    inside = inside[by_luck:]
+    outside = np.maximum(ranks[len(inside) :], len(candidates) + 1)
+    return np.concatenate([inside, outside]).astype(np.int64)
