@@ -73,6 +73,19 @@ class Stage(Settings):
                 )
         return self
 
+    @property
+    def words(self) -> str:
+        """What it does, in a line.
+
+        >>> Stage(name="image", objective="simclr", trains=["encoders.image"]).words
+        'image: simclr; trains encoders.image'
+        """
+        found = [f"{self.name}: " + ", ".join(_objective(*o) for o in self.objective.items())]
+        found += [f"trains {', '.join(self.trains)}"] if self.trains else []
+        found += [f"freezes {', '.join(self.freezes)}"] if self.freezes else []
+        found += [f"{key} {value}" for key, value in self.train.items()]
+        return "; ".join(found)
+
     def trained(self, names: Sequence[str]) -> list[str]:
         """Of the dotted names of a model's parameters or tensors, those that it trains."""
         return [
@@ -81,6 +94,12 @@ class Stage(Settings):
             if (self.trains is None or any(is_within(name, part) for part in self.trains))
             and not any(is_within(name, part) for part in self.freezes)
         ]
+
+
+def _objective(name: str, asked: StageObjective) -> str:
+    options = ", ".join(f"{key}={value}" for key, value in asked.options.items())
+    weight = "" if asked.weight == 1 else f"{asked.weight:g} "
+    return weight + name + (f"({options})" if options else "")
 
 
 def is_within(name: str, part: str) -> bool:

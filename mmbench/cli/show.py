@@ -20,6 +20,7 @@ LISTED = {
     "encoders": "encoders",
     "fusions": "fusions",
     "decoders": "decoders",
+    "objectives": "objectives",
     "metrics": "metrics",
 }
 
@@ -182,6 +183,7 @@ def _recipe_on(task_name: str, name: str, dataset: str | None) -> str:
     rows: dict[str, Any] = {"file": registry.path("recipes", name), "source": recipe.source}
     for key, value in recipe.settings().items():
         rows[key] = _plain(value)
+    rows["stages"] = [stage.words for stage in recipe.stages]
     if not recipe.predictor:
         shipped = shipped_weights(task.name, spec.name, name)
         if shipped.exists():

@@ -136,7 +136,7 @@ RUN = ("run", "--task", "vqa", "--model")
         ((*RUN, "majority", "--out", "/proc/none"), "cannot write to /proc/none"),
         (("run",), "Missing option"),
         (("run", "--task", "generation", "--model", "majority"), "generation asks for images"),
-        (("run", "--task", "retrieval", "--model", "majority"), "retrieval asks for ranks"),
+        (("run", "--task", "retrieval", "--model", "majority"), "retrieval asks for"),
         ((*RUN, "gated_fusion", "--train", "--set", f"width=1{'0' * 30}"), "width"),
         (("show", "accuracy", "--task", "nope"), "no task called 'nope'"),
         (("show", "accuracy", "--task", "vqa"), "drop --task"),

@@ -12,6 +12,7 @@ from mmbench.experiments.plan import make_plan
 from mmbench.recipe import Recipe, Train, load_recipe
 from mmbench.records.identity import Identity, differences
 from mmbench.request import run_request
+from mmbench.stages import Stage
 from mmbench.yaml_file import setting
 from tests.conftest import MINI
 
@@ -138,8 +139,9 @@ def test_a_default_that_is_changed_moves_the_hash():
 
 
 def test_every_setting_says_what_it_was_added_with():
-    parts = {"summary", "source", "fusion", "encoders", "decoder", "train", "predictor"}
-    for model, exempt in ((Train, set()), (Recipe, parts)):
+    parts = {"summary", "source", "fusion", "encoders", "decoder", "train", "predictor", "stages"}
+    stage = {"name", "objective"}
+    for model, exempt in ((Train, set()), (Recipe, parts), (Stage, stage)):
         for name, field in model.model_fields.items():
             frozen = isinstance(field.json_schema_extra, dict) and "added_with" in (
                 field.json_schema_extra
