@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmbench.data.media import MediaRef
 from mmbench.data.sample import Query, Sample
+from mmbench.errors import MMBenchError
 from mmbench.zoo.part import FROZEN
 
 Batch = dict[str, Tensor]
@@ -31,6 +32,15 @@ class TaskModel(nn.Module, ABC):
     """
 
     reuses_features = True
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "loss" in vars(cls) and cls.losses is TaskModel.losses:
+            raise MMBenchError(
+                f"{cls.__name__} was made for an earlier mmbench: `loss` is `losses` now, by name; "
+                "`collate(samples, targets)` is `collate(queries)` and `collate_training(samples, "
+                "rng)`, of which only the latter sees targets (docs/extending.md)"
+            )
 
     @abstractmethod
     def collate(self, queries: Sequence[Query]) -> Batch:

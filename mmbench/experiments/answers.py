@@ -20,6 +20,12 @@ def values_of(predictor: Predictor, queries: Sequence[Query], name: str) -> list
     given = list(predictor.predict(queries))
     if len(given) != len(queries):
         raise MMBenchError(f"{name} gave {len(given)} answers to {len(queries)} queries")
+    odd = next((answer for answer in given if not isinstance(answer, Answer | Failure)), None)
+    if odd is not None:
+        raise MMBenchError(
+            f"{name} gives a {type(odd).__name__} where it must give an Answer or a Failure (of "
+            "mmbench.task): was it made for an earlier mmbench?"
+        )
     failures = [
         f"{query.id}: {answer.reason}"
         for query, answer in zip(queries, given, strict=True)

@@ -225,3 +225,25 @@ def test_answers_that_retrieval_cannot_rank_are_refused(asked):
         ranks_of(samples, [Scored(np.zeros(3))] * len(samples))
     with pytest.raises(MMBenchError, match="queries of both sides"):
         ranks_of(samples[:1], answers[:1])
+
+
+def test_plug_ins_of_an_earlier_contract_are_told_what_changed():
+    from mmbench.model import TaskModel
+
+    with pytest.raises(MMBenchError, match="earlier mmbench.*losses.*collate_training") as error:
+
+        class Old(TaskModel):
+            def collate(self, samples, targets=True):
+                return {}
+
+            def loss(self, batch, label_smoothing=0.0):
+                return 0
+
+    assert "\n" not in str(error.value)
+
+    class Plain:
+        def predict(self, samples):
+            return ["yes" for _ in samples]
+
+    with pytest.raises(MMBenchError, match="plain gives a str where it must give an Answer"):
+        values_of(Plain(), [Query("1", {})], "plain")
