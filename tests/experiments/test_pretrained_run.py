@@ -46,9 +46,9 @@ def runs(monkeypatch):
     for name in BOTH.values():
         cls = registry.load("encoders", name)
 
-        def counted(self, network, x, run=cls.run, name=name):
+        def counted(self, network, x, mask, run=cls.run, name=name):
             counts[name] = counts.get(name, 0) + len(x)
-            return run(self, network, x)
+            return run(self, network, x, mask)
 
         monkeypatch.setattr(cls, "run", counted)
     return counts

@@ -8,6 +8,7 @@ from mmbench.errors import MMBenchError
 from mmbench.zoo.decoders.autoencoder import Autoencoder, AutoencoderSettings, Quantiser
 from mmbench.zoo.decoders.image import ImageDecoder, Sampling, guided
 from mmbench.zoo.decoders.image_tokens import draw_code
+from mmbench.zoo.decoders.transformer import run_stack
 from mmbench.zoo.fusion.gated import GatedFusion
 from mmbench.zoo.part import build_part
 from mmbench.zoo.stream import Stream
@@ -157,8 +158,8 @@ def test_the_likeliest_codes_drawn_step_by_step_are_those_that_training_sees():
         made.ground.read(ground)[:, None],
         made.patches.read(squares[:, :-1]),
     ]
-    inputs = torch.cat(before, 1)
-    states, _ = made._states(inputs, made._begin(inputs), [context])
+    inputs = torch.cat(before, 1) + made.positions
+    states, _ = run_stack((made.blocks, made.fused), inputs, [context])
     for writer, state, codes in (
         (made.ground, states[:, 0], ground),
         (made.patches, states[:, 1:], squares),

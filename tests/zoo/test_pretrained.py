@@ -66,6 +66,16 @@ def test_text_tokens_are_those_of_the_packages_own_tokenizer_and_model():
         assert torch.equal(features.mask, there)
 
 
+def test_features_of_the_frozen_image_network_are_those_of_the_plain_one():
+    """Folded norms and channels last are sooner, and the same to 1e-3."""
+    x = inputs("image")
+    plain = built("efficientnet_lite0", frozen=False).eval()
+    with torch.no_grad():
+        expected = plain.extract(x).tokens
+    found = built("efficientnet_lite0").extract(x).tokens
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
+
+
 def test_word_pieces_stand_before_what_is_masked():
     x, mask = built("minilm").read(["dog", "a dog", ""])
     assert x.tolist() == [[101, 3899, 102, 0], [101, 1037, 3899, 102], [101, 102, 0, 0]]
