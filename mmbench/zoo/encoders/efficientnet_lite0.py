@@ -41,14 +41,14 @@ class EfficientNetLite0(PretrainedEncoder):
         super().__init__(dim, network, 1280, frozen, {"size": size})
 
     def fastest(self, network: Any) -> nn.Module:
-        """With each norm folded into the convolution before it, channels last, in place."""
-        network._conv_stem, network._bn0 = _folded(network._conv_stem, network._bn0)
-        network._conv_head, network._bn1 = _folded(network._conv_head, network._bn1)
+        """With norms and paddings as part of the convolutions, channels last, in place."""
+        network._conv_stem, network._bn0 = _joined(network._conv_stem, network._bn0)
+        network._conv_head, network._bn1 = _joined(network._conv_head, network._bn1)
         for block in network._blocks:
             if hasattr(block, "_expand_conv"):
-                block._expand_conv, block._bn0 = _folded(block._expand_conv, block._bn0)
-            block._depthwise_conv, block._bn1 = _folded(block._depthwise_conv, block._bn1)
-            block._project_conv, block._bn2 = _folded(block._project_conv, block._bn2)
+                block._expand_conv, block._bn0 = _joined(block._expand_conv, block._bn0)
+            block._depthwise_conv, block._bn1 = _joined(block._depthwise_conv, block._bn1)
+            block._project_conv, block._bn2 = _joined(block._project_conv, block._bn2)
         for module in network.modules():
             if isinstance(module, nn.ReLU6):
                 module.inplace = True
@@ -64,8 +64,12 @@ class EfficientNetLite0(PretrainedEncoder):
         return tokens, tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
 
 
-def _folded(convolution: nn.Conv2d, norm: nn.Module) -> tuple[nn.Module, nn.Module]:
-    """A convolution that does what it and the norm behind it did, and what stands for the norm."""
+def _joined(convolution: Any, norm: Any) -> tuple[nn.Module, nn.Module]:
+    """A convolution that pads by itself and does the norm's work, and what stands for the norm."""
     with torch.no_grad():
-        folded = fuse_conv_bn_eval(convolution, norm)  # type: ignore[arg-type, type-var]
-    return folded.requires_grad_(False), nn.Identity()
+        folded: Any = fuse_conv_bn_eval(convolution, norm)
+    folded.requires_grad_(False)
+    left, right, top, bottom = getattr(folded.static_padding, "padding", (0, 0, 0, 0))
+    if left == right and top == bottom:
+        folded.padding, folded.static_padding = (top, left), nn.Identity()
+    return folded, nn.Identity()
