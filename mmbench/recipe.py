@@ -129,7 +129,7 @@ class Recipe(Settings):
     width: int = setting(128, added_with=128, ge=1, le=1_000_000)
     encoders: dict[str, PartField | None] = {}
     decoder: PartField | None = None
-    losses: dict[str, Weight] = {}
+    losses: dict[str, Weight] = setting({}, added_with={})
     train: Train = Train()
     stages: list[Stage] = []
     predictor: PartField | None = None

@@ -28,7 +28,7 @@ class EfficientNetLite0(PretrainedEncoder):
 
     modality = "image"
     version = 2
-    added_with = {"size": 224}
+    added_with = {"frozen": True, "size": 224}
     at_once = 4
 
     def __init__(self, dim: int, frozen: bool = True, size: int = 224) -> None:

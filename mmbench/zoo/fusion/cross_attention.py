@@ -33,6 +33,7 @@ class CrossAttentionFusion(Fusion):
     query_form = "tokens"
     context_form = "tokens"
     causal = True
+    added_with = {"layers": 3, "heads": 4}
 
     def __init__(self, dim: int, contexts: Sequence[str], layers: int = 3, heads: int = 4) -> None:
         super().__init__(dim, contexts)
