@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,11 +15,13 @@ from mmbench.data.features import FeatureCache, Features
 from mmbench.data.sample import Query
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
-from mmbench.model import Batch, TaskModel
+from mmbench.model import Batch, Losses, TaskModel
+from mmbench.parts import build_encoder
 from mmbench.recipe import Recipe
+from mmbench.zoo.decoders.fused import Decoded
 from mmbench.zoo.encoders.pretrained import PretrainedEncoder
-from mmbench.zoo.fusion.base import Fusion
-from mmbench.zoo.part import build_part
+from mmbench.zoo.fusion.base import Form, Fused, Fusion
+from mmbench.zoo.fusion.late import LateFusion
 from mmbench.zoo.stream import Stream
 
 _AT_ONCE = 64  # inputs of a frozen encoder at a time, on a GPU
@@ -28,8 +30,9 @@ _AT_ONCE = 64  # inputs of a frozen encoder at a time, on a GPU
 class ComposedModel(TaskModel):
     """A model with an encoder for each modality that its recipe does not drop.
 
-    What a frozen encoder makes of the samples that `prepare` was told of is computed once and kept
-    on disk; of others it is computed as they come.
+    What a frozen encoder makes of the queries that `prepare` was told of is computed once and kept
+    on disk; of others it is computed as they come. Of a modality that is only read pooled, its
+    pooled features are kept and collated, as many numbers as one token has.
 
     Args:
         recipe: resolved.
@@ -40,57 +43,84 @@ class ComposedModel(TaskModel):
     def __init__(self, recipe: Recipe, modalities: Sequence[str], vocabulary: Vocabulary) -> None:
         super().__init__()
         self.vocabulary = vocabulary
+        self.loss_weights = recipe.losses
         self.encoders = nn.ModuleDict()
         for modality in modalities:
             part = recipe.encoders.get(modality)
-            if part is None:
-                continue
-            encoder = build_part(
-                "encoders",
-                part.name,
-                part.options,
-                dim=recipe.width,
-                vocabulary=len(vocabulary),
-            )
-            if encoder.modality != modality:
-                raise MMBenchError(f"the encoder for {modality} reads {encoder.modality}")
-            self.encoders[modality] = encoder
-        self._features = {
-            modality: FeatureCache(encoder.fingerprint)
-            for modality, encoder in self.encoders.items()
-            if isinstance(encoder, PretrainedEncoder) and encoder.frozen
-        }
+            if part is not None:
+                self.encoders[modality] = build_encoder(modality, part, recipe.width, vocabulary)
+        self._forms: dict[str, Form] = dict.fromkeys(self.encoders, "tokens")
+        self._caches: dict[str, FeatureCache] = {}
+        self._shares = Shares()
+
+    def reads(self, forms: Mapping[str, Form], always_pools: bool = False) -> None:
+        """Say what is read of each modality, its tokens or one vector; call it once.
+
+        Args:
+            forms: by modality; tokens are the default.
+            always_pools: whether each stream is pooled besides, whatever its form.
+        Raises: MMBenchError if a recipe chose how to pool what is not pooled.
+        """
+        self._forms |= {modality: forms[modality] for modality in self.encoders}
+        for modality in self.encoders:
+            kind = self.encoder(modality).pooling.kind
+            if kind != "mean" and self._forms[modality] == "tokens" and not always_pools:
+                raise MMBenchError(
+                    f"encoders.{modality}.pooling: {kind} has no effect, since the fusion reads "
+                    f"the tokens of {modality}: leave it out"
+                )
+        for modality, encoder in self.encoders.items():
+            if isinstance(encoder, PretrainedEncoder) and encoder.frozen:
+                self._caches[modality] = (
+                    FeatureCache(
+                        f"{encoder.fingerprint}-{encoder.pooling.kind}-layer_norm", np.float32
+                    )
+                    if self._keeps_pooled(modality)
+                    else FeatureCache(encoder.fingerprint)
+                )
+
+    def encoder(self, modality: str) -> Any:
+        """The encoder of a modality."""
+        return self.encoders[modality]
+
+    def _keeps_pooled(self, modality: str) -> bool:
+        return self._forms[modality] == "pooled" and self.encoder(modality).pooling.commutes
 
     def prepare(self, queries: Sequence[Query]) -> None:
-        """See `TaskModel.prepare`.
+        """Compute what frozen encoders make of the queries, once.
 
         Raises: MMBenchError if the cache cannot be written.
         """
-        for modality in self._features:
+        self._shares.clear()
+        for modality in self._caches:
             self.remember(modality, [q.inputs[modality] for q in queries if modality in q.inputs])
 
     def remember(self, modality: str, values: Iterable[Any]) -> None:
-        """Compute what a frozen encoder makes of these values, once; another encoder is let be."""
-        if (features := self._features.get(modality)) is not None:
+        """Compute what a frozen encoder makes of these values, once; of another one, nothing."""
+        if (cache := self._caches.get(modality)) is not None:
             compute = partial(self._compute, modality)
-            features.add(distinct(list(values))[0], compute, f"computing features of {modality}")
+            cache.add(distinct(list(values))[0], compute, f"computing features of {modality}")
 
     def _compute(self, modality: str, values: Sequence[Any]) -> Iterator[Features]:
         """The features (N, F) of each of these values, by a frozen encoder."""
-        encoder: Any = self.encoders[modality]
+        encoder = self.encoder(modality)
         device = encoder.project.weight.device
         at_once = encoder.at_once if device.type == "cpu" else _AT_ONCE
         for start in range(0, len(values), at_once):
-            inputs = self._inputs(modality, values[start : start + at_once])
-            for tokens in encoder.extract(inputs.to(device)).half().cpu():
-                yield tokens[~tokens[:, 0].isnan()].numpy()
+            x, mask = encoder.read(values[start : start + at_once])
+            x, mask = x.to(device), None if mask is None else mask.to(device)
+            if self._keeps_pooled(modality):
+                yield from encoder.extract_pooled(x, mask)[:, None].cpu().numpy()
+                continue
+            found = encoder.extract(x, mask)
+            for tokens, there in zip(found.tokens.half().cpu(), found.mask.cpu(), strict=True):
+                yield tokens[there].numpy()
 
     def inputs(self, queries: Sequence[Query]) -> Batch:
         """The queries' inputs, each distinct one once.
 
-        Returns: for each modality that the queries have, for example `text`, (U, L) int64 token
-            numbers, (U, 3, H, W) uint8 images, (U, T, 3, H, W) uint8 videos or (U, S) int16
-            sounds; and `text_rows` (B,), which place them in the queries.
+        Returns: for each modality that the queries have what `read` gives, and for example
+            `text_rows` (B,), which place them in the queries.
         """
         batch: Batch = {}
         for modality in self.encoders:
@@ -98,44 +128,132 @@ class ComposedModel(TaskModel):
             if any(value is None for value in values):
                 raise MMBenchError(f"a query has no {modality}, which the model reads")
             found, rows = distinct(values)
-            batch[modality] = self.tensor(modality, found)
+            batch |= self.read(modality, found)
             batch[f"{modality}_rows"] = torch.from_numpy(rows)
         return batch
 
-    def tensor(self, modality: str, values: Sequence[Any]) -> Tensor:
+    def read(self, modality: str, values: Sequence[Any]) -> Batch:
         """What the encoder of a modality reads, of these values (U).
 
-        Of a frozen one that is their features, (U, N, F) float16, where they are known.
+        Returns: for example `text` (U, L) int64 word numbers, (U, 3, H, W) uint8 images,
+            (U, T, 3, H, W) uint8 videos or (U, S) int16 sounds, and `text_mask` (U, L) bool where
+            not all is there. Of a frozen encoder, where they are known, the features in their
+            place: `text_features` (U, N, F) float16 and their mask, or `text_pooled` (U, F)
+            float32.
         """
-        features = self._features.get(modality)
-        if features is not None and self.reuses_features and features.holds(values):
-            return torch.from_numpy(features.rows(values))
-        return self._inputs(modality, values)
+        cache = self._caches.get(modality)
+        if cache is not None and self.reuses_features and cache.holds(values):
+            features, mask = (torch.from_numpy(array) for array in cache.rows(values))
+            if self._keeps_pooled(modality):
+                return {f"{modality}_pooled": features[:, 0]}
+            return {f"{modality}_features": features, f"{modality}_mask": mask}
+        x, there = self.encoder(modality).read(values)
+        return {modality: x} if there is None else {modality: x, f"{modality}_mask": there}
 
-    def _inputs(self, modality: str, values: Sequence[Any]) -> Tensor:
-        if modality == "text":
-            texts = [str(text) for text in values]
-            own: Tensor | None = self.encoders["text"].tokenize(texts)  # type: ignore[operator]
-            return torch.from_numpy(self.vocabulary.encode(texts)) if own is None else own
-        arrays = torch.from_numpy(np.stack([value.array() for value in values]))
-        return arrays.movedim(-1, -3) if modality in ("image", "video") else arrays
+    def holds(self, modality: str, batch: Batch) -> bool:
+        """Whether a batch has what `read` makes of a modality."""
+        return any(f"{modality}{kind}" in batch for kind in ("", "_features", "_pooled"))
 
     def stream(self, modality: str, batch: Batch) -> Stream:
-        """The encoded distinct inputs of a modality, (U, N, D)."""
-        return self.encoders[modality](batch[modality])
+        """The encoded distinct inputs of a modality: (U, N, D), or (U, 1, D) if it is pooled."""
+        encoder = self.encoder(modality)
+        mask = batch.get(f"{modality}_mask")
+        if f"{modality}_pooled" in batch:
+            return encoder.of_pooled(batch[f"{modality}_pooled"])
+        if f"{modality}_features" in batch:
+            stream = encoder.of_features(batch[f"{modality}_features"], mask)
+        else:
+            stream = encoder(batch[modality], mask)
+        if self._forms[modality] == "tokens":
+            return stream
+        return Stream(encoder.pool(stream)[:, None], stream.present[:, None])
+
+    def by_sample(self, modality: str, batch: Batch) -> Stream:
+        """The encoded input of each query, (B, N, D)."""
+        return self.stream(modality, batch).take(batch[f"{modality}_rows"])
 
     def contexts(self, batch: Batch) -> list[Stream]:
-        """The encoded inputs of every modality, a row a sample, (B, N, D) each."""
-        return [self.stream(m, batch).take(batch[f"{m}_rows"]) for m in self.encoders]
+        """The encoded inputs of every modality, a row a query, (B, N, D) each."""
+        return [self.by_sample(modality, batch) for modality in self.encoders]
+
+    def weighed(self, own: Losses, fusion: Mapping[str, Tensor]) -> Losses:
+        """The task's own losses and those of the fusion, by their weights in the recipe.
+
+        Args:
+            own: by name; the weight of all of them is called `task`.
+            fusion: the fusion's, by name.
+        """
+        weights = self.loss_weights
+        if (weight := weights.get("task", 1.0)) != 1:
+            own = {name: weight * loss for name, loss in own.items()}
+        others = {f"fusion.{name}": weights.get(name, 1.0) * x for name, x in fusion.items()}
+        return own | others
+
+    def count_shares(self, part: nn.Module | None, names: Sequence[str]) -> None:
+        """Keep how much each modality counts in the answers, of the fusions in a part.
+
+        The record's notes tell it, for fusions that define it (`Fused.shares`).
+
+        Args:
+            part: a fusion, or a decoder that holds some.
+            names: of the modalities, the query's first.
+        """
+        self._shares.names = list(names)
+
+        def count(module: nn.Module, _: Any, given: Fused | Decoded) -> None:
+            if given.shares is None or module.training:
+                return
+            there = given.stream.mask[..., None] if isinstance(given, Fused) else 1
+            self._shares.add(given.shares * there)
+
+        for module in part.modules() if part is not None else ():
+            if isinstance(module, Fusion | LateFusion):
+                module.register_forward_hook(count)
+
+    def notes(self) -> list[str]:
+        """How much each modality counted in the answers just given, where that is defined."""
+        return self._shares.notes()
 
 
-def build_fusion(recipe: Recipe, contexts: int) -> Fusion:
-    """The recipe's fusion for so many context streams.
+def forms_of(part: nn.Module | None, modalities: Sequence[str]) -> dict[str, Form]:
+    """By modality, in what form a fusion reads it, or the fusions that a decoder holds.
 
-    Raises: MMBenchError if it names none.
+    Args:
+        part: that fusion or decoder; pooled is what is read where there is no fusion.
+        modalities: the query's first.
     """
-    if recipe.fusion is None:
-        raise MMBenchError("this recipe joins several modalities: it needs a fusion")
-    return build_part(
-        "fusions", recipe.fusion.name, recipe.fusion.options, dim=recipe.width, contexts=contexts
-    )
+    fusions = [m for m in part.modules() if isinstance(m, Fusion)] if part is not None else []
+    query, *contexts = modalities
+    forms: dict[str, Form] = dict.fromkeys(modalities, "pooled")
+    for fusion in fusions:
+        forms[query] = fusion.query_form
+        forms |= dict.fromkeys(contexts, fusion.context_form)
+    return forms
+
+
+class Shares:
+    """How much each modality counted, summed over all fused positions.
+
+    Attributes:
+        names: of the modalities.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was counted."""
+        self._total: Tensor | float = 0.0
+
+    def add(self, shares: Tensor) -> None:
+        """Count shares (B, T, M)."""
+        self._total = self._total + shares.detach().sum((0, 1)).double()
+
+    def notes(self) -> list[str]:
+        """A line for the record, if anything was counted."""
+        if not isinstance(self._total, Tensor) or not bool(self._total.sum() > 0):
+            return []
+        parts = (100 * self._total / self._total.sum()).tolist()
+        shown = ", ".join(f"{n} {p:.1f}%" for n, p in zip(self.names, parts, strict=True))
+        return [f"mean share of each modality in the fusion: {shown}"]

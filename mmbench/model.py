@@ -94,6 +94,10 @@ class TaskModel(nn.Module, ABC):
         """
         return answers
 
+    def notes(self) -> list[str]:
+        """What the record should say of the answers just given, besides their scores."""
+        return []
+
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:
     """Parameters by part, without double counting of shared ones; the sum is their total.

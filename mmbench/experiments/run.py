@@ -221,7 +221,7 @@ def _carry_out(
         peak_memory_mb=memory.resident_mb(),
         peak_gpu_memory_mb=memory.gpu_mb(),
         environment=environment(str(device), device_name(device)),
-        notes=scores.notes + notes + _skipped_notes(plan),
+        notes=scores.notes + notes + (model.notes() if model else []) + _skipped_notes(plan),
         skipped={s.split: len(s.skipped) for s in plan.read() if s.skipped},
         failed=scores.failed,
         files={},

@@ -8,16 +8,20 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from mmbench.compose import ComposedModel, build_fusion
+from mmbench.compose import ComposedModel, forms_of
 from mmbench.data.sample import Query, Sample
-from mmbench.data.words import PADDING, UNKNOWN, Vocabulary
+from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
 from mmbench.model import Batch, Losses
+from mmbench.parts import build_fusion
 from mmbench.recipe import Recipe
 from mmbench.yaml_file import validate
 from mmbench.zoo.decoders.search import Search, write
 from mmbench.zoo.decoders.text import TextDecoder
+from mmbench.zoo.fusion.base import QUERY
 from mmbench.zoo.part import build_part
+
+NOTHING = -100  # a target where there is no word: no loss
 
 
 class CaptioningModel(ComposedModel):
@@ -34,29 +38,30 @@ class CaptioningModel(ComposedModel):
 
     def __init__(self, recipe: Recipe, words: list[str], longest: int) -> None:
         super().__init__(recipe, [m for m in recipe.encoders if m != "text"], Vocabulary(words))
-        contexts = len(self.encoders)
+        contexts = list(self.encoders)
         if bool(contexts) != bool(recipe.fusion):
             raise MMBenchError(
                 "a captioning recipe needs a fusion and at least one encoder, or (a language "
-                f"model) neither; it has {contexts} encoders and "
+                f"model) neither; it has {len(contexts)} encoders and "
                 f"{recipe.fusion.name if recipe.fusion else 'no fusion'}"
             )
         assert recipe.decoder is not None  # a resolved recipe has one
         options = dict(recipe.decoder.options)
         self._search = validate(Search, options.pop("search", {}), "decoder.search")
         self._longest = longest
-        self._end = len(self.vocabulary)  # one number after the words: begins and ends a caption
         self.decoder = build_part(
             "decoders",
             recipe.decoder.name,
             options,
             dim=recipe.width,
-            vocabulary=len(self.vocabulary) + 1,
+            vocabulary=self.vocabulary,
             fusion=(lambda: build_fusion(recipe, contexts)) if contexts else None,
             longest=longest + 1,
         )
         if not isinstance(self.decoder, TextDecoder):
             raise MMBenchError(f"the decoder {recipe.decoder.name} writes no text")
+        self.reads(forms_of(self.decoder, [QUERY, *contexts]))
+        self.count_shares(self.decoder, ["text", *contexts])
 
     def collate(self, queries: Sequence[Query]) -> Batch:
         """Returns: see `ComposedModel.inputs`; and `seed` (B,) int64 of each query's draws."""
@@ -64,27 +69,29 @@ class CaptioningModel(ComposedModel):
         return self.inputs(queries) | {"seed": seeds}
 
     def collate_training(self, samples: Sequence[Sample], rng: np.random.Generator) -> Batch:
-        """Returns: see `ComposedModel.inputs`; and `words` (B, L), a drawn caption of each."""
+        """A caption of each sample is drawn.
+
+        Returns: see `ComposedModel.inputs`; and `words` (B, L) of the caption, with `words_mask`.
+        """
         drawn = [sample.target[rng.integers(len(sample.target))] for sample in samples]
-        words = torch.from_numpy(self.vocabulary.encode(drawn))[:, : self._longest]
-        return self.inputs(samples) | {"words": words}
+        words, mask = self.decoder.read(drawn, self._longest)
+        return self.inputs(samples) | {"words": words, "words_mask": mask}
 
     def losses(self, batch: Batch, label_smoothing: float = 0.0) -> Losses:
         """Cross-entropy of each next word, the end included."""
-        words = batch["words"]
-        edge = words.new_full((len(words), 1), PADDING)
-        following = torch.cat([words, edge], 1)
-        length = (words != PADDING).sum(1, keepdim=True)
-        following = following.scatter(1, length, self._end)
-        before = torch.cat([edge + self._end, words], 1)
-        logits = self.decoder(before, self.contexts(batch))
+        words, mask = batch["words"], batch["words_mask"]
+        edge = words.new_full((len(words), 1), self.decoder.end)
+        known = words.masked_fill(~mask, NOTHING)
+        following = torch.cat([known, torch.full_like(edge, NOTHING)], 1)
+        following = following.scatter(1, mask.sum(1, keepdim=True), self.decoder.end)
+        decoded = self.decoder(torch.cat([edge, words], 1), self.contexts(batch))
         loss = functional.cross_entropy(
-            logits.flatten(0, 1).float(),
+            decoded.logits.flatten(0, 1).float(),
             following.flatten(),
-            ignore_index=PADDING,
+            ignore_index=NOTHING,
             label_smoothing=label_smoothing,
         )
-        return {"words": loss}
+        return self.weighed({"words": loss}, decoded.losses)
 
     def answer(self, batch: Batch) -> list[str]:
         """A caption per sample."""
@@ -92,10 +99,8 @@ class CaptioningModel(ComposedModel):
             self.decoder,
             self.contexts(batch),
             len(batch["seed"]),
-            end=self._end,
-            never=(PADDING, UNKNOWN),
             longest=self._longest,
             search=self._search,
             seeds=batch["seed"].tolist(),
         )
-        return [self.vocabulary.decode(row) for row in numbers]
+        return [self.decoder.spell(row) for row in numbers]

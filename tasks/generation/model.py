@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmbench.compose import ComposedModel, build_fusion
+from mmbench.compose import ComposedModel, forms_of
 from mmbench.data.media import MediaRef
 from mmbench.data.sample import Query, Sample
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
 from mmbench.model import Batch, Losses, pixels
+from mmbench.parts import build_fusion
 from mmbench.recipe import Recipe
 from mmbench.yaml_file import validate
 from mmbench.zoo.decoders.autoencoder import AutoencoderSettings
 from mmbench.zoo.decoders.image import Sampling
+from mmbench.zoo.fusion.base import QUERY
 from mmbench.zoo.part import build_part
 
 _BLOCK = 512  # images that the autoencoder reads at a time
@@ -38,11 +40,11 @@ class GenerationModel(ComposedModel):
 
     def __init__(self, recipe: Recipe, words: list[str]) -> None:
         super().__init__(recipe, ("text",), Vocabulary(words))
-        contexts = len(self.encoders)
+        contexts = list(self.encoders)
         if bool(contexts) != bool(recipe.fusion):
             raise MMBenchError(
                 "a generation recipe needs a fusion and an encoder for text, or (images of "
-                f"nothing in particular) neither; it has {contexts} encoders and "
+                f"nothing in particular) neither; it has {len(contexts)} encoders and "
                 f"{recipe.fusion.name if recipe.fusion else 'no fusion'}"
             )
         assert recipe.decoder is not None  # a resolved recipe has one
@@ -57,6 +59,7 @@ class GenerationModel(ComposedModel):
             fusion=(lambda: build_fusion(recipe, contexts)) if contexts else None,
             autoencoder=validate(AutoencoderSettings, settings, "decoder.autoencoder"),
         )
+        self.reads(forms_of(self.decoder, [QUERY, *contexts]))
         usual = type(self.decoder).usual.model_dump()
         self._sampling = Sampling(**(usual | sampling.model_dump(exclude_unset=True)))
         self._row_of: dict[MediaRef, int] = {}
@@ -90,7 +93,8 @@ class GenerationModel(ComposedModel):
 
     def losses(self, batch: Batch, label_smoothing: float = 0.0) -> Losses:
         """The decoder's loss of what stands for the images."""
-        return {"image": self.decoder.loss(batch["found"], self.contexts(batch))}
+        loss, losses = self.decoder.loss(batch["found"], self.contexts(batch))
+        return self.weighed({"image": loss}, losses)
 
     def answer(self, batch: Batch) -> list[Any]:
         """An image per sample, (S, S, 3) uint8."""

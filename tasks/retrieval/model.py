@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmbench.compose import ComposedModel, build_fusion
+from mmbench.compose import ComposedModel, forms_of
 from mmbench.data.sample import Query, Sample
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
 from mmbench.model import Batch, Losses
+from mmbench.parts import build_fusion
 from mmbench.recipe import Recipe
 from mmbench.zoo.part import build_part
 from mmbench.zoo.precision import in_float32
@@ -46,10 +47,10 @@ class RetrievalModel(ComposedModel):
     """A dual encoder trained by NT-Xent, and a matching score that re-ranks what it finds first.
 
     Both sides are encoded, pooled and projected; their cosine is the score. Where the recipe has a
-    fusion, the pooled text (query) and the image's tokens (context) are fused and the decoder makes
-    a matching score that is added to the dual encoder's for the first candidates. It learns to pick
-    the right partner among wrong ones of the batch, which are drawn the more often the nearer the
-    dual encoder finds them.
+    fusion, the text (query) and the image (context) are fused, pooled or token by token as the
+    fusion reads them, and the decoder makes a matching score that is added to the dual encoder's
+    for the first candidates. It learns to pick the right partner among wrong ones of the batch,
+    which are drawn the more often the nearer the dual encoder finds them.
 
     Source: NT-Xent: Sohn 2016; Radford et al., CLIP, 2021 (arXiv 2103.00020), fig. 3; matching
         with hard negatives: Li et al., ALBEF, 2021 (arXiv 2107.07651), sec. 3.2; the sum of both
@@ -73,7 +74,9 @@ class RetrievalModel(ComposedModel):
             {side: nn.Linear(recipe.width, recipe.width) for side in self.encoders}
         )
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
-        self.fusion = build_fusion(recipe, 1) if recipe.fusion else None
+        self.fusion = build_fusion(recipe, media) if recipe.fusion else None
+        self.reads(forms_of(self.fusion, ["text", self.medium]), always_pools=True)
+        self.count_shares(self.fusion, ["text", self.medium])
         assert recipe.decoder is not None  # a resolved recipe has one
         self.decoder = (
             build_part(
@@ -105,13 +108,14 @@ class RetrievalModel(ComposedModel):
     def _sides(self, queries: Sequence[Query]) -> Batch:
         """What the encoder of each side that is there reads."""
         values = {s: [q.inputs[s] for q in queries if s in q.inputs] for s in self.encoders}
-        return {side: self.tensor(side, found) for side, found in values.items() if found}
+        read = [self.read(side, found) for side, found in values.items() if found]
+        return {name: tensor for batch in read for name, tensor in batch.items()}
 
     def encode(self, side: str, batch: Batch) -> tuple[Tensor, Stream]:
         """Embeddings (U, D) of length 1, and the stream that the fusion takes."""
         stream = self.stream(side, batch)
-        embedding = functional.normalize(self.project[side](stream.pool()), dim=-1)
-        return embedding, stream.pooled() if side == "text" else stream
+        pooled = self.encoder(side).pool(stream)
+        return functional.normalize(self.project[side](pooled), dim=-1), stream
 
     def scale(self) -> Tensor:
         """The inverse of the temperature, at most 100."""
@@ -119,19 +123,19 @@ class RetrievalModel(ComposedModel):
 
     def match(
         self, text: Stream, medium: Stream, texts: Tensor, media: Tensor, logits: Tensor
-    ) -> Tensor:
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The score of pairs: the dual encoder's logit, and what the fusion adds to it.
 
         Args:
             text, medium: streams (U, N, D) of the two sides.
             texts, media: (P, K), rows of them.
             logits: (P, K), the dual encoder's.
-        Returns: (P, K).
+        Returns: (P, K), and the fusion's own losses.
         """
         assert self.fusion is not None
         assert self.decoder is not None
         fused = self.fusion(text.take(texts.flatten()), [medium.take(media.flatten())])
-        return logits + self.decoder(fused).float().view_as(logits)
+        return logits + self.decoder(fused.stream).float().view_as(logits), fused.losses
 
     def losses(self, batch: Batch, label_smoothing: float = 0.0) -> Losses:
         """NT-Xent in both directions, and the matching loss where there is a fusion."""
@@ -144,17 +148,20 @@ class RetrievalModel(ComposedModel):
         loss = loss + functional.cross_entropy(logits.T, own, label_smoothing=label_smoothing)
         losses = {"nt_xent": loss / 2}
         if self.fusion is None or len(own) < 2:
-            return losses
+            return self.weighed(losses, {})
         near = logits.detach()
         media_of = self._rivals(near)  # (U, 1 + W), the right one first
         texts_of = self._rivals(near.T)
         asked = own[:, None].expand_as(media_of)
-        by_text = self.match(text, medium, asked, media_of, near[asked, media_of])
-        by_medium = self.match(text, medium, texts_of, asked, near[texts_of, asked])
+        by_text, one = self.match(text, medium, asked, media_of, near[asked, media_of])
+        by_medium, two = self.match(text, medium, texts_of, asked, near[texts_of, asked])
         right = torch.zeros_like(own)
         matching = functional.cross_entropy(by_text, right, label_smoothing=label_smoothing)
         matching += functional.cross_entropy(by_medium, right, label_smoothing=label_smoothing)
-        return losses | {"matching": matching / 2}
+        return self.weighed(
+            losses | {"matching": matching / 2},
+            {name: (one[name] + two[name]) / 2 for name in one},
+        )
 
     def _rivals(self, logits: Tensor) -> Tensor:
         """For each row (U) its own column, then wrong ones drawn by their softmax, (U, 1 + W)."""
@@ -173,7 +180,7 @@ class RetrievalModel(ComposedModel):
     def answer(self, batch: Batch) -> list[Any]:
         """An `Encoded` per query."""
         sides = {}
-        for side in (s for s in self.encoders if s in batch):
+        for side in (s for s in self.encoders if self.holds(s, batch)):
             embedding, stream = self.encode(side, batch)
             parts = (embedding.float(), stream.tokens.float(), stream.mask)
             arrays = [part.cpu().numpy() for part in parts]
@@ -210,9 +217,9 @@ class RetrievalModel(ComposedModel):
                 logits, found = (asked @ embeddings.T * self.scale()).topk(kept)  # (b, k)
                 rows = torch.arange(len(found), device=device)[:, None].expand_as(found)
                 if asking_text:
-                    scores = self.match(queries, stream, rows, found, logits)
+                    scores, _ = self.match(queries, stream, rows, found, logits)
                 else:
-                    scores = self.match(stream, queries, found, rows, logits)
+                    scores, _ = self.match(stream, queries, found, rows, logits)
             yield from zip(found.cpu().numpy(), scores.float().cpu().numpy(), strict=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from mmbench.data.sample import Query, Sample
 from mmbench.errors import MMBenchError
 from mmbench.model import Batch, Losses
 from mmbench.recipe import Recipe
+from mmbench.zoo.decoders.fused import Decoded
 from mmbench_tasks.vqa.model import UNKNOWN_ANSWER, VQAModel
 
 
@@ -26,7 +28,7 @@ class ChoiceModel(VQAModel):
     """
 
     def __init__(self, recipe: Recipe, words: list[str]) -> None:
-        super().__init__(recipe, words, answers=["this"])
+        super().__init__(recipe, words, answers=None)
         if "text" not in self.encoders:
             raise MMBenchError(
                 "choices are texts: a recipe without an encoder for text cannot tell them apart"
@@ -54,25 +56,36 @@ class ChoiceModel(VQAModel):
         """Returns: see `collate`; and `target` (B,) int64, the right choice. It draws nothing."""
         return self.collate(samples) | {"target": torch.tensor([_place(s) for s in samples])}
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Logits (B, C), minus infinity where a sample has no such choice."""
-        scores = super().forward(batch)[:, 0]  # (P,)
+    def arranged(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Logits (P, 1) by sample and choice (B, C), minus infinity where there is no such one."""
         pair = batch["pair"]
-        return scores[pair.clamp(min=0)].masked_fill(pair < 0, float("-inf"))
+        return logits[:, 0][pair.clamp(min=0)].masked_fill(pair < 0, float("-inf"))
+
+    def held(self, present: Tensor, batch: Batch) -> Tensor:
+        """Those of the samples' first choices: what a sample has, all its pairs have."""
+        return present[batch["pair"][:, 0]]
+
+    def forward(self, batch: Batch) -> Decoded:
+        """Logits (B, C), minus infinity where a sample has no such choice."""
+        decoded = super().forward(batch)
+        logits = decoded.logits.masked_fill(batch["pair"] < 0, float("-inf"))
+        return replace(decoded, logits=logits)
 
     def losses(self, batch: Batch, label_smoothing: float = 0.0) -> Losses:
         """Cross-entropy of the right choice; smoothing goes to the choices that a sample has."""
-        logits, target = self(batch).float(), batch["target"]
+        decoded, target = self(batch), batch["target"]
+        logits = decoded.logits.float()
         loss = functional.cross_entropy(logits, target, ignore_index=UNKNOWN_ANSWER)
         if not label_smoothing:
-            return {"answer": loss}
+            return self.weighed({"answer": loss}, decoded.losses)
         there = batch["pair"] >= 0
         even = -logits.log_softmax(-1).masked_fill(~there, 0).sum(-1) / there.sum(-1)
-        return {"answer": (1 - label_smoothing) * loss + label_smoothing * even.mean()}
+        smoothed = (1 - label_smoothing) * loss + label_smoothing * even.mean()
+        return self.weighed({"answer": smoothed}, decoded.losses)
 
     def answer(self, batch: Batch) -> list[Any]:
         """The place of the likeliest choice; `conclude` makes it the choice."""
-        return self(batch).argmax(-1).tolist()
+        return self(batch).logits.argmax(-1).tolist()
 
     def conclude(self, queries: Sequence[Query], answers: Iterable[Any]) -> Iterator[str]:
         """The chosen texts."""

@@ -6,53 +6,64 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from mmbench.compose import ComposedModel, build_fusion
+from mmbench.compose import ComposedModel, forms_of
 from mmbench.data.sample import Query, Sample
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
 from mmbench.model import Batch, Losses
+from mmbench.parts import build_fusion, build_late_fusion, fuses_late
 from mmbench.recipe import Recipe
+from mmbench.zoo.decoders.fused import Decoded
+from mmbench.zoo.fusion.base import Fused
+from mmbench.zoo.fusion.late import LateFusion
 from mmbench.zoo.part import build_part
-from mmbench.zoo.stream import Stream
 from mmbench_tasks.vqa.task import most_frequent
 
 UNKNOWN_ANSWER = -100  # a target that training did not have: no loss, and it cannot be answered
 
 
 class VQAModel(ComposedModel):
-    """Encoders -> fusion -> classifier.
+    """Encoders -> fusion -> classifier; or, fused at the decision, a classifier per modality.
 
-    The query of the fusion is the pooled question, the image its context. A recipe without a text
-    encoder makes the image the query; one with a single modality needs no fusion.
+    The query of the fusion is the question, the image its context, each as the fusion reads it:
+    pooled or token by token. A recipe without a text encoder makes the image the query; one with a
+    single modality needs no fusion.
 
     Args:
         recipe: resolved.
         words: the vocabulary of the questions.
-        answers: the labels to choose from.
+        answers: the labels to choose from; None where each sample has choices of its own, which
+            get a logit each.
     """
 
-    def __init__(self, recipe: Recipe, words: list[str], answers: list[str]) -> None:
+    def __init__(self, recipe: Recipe, words: list[str], answers: list[str] | None) -> None:
         super().__init__(recipe, ("text", "image"), Vocabulary(words))  # the first is the query
-        self._answers = answers
-        self._label = {answer: label for label, answer in enumerate(answers)}
-        contexts = len(self.encoders) - 1
-        if contexts < 0:
+        self._answers = answers or []
+        self._label = {answer: label for label, answer in enumerate(self._answers)}
+        modalities = list(self.encoders)
+        if not modalities:
             raise MMBenchError("a vqa recipe needs an encoder for image or text; both are null")
-        if contexts and recipe.fusion is None:
+        several = len(modalities) > 1
+        if several and recipe.fusion is None:
             raise MMBenchError("a vqa recipe with image and text needs a fusion")
-        if not contexts and recipe.fusion is not None:
+        if not several and recipe.fusion is not None:
             raise MMBenchError("a vqa recipe of one modality has nothing to fuse: drop its fusion")
-        self.fusion = build_fusion(recipe, contexts) if contexts else None
-        assert recipe.decoder is not None  # a resolved recipe has one
-        self.decoder = build_part(
-            "decoders",
-            recipe.decoder.name,
-            recipe.decoder.options,
-            dim=recipe.width,
-            classes=len(answers),
+        self.fusion: nn.Module | None = None
+        classes = None if answers is None else len(answers)
+        if fuses_late(recipe):
+            self.fusion = build_late_fusion(recipe, modalities, classes)
+        elif several:
+            self.fusion = build_fusion(recipe, modalities[1:])
+        self.reads(forms_of(self.fusion, modalities))
+        self.count_shares(self.fusion, modalities)
+        late = isinstance(self.fusion, LateFusion)
+        self.decoder = (
+            nn.ModuleDict({name: _classifier(recipe, classes or 1) for name in modalities})
+            if late
+            else _classifier(recipe, classes or 1)
         )
 
     def collate(self, queries: Sequence[Query]) -> Batch:
@@ -65,29 +76,47 @@ class VQAModel(ComposedModel):
         labels = [self._label.get(answer, UNKNOWN_ANSWER) for answer in right]
         return self.inputs(samples) | {"target": torch.tensor(labels)}
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Logits (B, answers)."""
-        query, *contexts = [
-            self._pooled(modality, batch).take(batch[f"{modality}_rows"])
-            for modality in self.encoders
-        ]
-        fused = query if self.fusion is None else self.fusion(query, contexts)
-        return self.decoder(fused)
+    def forward(self, batch: Batch) -> Decoded:
+        """Logits (B, answers), and what the fusion gave besides."""
+        query, *contexts = self.contexts(batch)
+        if isinstance(self.fusion, LateFusion):
+            streams = dict(zip(self.encoders, [query, *contexts], strict=True))
+            each = [
+                self.arranged(self.decoder[modality](stream), batch)  # type: ignore[index]
+                for modality, stream in streams.items()
+            ]
+            present = [self.held(stream.present, batch) for stream in streams.values()]
+            return self.fusion(each, present, batch.get("target") if self.training else None)
+        fused = Fused(query) if self.fusion is None else self.fusion(query, contexts)
+        logits = self.arranged(self.decoder(fused.stream), batch)
+        return Decoded(logits, fused.losses, fused.shares)
 
-    def _pooled(self, modality: str, batch: Batch) -> Stream:
-        stream = self.stream(modality, batch)
-        return stream.pooled() if modality == "text" else stream
+    def arranged(self, logits: Tensor, batch: Batch) -> Tensor:
+        """A classifier's logits as they are compared with each other."""
+        return logits
+
+    def held(self, present: Tensor, batch: Batch) -> Tensor:
+        """Which samples have a modality (B,), of which rows of the streams have it."""
+        return present
 
     def losses(self, batch: Batch, label_smoothing: float = 0.0) -> Losses:
         """Cross-entropy of the right answer."""
+        decoded = self(batch)
         loss = functional.cross_entropy(
-            self(batch).float(),
+            decoded.logits.float(),
             batch["target"],
             ignore_index=UNKNOWN_ANSWER,
             label_smoothing=label_smoothing,
         )
-        return {"answer": loss}
+        return self.weighed({"answer": loss}, decoded.losses)
 
     def answer(self, batch: Batch) -> list[str]:
         """The likeliest answer."""
-        return [self._answers[label] for label in self(batch).argmax(-1).tolist()]
+        return [self._answers[label] for label in self(batch).logits.argmax(-1).tolist()]
+
+
+def _classifier(recipe: Recipe, classes: int) -> nn.Module:
+    assert recipe.decoder is not None  # a resolved recipe has one
+    return build_part(
+        "decoders", recipe.decoder.name, recipe.decoder.options, dim=recipe.width, classes=classes
+    )

@@ -43,12 +43,36 @@ def filled(compute=None, maker="net-1", texts=TEXTS):
 
 def test_rows_are_padded_behind_their_last_token():
     cache = filled()
-    found = cache.rows(["one", "a dog in the grass", "a dog"])
+    found, mask = cache.rows(["one", "a dog in the grass", "a dog"])
     assert found.dtype == np.float16
     assert found.shape == (3, 5, 3)
-    assert (~np.isnan(found)).sum((1, 2)).tolist() == [3, 15, 6]
+    assert mask.sum(1).tolist() == [1, 5, 2]
+    assert (found != 0).all(2).tolist() == mask.tolist()
     assert found[:, 0, 0].tolist() == [3, 18, 5]
-    assert cache.rows(["one", "a dog"]).shape == (2, 2, 3)
+    assert cache.rows(["one", "a dog"])[0].shape == (2, 2, 3)
+
+
+def test_a_feature_that_is_not_a_number_is_not_taken_for_a_missing_token():
+    def broken(texts):
+        return [np.full((2, 3), np.nan, np.float16) for _ in texts]
+
+    found, mask = filled(broken).rows(["one"])
+    assert np.isnan(found).all()
+    assert mask.all()
+
+
+def test_pooled_features_are_kept_in_float32():
+    def thirds(texts):
+        return [np.full((1, 3), 1 / 3, np.float32) for _ in texts]
+
+    cache = FeatureCache("net-1-mean", np.float32)
+    cache.add(TEXTS, thirds, "features")
+    again = FeatureCache("net-1-mean", np.float32)
+    again.add(TEXTS, lambda _: pytest.fail("computed again"), "features")
+    found, mask = again.rows(TEXTS)
+    assert found.dtype == np.float32
+    assert (found == np.float32(1 / 3)).all()
+    assert mask.shape == (3, 1)
 
 
 def test_only_what_is_not_there_is_computed():
@@ -56,7 +80,7 @@ def test_only_what_is_not_there_is_computed():
     again = Lengths()
     cache = filled(again, texts=["one", "a cat", "a dog"])
     assert again.asked == ["a cat"]
-    assert cache.rows(["a cat"])[0, 0, 0] == 5
+    assert cache.rows(["a cat"])[0][0, 0, 0] == 5
     assert not cache.holds(["one", "never seen"])
     other = Lengths()
     filled(other, maker="net-2")
@@ -72,11 +96,11 @@ def test_media_are_known_by_their_sets_content_and_their_place():
     cache = FeatureCache("net")
     cache.add([MediaRef(one, one.digest, row) for row in (0, 1)], red, "features")
     moved = MediaRef(MediaSet(values.copy(), one.digest), one.digest, 1)
-    assert cache.rows([moved]).item() == 12
+    assert cache.rows([moved])[0].item() == 12
     changed = MediaRef(two, two.digest, 1)
     assert not cache.holds([changed])
     cache.add([changed], red, "features")
-    assert cache.rows([changed]).item() == 112
+    assert cache.rows([changed])[0].item() == 112
 
 
 def test_another_process_finds_them_memory_mapped():
@@ -84,7 +108,7 @@ def test_another_process_finds_them_memory_mapped():
     cache = FeatureCache("net-1")
     cache.add(TEXTS, lambda _: pytest.fail("computed again"), "features")
     assert all(isinstance(tokens, np.memmap) for tokens in cache._tokens.values())
-    assert cache.rows(["one"]).tolist() == [[[3, 3, 3]]]
+    assert cache.rows(["one"])[0].tolist() == [[[3, 3, 3]]]
 
 
 @pytest.mark.parametrize("name", ["keys.npy", "ends.npy", "tokens.npy"])
@@ -105,7 +129,7 @@ def test_a_broken_block_is_computed_anew_with_one_line(name, how, caplog):
     else:
         path.write_bytes(path.read_bytes()[:-2] if how == "truncated" else b"")
     again = Lengths()
-    assert filled(again).rows(["one"]).tolist() == [[[3, 3, 3]]]
+    assert filled(again).rows(["one"])[0].tolist() == [[[3, 3, 3]]]
     assert sorted(again.asked) == sorted(TEXTS)
     [line] = caplog.messages
     assert str(block) in line
@@ -146,13 +170,13 @@ def test_an_interrupted_block_leaves_nothing():
     assert not FeatureCache("net-1").folder.exists()
 
 
-def test_progress_is_told_in_blocks(monkeypatch):
+def test_progress_is_told_of_every_value(monkeypatch):
     monkeypatch.setattr("mmbench.data.features._BLOCK", 2)
     told = []
     with reporting_to(lambda *what: told.append(what)):
         filled()
         filled()
-    assert told == [("features", done, 3) for done in (0, 2, 3)]
+    assert told == [("features", done, 3) for done in (0, 1, 2, 2, 3)]
 
 
 def test_many_values_make_few_blocks(monkeypatch):

@@ -4,6 +4,7 @@ import json
 import sys
 
 import pytest
+import torch
 
 import mmbench
 from mmbench import registry
@@ -11,6 +12,7 @@ from mmbench.checkpoint import read_checkpoint
 from mmbench.cli.show import show_text
 from mmbench.errors import MMBenchError
 from mmbench.experiments.watch import Watch
+from mmbench.recipe import load_recipe
 from mmbench.yaml_file import read_yaml
 from tests.data.layouts import FOLDERS
 
@@ -46,9 +48,9 @@ def runs(monkeypatch):
     for name in BOTH.values():
         cls = registry.load("encoders", name)
 
-        def counted(self, network, x, run=cls.run, name=name):
+        def counted(self, network, x, mask, run=cls.run, name=name):
             counts[name] = counts.get(name, 0) + len(x)
-            return run(self, network, x)
+            return run(self, network, x, mask)
 
         monkeypatch.setattr(cls, "run", counted)
     return counts
@@ -136,3 +138,27 @@ def test_a_recipe_is_shown_on_a_task_that_it_fits():
     text = show_text("image_only_pretrained")
     assert text.startswith("model image_only_pretrained on vqa/")
     assert "model gated_fusion on captioning/" in show_text("gated_fusion")
+
+
+def test_what_is_read_pooled_is_kept_pooled_and_gives_the_same(small, runs):
+    options = small("vqa_rad")
+    task = registry.load("tasks", "vqa")()
+    train = task.load(task.dataset(options["dataset"], options["data_dir"]), "train")
+    for fusion, kept in (("concat", "pooled"), ("cross_attention", "features")):
+        torch.manual_seed(0)
+        given = {"width": 8, "fusion": fusion} | BOTH
+        recipe = task.resolve(load_recipe("concat_fusion", given), task.dataset())
+        model = task.build(recipe, task.assets(train)).eval()
+        raw = model.collate(train.queries)
+        assert {"image", "text", "text_mask"} <= raw.keys()
+        model.prepare(train.queries)
+        batch = model.collate(train.queries)
+        assert {f"image_{kept}", f"text_{kept}"} <= batch.keys()
+        assert not {"image", "text"} & batch.keys()
+        close = 1e-5 if kept == "pooled" else 1e-2  # tokens are kept in float16
+        torch.testing.assert_close(model(batch).logits, model(raw).logits, atol=close, rtol=close)
+    assert batch["image_features"].dtype == torch.float16
+    runs.clear()
+    other = task.build(recipe, task.assets(train))
+    other.prepare(train.queries)
+    assert runs == {}

@@ -108,7 +108,7 @@ def test_the_loss_is_of_each_next_word_and_the_end(task, few):
     for row, words in enumerate(batch["words"].tolist()):
         text = [word for word in words if word]
         own = [c.take(torch.tensor([row])) for c in context]
-        logits = learner.decoder(torch.tensor([[end, *text]]), own)[0].detach()
+        logits = learner.decoder(torch.tensor([[end, *text]]), own).logits[0].detach()
         for place, word in enumerate([*text, end]):
             total -= float(logits[place].log_softmax(0)[word])
             count += 1

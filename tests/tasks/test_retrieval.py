@@ -104,7 +104,7 @@ def scores_of(learner, samples):
         logits = text @ image.T * learner.scale()
         rows = torch.arange(len(texts))[:, None].expand_as(logits)
         columns = torch.arange(len(media))[None].expand_as(logits)
-        matched = learner.match(text_stream, image_stream, rows, columns, logits)
+        matched, _ = learner.match(text_stream, image_stream, rows, columns, logits)
     return texts, media, logits.numpy(), matched.numpy()
 
 
@@ -205,7 +205,7 @@ def test_pictures_that_a_text_is_easily_taken_for_are_alike(task, few):
 
 def test_the_record_says_what_the_dual_encoder_found_by_itself(small_scenes, tmp_path):
     fused = train(small_scenes["image"], tmp_path)
-    (note,) = fused.record.notes
+    note, _ = fused.record.notes
     said = re.search(r"alone.*: (\S+) text to image, (\S+) image to text", note)
     learner_path = fused.path / "weights.safetensors"
     from mmbench.checkpoint import read_checkpoint

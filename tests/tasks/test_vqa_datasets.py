@@ -105,12 +105,12 @@ def test_every_choice_gets_a_score_and_nothing_else(task, small):
     model.eval()
     assert [len(sample.inputs["choices"]) for sample in train] == [3, 2, 2, 3]
     batch = model.collate_training(train, np.random.default_rng(0))
-    logits = model(batch)
+    logits = model(batch).logits
     assert logits.shape == (4, 3)
     assert logits.isinf().sum(1).tolist() == [0, 1, 1, 0]
     assert logits[1:3, 2].isinf().all()
     assert batch["target"].tolist() == [1, 0, 0, 1]
-    alone = torch.cat([model(model.collate([sample])).flatten() for sample in train])
+    alone = torch.cat([model(model.collate([sample])).logits.flatten() for sample in train])
     torch.testing.assert_close(alone, logits[~logits.isinf()])
     for smoothing in (0.0, 0.1):
         loss = model.losses(batch, smoothing)["answer"]
@@ -124,7 +124,7 @@ def test_the_order_of_the_choices_does_not_matter(task, small):
     model.eval()
     sample = train[0]
     turned = replace(sample, inputs={**sample.inputs, "choices": sample.inputs["choices"][::-1]})
-    one, other = (model(model.collate([s]))[0] for s in (sample, turned))
+    one, other = (model(model.collate([s])).logits[0] for s in (sample, turned))
     torch.testing.assert_close(one, other.flip(0))
 
 

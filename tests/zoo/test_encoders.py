@@ -1,13 +1,16 @@
 """What every encoder must keep: see `mmbench.zoo.encoders.base.Encoder`."""
 
+import numpy as np
 import pytest
 import torch
 
 from mmbench import registry
+from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
 from mmbench.zoo.part import build_part
 
 D = 16
+VOCABULARY = Vocabulary([f"word{n}" for n in range(28)])
 
 
 def inputs(modality, batch=3):
@@ -20,14 +23,21 @@ def inputs(modality, batch=3):
     if modality == "audio":
         shape = (batch, 2000)
         return torch.randint(-9000, 9000, shape, generator=generator, dtype=torch.int16)
-    tokens = torch.randint(2, 30, (batch, 7), generator=generator)
-    tokens[1, 4:] = 0
-    return tokens
+    return torch.randint(2, 30, (batch, 7), generator=generator)
 
 
-def encoder(name):
+def mask_of(modality, batch=3):
+    """Of texts the last words of the second are masked; of other media all is there."""
+    if modality != "text":
+        return None
+    mask = torch.ones(batch, 7, dtype=torch.bool)
+    mask[1:2, 4:] = False
+    return mask
+
+
+def encoder(name, **options):
     torch.manual_seed(0)
-    return build_part("encoders", name, {}, dim=D, vocabulary=30)
+    return build_part("encoders", name, options, dim=D, vocabulary=VOCABULARY)
 
 
 every = pytest.mark.parametrize("name", registry.names("encoders"))
@@ -37,39 +47,77 @@ every = pytest.mark.parametrize("name", registry.names("encoders"))
 def test_it_gives_a_stream_of_its_width(name):
     module = encoder(name).eval()
     x = inputs(module.modality)
-    stream = module(x)
+    stream = module(x, mask_of(module.modality))
     assert stream.tokens.shape[0] == len(x)
     assert stream.tokens.shape[2] == module.dim == D
     assert stream.tokens.isfinite().all()
     if module.modality == "text":
-        assert torch.equal(stream.mask, x != 0)
+        assert torch.equal(stream.mask, mask_of("text"))
+    else:
+        assert stream.mask.all()
 
 
 @every
 def test_a_samples_tokens_do_not_depend_on_the_others(name):
     module = encoder(name).eval()
-    x = inputs(module.modality)
-    together, alone = module(x), module(x[1:2])
+    x, mask = inputs(module.modality), mask_of(module.modality)
+    together, alone = module(x, mask), module(x[1:2], None if mask is None else mask[1:2])
     torch.testing.assert_close(together.pool()[1:2], alone.pool())
 
 
 @every
 def test_every_parameter_gets_a_gradient(name):
     module = encoder(name).train()
-    pooled = module(inputs(module.modality)).pool()
+    pooled = module(inputs(module.modality), mask_of(module.modality)).pool()
     (pooled * torch.randn_like(pooled)).sum().backward()
     for key, parameter in module.named_parameters():
         assert parameter.grad is not None, key
         assert parameter.grad.abs().sum() > 0, key
 
 
-def test_padding_changes_no_text_encoding():
+@pytest.mark.parametrize("padding", [0, 1, 17])
+def test_what_is_masked_changes_no_text_encoding_whatever_stands_there(padding):
     for name in registry.names("encoders"):
         module = encoder(name).eval()
         if module.modality == "text":
             x = inputs("text")[:1]
-            padded = torch.cat([x, torch.zeros(1, 4, dtype=torch.long)], dim=1)
-            torch.testing.assert_close(module(x).pool(), module(padded).pool())
+            padded = torch.cat([x, torch.full((1, 4), padding)], dim=1)
+            mask = torch.arange(11)[None] < 7
+            torch.testing.assert_close(module(x).pool(), module(padded, mask).pool())
+
+
+def test_no_number_of_a_word_means_that_there_is_none():
+    """Zero is a word to whoever says so: only the mask tells."""
+    for name in ("bag_of_words", "gru", "minilm"):
+        module = encoder(name).eval()
+        stream = module(torch.tensor([[5, 0, 7]]), torch.ones(1, 3, dtype=torch.bool))
+        assert stream.mask.all()
+        assert not torch.allclose(stream.pool(), module(torch.tensor([[5, 7]])).pool())
+
+
+def test_each_encoder_reads_what_samples_hold():
+    for name in registry.names("encoders"):
+        module = encoder(name).eval()
+        if module.modality == "text":
+            x, mask = module.read(["word3 word1", "word2"])
+            assert mask.sum(1).tolist() == ([2, 1] if name != "minilm" else mask.sum(1).tolist())
+            assert mask.shape == x.shape
+        else:
+            sizes = {"image": (64, 48, 3), "video": (8, 32, 32, 3), "audio": (2000,)}
+            values = np.zeros(sizes[module.modality], np.int16 if name[0] == "a" else np.uint8)
+            x, mask = module.read([Held(values), Held(values)])
+            assert mask is None
+        assert module(x, mask).tokens.shape[0] == 2
+
+
+class Held:
+    """What a sample holds of a medium."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def array(self):
+        return self.values
 
 
 def test_bag_of_words_knows_no_order_and_gru_does():
@@ -134,7 +182,7 @@ def test_a_silent_sound_gives_numbers():
 )
 def test_an_option_out_of_range_is_explained(name, options, says):
     with pytest.raises(MMBenchError, match=says):
-        build_part("encoders", name, options, dim=D, vocabulary=30)
+        build_part("encoders", name, options, dim=D, vocabulary=VOCABULARY)
 
 
 def test_a_sound_of_too_many_frames_is_an_error():

@@ -8,6 +8,7 @@ from mmbench.errors import MMBenchError
 from mmbench.zoo.decoders.autoencoder import Autoencoder, AutoencoderSettings, Quantiser
 from mmbench.zoo.decoders.image import ImageDecoder, Sampling, guided
 from mmbench.zoo.decoders.image_tokens import draw_code
+from mmbench.zoo.decoders.transformer import run_stack
 from mmbench.zoo.fusion.gated import GatedFusion
 from mmbench.zoo.part import build_part
 from mmbench.zoo.stream import Stream
@@ -35,7 +36,7 @@ def decoder(name, **options):
         name,
         options,
         dim=D,
-        fusion=lambda: GatedFusion(D, 1),
+        fusion=lambda: GatedFusion(D, ["text"]),
         autoencoder=SMALL,
     )
     made.autoencoder.train()
@@ -101,7 +102,7 @@ def test_its_second_part_gets_a_gradient_everywhere_and_its_autoencoder_none(nam
     made.unprompted = 0.0
     with torch.no_grad():
         found = made.autoencoder.encode(images(4))
-    made.loss(found, [prompts(4)]).backward()
+    made.loss(found, [prompts(4)])[0].backward()
     for key, parameter in made.named_parameters():
         if key.startswith("autoencoder."):
             assert parameter.grad is None, key
@@ -114,7 +115,7 @@ def test_its_second_part_gets_a_gradient_everywhere_and_its_autoencoder_none(nam
 def test_its_autoencoder_is_the_same_at_first_whatever_the_seed(name):
     def fresh(seed):
         torch.manual_seed(seed)
-        fusion = lambda: GatedFusion(D, 1)  # noqa: E731
+        fusion = lambda: GatedFusion(D, ["text"])  # noqa: E731
         made = build_part("decoders", name, {"size": 16}, dim=D, fusion=fusion, autoencoder=SMALL)
         return made.state_dict()
 
@@ -157,8 +158,8 @@ def test_the_likeliest_codes_drawn_step_by_step_are_those_that_training_sees():
         made.ground.read(ground)[:, None],
         made.patches.read(squares[:, :-1]),
     ]
-    inputs = torch.cat(before, 1)
-    states, _ = made._states(inputs, made._begin(inputs), [context])
+    inputs = torch.cat(before, 1) + made.positions
+    states, _ = run_stack((made.blocks, made.fused), inputs, [context])
     for writer, state, codes in (
         (made.ground, states[:, 0], ground),
         (made.patches, states[:, 1:], squares),
@@ -172,9 +173,9 @@ def test_the_loss_of_image_tokens_is_the_mean_of_minus_the_log_probabilities():
     made, context = decoder("image_tokens"), prompts(2)
     found = made.autoencoder.encode(images(2))
     one_by_one = [
-        made.loss(found[row : row + 1], [context.take(torch.tensor([row]))]) for row in range(2)
+        made.loss(found[row : row + 1], [context.take(torch.tensor([row]))])[0] for row in range(2)
     ]
-    torch.testing.assert_close(made.loss(found, [context]), torch.stack(one_by_one).mean())
+    torch.testing.assert_close(made.loss(found, [context])[0], torch.stack(one_by_one).mean())
 
 
 def test_codes_are_drawn_as_often_as_they_are_likely_and_only_among_the_top_k():

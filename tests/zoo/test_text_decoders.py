@@ -4,13 +4,18 @@ import pytest
 import torch
 
 from mmbench import registry
+from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
 from mmbench.zoo.decoders.search import Search, draw, write
 from mmbench.zoo.decoders.text import TextDecoder
+from mmbench.zoo.fusion.base import Fused, Fusion
 from mmbench.zoo.part import build_part
 from mmbench.zoo.stream import Stream
 
-B, L, D, V, END = 3, 6, 16, 12, 11
+B, L, D = 3, 6, 16
+VOCABULARY = Vocabulary([f"word{n}" for n in range(9)])
+END = len(VOCABULARY)
+V = END + 1
 NAMES = [
     name
     for name in registry.names("decoders")
@@ -22,9 +27,11 @@ everywhere = pytest.mark.parametrize("fusion_at", ["last", "every"])
 
 def decoder(name, fusion="gated", seed=0, **options):
     torch.manual_seed(seed)
-    made = (lambda: build_part("fusions", fusion, {}, dim=D, contexts=1)) if fusion else None
+    made = (
+        (lambda: build_part("fusions", fusion, {}, dim=D, contexts=("image",))) if fusion else None
+    )
     return build_part(
-        "decoders", name, options, dim=D, vocabulary=V, fusion=made, longest=20
+        "decoders", name, options, dim=D, vocabulary=VOCABULARY, fusion=made, longest=20
     ).eval()
 
 
@@ -61,8 +68,6 @@ def written(module, contexts, batch=B, longest=9, seeds=None, **search):
             module,
             contexts,
             batch,
-            end=END,
-            never=(0, 1),
             longest=longest,
             search=Search(**search),
             seeds=seeds,
@@ -74,7 +79,7 @@ def log_probability(module, contexts, texts, longest=9):
     totals = []
     for row, text in enumerate(texts):
         own = [c.take(torch.tensor([row])) for c in contexts]
-        logits = module(torch.tensor([[END, *text]]), own)[0].detach()
+        logits = module(torch.tensor([[END, *text]]), own).logits[0].detach()
         logits[:, [0, 1]] = -torch.inf
         chances = logits.log_softmax(-1)
         following = [*text, END] if len(text) < longest else text
@@ -89,7 +94,7 @@ def test_the_registry_has_both_text_decoders():
 @every
 @everywhere
 def test_it_gives_logits_of_every_word_at_every_position(name, fusion_at):
-    logits = decoder(name, fusion_at=fusion_at)(random_words(), [context()])
+    logits = decoder(name, fusion_at=fusion_at)(random_words(), [context()]).logits
     assert logits.shape == (B, L, V)
     assert logits.isfinite().all()
 
@@ -101,7 +106,7 @@ def test_a_later_word_changes_no_earlier_logits(name, fusion_at):
     words = random_words()
     changed = words.clone()
     changed[:, 3:] = changed[:, 3:] % (V - 1) + 1
-    one, two = module(words, [context()]), module(changed, [context()])
+    one, two = (module(given, [context()]).logits for given in (words, changed))
     torch.testing.assert_close(one[:, :3], two[:, :3])
     assert not torch.allclose(one[:, 3:], two[:, 3:])
 
@@ -112,31 +117,33 @@ def test_a_later_word_changes_no_earlier_logits(name, fusion_at):
 def test_word_by_word_it_gives_what_it_gives_at_once(name, fusion_at, fusion):
     module = decoder(name, fusion, fusion_at=fusion_at)
     words, contexts = random_words(), [context()]
-    state = module.begin(B, words.device)
+    state = module.begin(B, words.device, contexts)
     steps = []
     for place in range(L):
-        logits, state = module.step(words[:, place], state, contexts)
-        steps.append(logits)
-    torch.testing.assert_close(torch.stack(steps, 1), module(words, contexts))
+        decoded, state = module.step(words[:, place], state, contexts)
+        steps.append(decoded.logits)
+    torch.testing.assert_close(torch.stack(steps, 1), module(words, contexts).logits)
 
 
 @every
-def test_the_state_has_a_row_per_sample_so_that_beams_can_be_reordered(name):
-    module = decoder(name)
+@everywhere
+@pytest.mark.parametrize("fusion", ["gated", "merged_attention"])
+def test_the_state_has_a_row_per_sample_so_that_beams_can_be_reordered(name, fusion_at, fusion):
+    module = decoder(name, fusion, fusion_at=fusion_at)
     words, contexts = random_words(), [context()]
-    _, state = module.step(words[:, 0], module.begin(B, words.device), contexts)
+    _, state = module.step(words[:, 0], module.begin(B, words.device, contexts), contexts)
     order = torch.tensor([2, 0, 1])
     picked = [part.index_select(0, order) for part in state]
-    logits, _ = module.step(words[:, 1], state, contexts)
+    decoded, _ = module.step(words[:, 1], state, contexts)
     reordered, _ = module.step(words[order, 1], picked, [c.take(order) for c in contexts])
-    torch.testing.assert_close(reordered, logits[order])
+    torch.testing.assert_close(reordered.logits, decoded.logits[order])
 
 
 @every
 @everywhere
 def test_every_parameter_gets_a_gradient(name, fusion_at):
     module = decoder(name, fusion_at=fusion_at).train()
-    logits = module(random_words(), [context()])
+    logits = module(random_words(), [context()]).logits
     (logits * torch.randn_like(logits)).sum().backward()
     for key, parameter in module.named_parameters():
         assert parameter.grad is not None, key
@@ -147,14 +154,14 @@ def test_every_parameter_gets_a_gradient(name, fusion_at):
 @everywhere
 def test_the_context_matters_from_the_first_word_on(name, fusion_at):
     module = decoder(name, fusion_at=fusion_at)
-    one, two = (module(random_words(), [context(seed=s)]) for s in (2, 3))
+    one, two = (module(random_words(), [context(seed=s)]).logits for s in (2, 3))
     assert all(not torch.allclose(one[:, place], two[:, place]) for place in range(L))
 
 
 @every
 def test_a_missing_context_gives_numbers_and_no_fusion_a_language_model(name):
     for module, contexts in ((decoder(name), [None]), (decoder(name, fusion=None), [])):
-        assert module(random_words(), contexts).isfinite().all()
+        assert module(random_words(), contexts).logits.isfinite().all()
 
 
 @every
@@ -162,9 +169,9 @@ def test_a_missing_context_gives_numbers_and_no_fusion_a_language_model(name):
 def test_the_saved_state_is_complete(name, fusion_at):
     one, other = (decoder(name, seed=s, fusion_at=fusion_at) for s in (0, 1))
     words, contexts = random_words(), [context()]
-    assert not torch.allclose(one(words, contexts), other(words, contexts))
+    assert not torch.allclose(one(words, contexts).logits, other(words, contexts).logits)
     other.load_state_dict(one.state_dict())
-    torch.testing.assert_close(one(words, contexts), other(words, contexts))
+    torch.testing.assert_close(one(words, contexts).logits, other(words, contexts).logits)
 
 
 @every
@@ -193,7 +200,7 @@ def test_greedy_takes_the_likeliest_word_each_time(name, fusion_at):
     module, contexts = sharpened(decoder(name, fusion_at=fusion_at)), [context()]
     for row, text in enumerate(written(module, contexts)):
         own = [c.take(torch.tensor([row])) for c in contexts]
-        logits = module(torch.tensor([[END, *text]]), own)[0]
+        logits = module(torch.tensor([[END, *text]]), own).logits[0]
         logits[:, [0, 1]] = -torch.inf
         expected = [*text, END] if len(text) < 9 else text
         assert logits.argmax(-1).tolist()[: len(expected)] == expected
@@ -303,3 +310,67 @@ def test_a_transformer_says_when_a_text_is_too_long_for_it():
         decoder("transformer")(random_words(length=21), [context()])
     with pytest.raises(MMBenchError, match="heads must divide the width 16, got 3"):
         decoder("transformer", heads=3)
+
+
+class Noted(Fusion):
+    """Adds the context's mean; its loss is how often it was called, its shares are even."""
+
+    query_form = "pooled"
+    context_form = "pooled"
+    causal = True
+    auxiliary = ("calls",)
+    calls = 0
+
+    def forward(self, query, contexts, *, causal=False):
+        Noted.calls += 1
+        tokens = query.tokens + contexts[0].pool()[:, None]
+        shares = tokens.new_tensor([Noted.calls, -Noted.calls]).expand(*query.mask.shape, 2)
+        loss = {"calls": torch.tensor(float(Noted.calls))}
+        return Fused(Stream(tokens, query.mask), loss, shares)
+
+
+@every
+def test_losses_and_shares_are_averaged_over_the_calls_of_the_fusion(name):
+    for fusion_at, mean in (("last", 1.0), ("every", 1.5)):  # of two layers
+        Noted.calls = 0
+        module = build_part(
+            "decoders",
+            name,
+            {"fusion_at": fusion_at},
+            dim=D,
+            vocabulary=VOCABULARY,
+            fusion=lambda: Noted(D, ["image"]),
+        )
+        decoded = module(random_words(), [context()])
+        assert decoded.losses["calls"].item() == mean
+        assert decoded.shares.shape == (B, L, 2)
+        assert decoded.shares[0, 0].tolist() == [mean, -mean]
+
+
+class SeesAll(Noted):
+    """Cannot be causal."""
+
+    causal = False
+
+
+@every
+@everywhere
+def test_a_fusion_that_cannot_be_causal_is_refused(name, fusion_at):
+    with pytest.raises(MMBenchError, match=f"{name}: .*SeesAll cannot be causal"):
+        build_part(
+            "decoders",
+            name,
+            {"fusion_at": fusion_at},
+            dim=D,
+            vocabulary=VOCABULARY,
+            fusion=lambda: SeesAll(D, ["image"]),
+        )
+
+
+@every
+def test_texts_are_read_and_spelled_by_the_decoder(name):
+    module = decoder(name)
+    numbers, mask = module.read(["word3 word1 word0", "word5"], 2)
+    assert mask.tolist() == [[True, True], [True, False]]
+    assert module.spell(numbers[0][mask[0]].tolist()) == "word3 word1"
+    assert module.spell(numbers[1][mask[1]].tolist()) == "word5"

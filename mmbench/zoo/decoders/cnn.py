@@ -8,21 +8,17 @@ Latent Diffusion, 2022 (arXiv 2112.10752).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mmbench.zoo.decoders.autoencoder import AutoencoderSettings, PatchLayer
-from mmbench.zoo.decoders.image import (
-    ImageDecoder,
-    MakeFusion,
-    Sampling,
-    guided,
-    with_and_without,
-)
-from mmbench.zoo.decoders.text import Contexts, FusedStates
+from mmbench.zoo.decoders.fused import FusedStates, MakeFusion, mean_losses
+from mmbench.zoo.decoders.image import ImageDecoder, Sampling, guided, with_and_without
+from mmbench.zoo.fusion.base import Fused
+from mmbench.zoo.stream import Contexts
 
 
 class CNNDecoder(ImageDecoder):
@@ -60,31 +56,40 @@ class CNNDecoder(ImageDecoder):
         self.time = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.positions = nn.Parameter(torch.randn(self._shape[0], dim) * 0.02)
         self.fused = nn.ModuleList(
-            [FusedStates(dim, fusion) if fusion else nn.Identity() for _ in range(layers)]
+            [
+                FusedStates(dim, fusion, causal=False) if fusion else nn.Identity()
+                for _ in range(layers)
+            ]
         )
         self.layers = nn.ModuleList(
             [PatchLayer(dim, autoencoder.grid // square) for _ in range(layers)]
         )
         self.leave = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, self._shape[1]))
 
-    def loss(self, found: Tensor, contexts: Contexts) -> Tensor:
+    def loss(self, found: Tensor, contexts: Contexts) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Mean squared error of the velocity, at a random time, of latents (B, G*G, L)."""
         found = self.by_square(found)
         noise = torch.randn_like(found)
         time = torch.rand(len(found), device=found.device)
         along = time[:, None, None]
-        velocity = self(
+        velocity, calls = self(
             (1 - along) * noise + along * found, time, self.dropped(contexts, len(found))
         )
-        return functional.mse_loss(velocity, found - noise)
+        return functional.mse_loss(velocity, found - noise), mean_losses(calls)
 
-    def forward(self, x: Tensor, time: Tensor, contexts: Contexts) -> Tensor:
-        """The velocity (B, squares, V) at points x, alike, and times (B,) from 0, noise, to 1."""
+    def forward(self, x: Tensor, time: Tensor, contexts: Contexts) -> tuple[Tensor, list[Fused]]:
+        """The velocity (B, squares, V) at points x, alike, and times (B,) from 0, noise, to 1.
+
+        And what the calls of the fusion gave.
+        """
         h = self.enter(x) + self.positions + self.time(self._waves(time))[:, None]
+        calls: list[Fused] = []
         for fused, layer in zip(self.fused, self.layers, strict=True):
-            h = fused(h, contexts) if isinstance(fused, FusedStates) else h
+            if isinstance(fused, FusedStates):
+                h, call = fused(h, contexts)
+                calls.append(call)
             h = layer(h)
-        return self.leave(h)
+        return self.leave(h), calls
 
     def draw(self, contexts: Contexts, seeds: Sequence[int], sampling: Sampling) -> Tensor:
         """Latents (B, G*G, L); see `ImageDecoder.draw`. Euler's method, in equal steps."""
@@ -98,7 +103,7 @@ class CNNDecoder(ImageDecoder):
         for step in range(sampling.steps):
             points = torch.cat([x, x]) if double else x
             time = points.new_full((len(points),), step / sampling.steps)
-            velocity = self(points, time, contexts)
+            velocity, _ = self(points, time, contexts)
             x = x + (guided(velocity, sampling.guidance) if double else velocity) / sampling.steps
         return self.by_patch(x)
 

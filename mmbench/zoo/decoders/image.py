@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -12,11 +12,7 @@ from torch import Tensor, nn
 
 from mmbench.yaml_file import Settings
 from mmbench.zoo.decoders.autoencoder import Autoencoder, AutoencoderSettings
-from mmbench.zoo.decoders.text import Contexts
-from mmbench.zoo.fusion.base import Fusion
-from mmbench.zoo.stream import Stream
-
-MakeFusion = Callable[[], Fusion] | None
+from mmbench.zoo.stream import Contexts, Stream
 
 
 class Sampling(Settings):
@@ -96,8 +92,13 @@ class ImageDecoder(nn.Module, ABC):
         ]
 
     @abstractmethod
-    def loss(self, found: Tensor, contexts: Contexts) -> Tensor:
-        """The mean loss of what the autoencoder found in images (B, ...); see its `encode`."""
+    def loss(self, found: Tensor, contexts: Contexts) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The mean loss of what the autoencoder found in images, and the fusion's own losses.
+
+        Args:
+            found: (B, ...); see the autoencoder's `encode`.
+            contexts: streams (B, N, D), or None.
+        """
 
     @abstractmethod
     def draw(self, contexts: Contexts, seeds: Sequence[int], sampling: Sampling) -> Tensor:

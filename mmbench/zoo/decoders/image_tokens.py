@@ -8,7 +8,7 @@ square of several patches, since few steps of the Transformer are cheaper than m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -16,15 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmbench.zoo.decoders.autoencoder import GROUND, AutoencoderSettings
-from mmbench.zoo.decoders.image import (
-    ImageDecoder,
-    MakeFusion,
-    Sampling,
-    guided,
-    with_and_without,
-)
-from mmbench.zoo.decoders.text import Contexts, FusedStates, State
-from mmbench.zoo.decoders.transformer import Block
+from mmbench.zoo.decoders.fused import MakeFusion, mean_losses
+from mmbench.zoo.decoders.image import ImageDecoder, Sampling, guided, with_and_without
+from mmbench.zoo.decoders.transformer import begin_stack, make_stack, run_stack, step_stack
+from mmbench.zoo.stream import Contexts
 
 
 class CodeHead(nn.Module):
@@ -141,27 +136,22 @@ class ImageTokens(ImageDecoder):
         unprompted: float = 0.1,
     ) -> None:
         super().__init__(size, autoencoder, True, square, unprompted)
-        if layers < 1:
-            raise ValueError(f"layers must be at least 1, got {layers}")
-        if heads < 1 or dim % heads:
-            raise ValueError(f"heads must divide the width {dim}, got {heads}")
         self.ground = PlaceWriter(dim, *GROUND)
         self.patches = PlaceWriter(dim, square**2 * autoencoder.codes, autoencoder.codebook)
         self.start = nn.Parameter(torch.randn(dim) * 0.02)
         self.positions = nn.Parameter(torch.randn(1 + self.squares, dim) * 0.02)
-        inside = fusion if fusion_at == "every" else None
-        self.blocks = nn.ModuleList([Block(dim, heads, inside) for _ in range(layers)])
-        self.fused = FusedStates(dim, fusion) if fusion and fusion_at == "last" else None
+        self.blocks, self.fused = make_stack(dim, layers, heads, fusion, fusion_at)
 
-    def loss(self, found: Tensor, contexts: Contexts) -> Tensor:
-        """Mean cross-entropy of a code, of codes (B, 3 + G*G*C)."""
+    def loss(self, found: Tensor, contexts: Contexts) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Mean cross-entropy of a code, of codes (B, 3 + G*G*C); see `ImageDecoder.loss`."""
         ground, squares = self._parted(found)
         start = self.start.expand(len(found), 1, -1)
         before = [start, self.ground.read(ground)[:, None], self.patches.read(squares[:, :-1])]
-        inputs = torch.cat(before, 1)
-        states, _ = self._states(inputs, self._begin(inputs), self.dropped(contexts, len(found)))
+        inputs = torch.cat(before, 1) + self.positions
+        contexts = self.dropped(contexts, len(found))
+        states, calls = run_stack((self.blocks, self.fused), inputs, contexts)
         total = self.ground.loss(states[:, 0], ground) + self.patches.loss(states[:, 1:], squares)
-        return total / found.numel()
+        return total / found.numel(), mean_losses(calls)
 
     def draw(self, contexts: Contexts, seeds: Sequence[int], sampling: Sampling) -> Tensor:
         """Codes (B, 3 + G*G*C); see `ImageDecoder.draw`."""
@@ -170,13 +160,15 @@ class ImageTokens(ImageDecoder):
         count = len(self.ground) + self.squares * len(self.patches)
         uniform = _uniform(seeds, count).to(self.start.device)
         inputs = self.start.detach().expand(copies * len(seeds), 1, -1)
-        past = self._begin(inputs)
+        stack = (self.blocks, self.fused)
+        state = begin_stack(stack, inputs, contexts)
         written: list[Tensor] = []
         for place in range(1 + self.squares):
-            states, past = self._states(inputs, past, contexts, place)
+            here = inputs + self.positions[place]
+            states, _, state = step_stack(stack, here, state, contexts)
             writer = self.patches if place else self.ground
-            here, uniform = uniform[:, : len(writer)], uniform[:, len(writer) :]
-            written.append(writer.draw(states[:, 0], here, sampling))
+            draws, uniform = uniform[:, : len(writer)], uniform[:, len(writer) :]
+            written.append(writer.draw(states[:, 0], draws, sampling))
             inputs = writer.read(written[-1].repeat(copies, 1))[:, None]
         patches = self.by_patch(torch.stack(written[1:], 1))
         return torch.cat([written[0], patches.flatten(1)], 1)
@@ -186,20 +178,6 @@ class ImageTokens(ImageDecoder):
         ground, codes = found.tensor_split([len(self.ground)], 1)
         patches = codes.unflatten(1, (self.squares * self._square**2, -1))
         return ground, self.by_square(patches)
-
-    def _begin(self, inputs: Tensor) -> State:
-        return [inputs[:, :0] for _ in range(2 * len(self.blocks))]
-
-    def _states(
-        self, inputs: Tensor, past: State, contexts: Contexts, start: int = 0
-    ) -> tuple[Tensor, State]:
-        """States (B, T, D) of places from `start` on, and what the next ones need of them."""
-        x = inputs + self.positions[start : start + inputs.shape[1]]
-        new: State = []
-        for number, block in enumerate(self.blocks):
-            x, kept = block(x, past[2 * number : 2 * number + 2], contexts)
-            new += kept
-        return (x if self.fused is None else self.fused(x, contexts)), new
 
 
 def draw_code(logits: Tensor, uniform: Tensor, sampling: Sampling) -> Tensor:

@@ -17,7 +17,8 @@ from pydantic import Field
 from torch import Tensor
 
 from mmbench.yaml_file import Settings
-from mmbench.zoo.decoders.text import Contexts, TextDecoder
+from mmbench.zoo.decoders.text import TextDecoder
+from mmbench.zoo.stream import Contexts
 
 
 class Search(Settings):
@@ -43,8 +44,6 @@ def write(
     contexts: Contexts,
     batch: int,
     *,
-    end: int,
-    never: Sequence[int],
     longest: int,
     search: Search,
     seeds: Sequence[int],
@@ -55,26 +54,26 @@ def write(
         decoder: in evaluation mode.
         contexts: streams (B, N, D), or None.
         batch: B.
-        end: the word that begins and ends a text.
-        never: words that are never written, such as padding.
         longest: the most words of a text.
         search: how.
         seeds: (B,), of the draws of each sample.
     """
     if search.kind == "beam":
-        return _beam(decoder, contexts, batch, end, never, longest, search)
+        return _beam(decoder, contexts, batch, longest, search)
     device = next(decoder.parameters()).device
     draws = None
     if search.kind == "nucleus":
         rows = [torch.rand(longest, generator=torch.Generator().manual_seed(s)) for s in seeds]
         draws = torch.stack(rows).to(device)
+    end = decoder.end
     words = torch.full((batch,), end, device=device)
-    state = decoder.begin(batch, device)
+    state = decoder.begin(batch, device, contexts)
     done = torch.zeros(batch, dtype=torch.bool, device=device)
     written = []
     for place in range(longest):
-        logits, state = decoder.step(words, state, contexts)
-        logits[:, list(never)] = -torch.inf
+        decoded, state = decoder.step(words, state, contexts)
+        logits = decoded.logits
+        logits[:, list(decoder.never)] = -torch.inf
         if draws is None:
             words = logits.argmax(-1)
         else:
@@ -106,25 +105,23 @@ def _beam(
     decoder: TextDecoder,
     contexts: Contexts,
     batch: int,
-    end: int,
-    never: Sequence[int],
     longest: int,
     search: Search,
 ) -> list[list[int]]:
     device = next(decoder.parameters()).device
-    beams = search.beams
+    beams, end = search.beams, decoder.end
     rows = torch.arange(batch, device=device).repeat_interleave(beams)
     contexts = [None if c is None else c.take(rows) for c in contexts]
-    state = decoder.begin(batch * beams, device)
+    state = decoder.begin(batch * beams, device, contexts)
     words = torch.full((batch * beams,), end, device=device)
     texts = torch.zeros(batch, beams, 0, dtype=torch.long, device=device)
     scores = torch.full((batch, beams), -torch.inf, device=device)
     scores[:, 0] = 0.0  # all beams are alike at first: only one counts
     best: list[tuple[float, list[int]]] = [(-float("inf"), [])] * batch
     for length in range(1, longest + 2):
-        logits, state = decoder.step(words, state, contexts)
-        logits = logits.float()
-        logits[:, list(never)] = -torch.inf
+        decoded, state = decoder.step(words, state, contexts)
+        logits = decoded.logits.float()
+        logits[:, list(decoder.never)] = -torch.inf
         chances = logits.log_softmax(-1)
         if length > longest:  # no more words: every text ends here
             others = torch.arange(logits.shape[1], device=device) != end

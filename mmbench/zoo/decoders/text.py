@@ -1,56 +1,69 @@
-"""The `TextDecoder` contract: a decoder that writes word by word, and where fusion joins it."""
+"""The `TextDecoder` contract: a decoder that writes word by word."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from mmbench.zoo.fusion.base import Fusion
-from mmbench.zoo.stream import Stream
-
-Contexts = Sequence[Stream | None]
-State = list[Tensor]
-"""What a decoder keeps from step to step: tensors (B, ...), so that beams can be reordered."""
+from mmbench.zoo.decoders.fused import Decoded
+from mmbench.zoo.stream import Contexts, State
+from mmbench.zoo.words import UNKNOWN, Words, padded
 
 
 class TextDecoder(nn.Module, ABC):
     """Words so far and the context streams -> logits of the next word, at every position.
 
-    The decoder's states are the fusion's query, so the context is fused at every position. With
-    fixed weights `step`, given one word after the other, gives the logits that `forward` gives.
+    It owns its words: `read` turns texts into their numbers, `spell` numbers into texts. The
+    decoder's states are the fusion's query, so the context is fused at every position. With fixed
+    weights `step`, given one word after the other, gives the logits that `forward` gives.
+
+    Attributes:
+        end: the number that begins and ends a text.
+        never: numbers that are never written, such as that of an unknown word.
     """
 
+    end: int
+    never: tuple[int, ...]
+
     @abstractmethod
-    def forward(self, words: Tensor, contexts: Contexts) -> Tensor:
+    def read(self, texts: Sequence[str], longest: int) -> tuple[Tensor, Tensor]:
+        """Numbers (B, L) int64 of at most `longest` words, without the end, and their mask."""
+
+    @abstractmethod
+    def spell(self, numbers: Iterable[int]) -> str:
+        """The text of words that were written."""
+
+    @abstractmethod
+    def forward(self, words: Tensor, contexts: Contexts) -> Decoded:
         """Logits (B, L, V) of the word after each of `words` (B, L); none depends on later ones."""
 
     @abstractmethod
-    def begin(self, batch: int, device: torch.device) -> State:
+    def begin(self, batch: int, device: torch.device, contexts: Contexts) -> State:
         """The state before the first word."""
 
     @abstractmethod
-    def step(self, words: Tensor, state: State, contexts: Contexts) -> tuple[Tensor, State]:
+    def step(self, words: Tensor, state: State, contexts: Contexts) -> tuple[Decoded, State]:
         """Logits (B, V) after one more word (B,), and the state that it leads to."""
 
 
-class FusedStates(nn.Module):
-    """x + fusion(norm(x), contexts): how a decoder's states take in the context.
+class WordDecoder(TextDecoder):
+    """A decoder that writes the words of its task's vocabulary; the end is one number more.
 
     Args:
-        dim: width D.
-        fusion: makes the recipe's fusion.
-    Shape: (B, T, D) -> (B, T, D).
+        vocabulary: of the task.
     """
 
-    def __init__(self, dim: int, fusion: Callable[[], Fusion]) -> None:
+    def __init__(self, vocabulary: Words) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(dim)
-        self.fusion = fusion()
+        self._vocabulary = vocabulary
+        self.end = len(vocabulary)
+        self.never = (0, UNKNOWN)
 
-    def forward(self, x: Tensor, contexts: Contexts) -> Tensor:
-        """See the class."""
-        query = Stream(self.norm(x), x.new_ones(x.shape[:2]).bool())
-        return x + self.fusion(query, contexts, causal=True).tokens
+    def read(self, texts: Sequence[str], longest: int) -> tuple[Tensor, Tensor]:
+        return padded([row[:longest] for row in self._vocabulary.rows(texts)])
+
+    def spell(self, numbers: Iterable[int]) -> str:
+        return self._vocabulary.decode(numbers)

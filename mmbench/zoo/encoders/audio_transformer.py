@@ -51,8 +51,8 @@ class AudioTransformer(Encoder):
         )
         self.blocks = nn.TransformerEncoder(block, layers, nn.LayerNorm(dim), False)
 
-    def forward(self, x: Tensor) -> Stream:
-        """See the class.
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Stream:
+        """The stream of the frames.
 
         Raises: ValueError for sounds of more frames than `longest`.
         """
@@ -63,7 +63,7 @@ class AudioTransformer(Encoder):
         spectrum = torch.fft.rfft(frames * self.window).abs()
         tokens = self.project((spectrum + _SILENCE).log()) + self.position[:count]
         tokens = self.blocks(tokens)
-        return Stream(tokens, tokens.new_ones(tokens.shape[:2]).bool())
+        return Stream.whole(tokens)
 
 
 def waves(length: int, dim: int) -> Tensor:

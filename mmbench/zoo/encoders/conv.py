@@ -50,14 +50,13 @@ class Conv(Encoder):
             ]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, x: Tensor) -> Stream:
-        """See the class."""
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Stream:
         pixels = x.float() / 127.5 - 1
         if self.coordinates:
             pixels = torch.cat([pixels, places(pixels)], dim=1)
         features = self.layers(pixels)  # (B, D, h, w)
         tokens = features.flatten(2).transpose(1, 2)
-        return Stream(tokens, tokens.new_ones(tokens.shape[:2]).bool())
+        return Stream.whole(tokens)
 
 
 def places(x: Tensor) -> Tensor:

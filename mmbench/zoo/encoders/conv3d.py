@@ -51,11 +51,10 @@ class Conv3D(Encoder):
             ]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, x: Tensor) -> Stream:
-        """See the class."""
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Stream:
         pixels = x.float().transpose(1, 2) / 127.5 - 1  # (B, 3, T, H, W)
         if self.coordinates:
             pixels = torch.cat([pixels, places(pixels)], dim=1)
         features = self.layers(pixels)  # (B, D, t, h, w)
         tokens = features.flatten(2).transpose(1, 2)
-        return Stream(tokens, tokens.new_ones(tokens.shape[:2]).bool())
+        return Stream.whole(tokens)

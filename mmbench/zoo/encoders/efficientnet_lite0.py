@@ -10,43 +10,66 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mmbench.pretrained import EFFICIENTNET_LITE0, efficientnet_lite0
+from mmbench.pretrained import efficientnet_lite0
 from mmbench.zoo.encoders.pretrained import PretrainedEncoder
-
-_PIXELS = 224  # a side, as it was trained
 
 
 class EfficientNetLite0(PretrainedEncoder):
-    """Every position of the last map of 7 x 7 x 1280 is a token, projected.
-
-    Images of another size are resized to 224 x 224 (bicubic).
+    """Every position of the last map, of 7 x 7 x 1280 at 224 pixels, is a token, projected.
 
     Args:
         dim: width D of the tokens.
         frozen: whether the network stays as it is.
-    Shape: (B, 3, H, W) uint8 -> (B, 49, D).
+        size: pixels a side, to which images are resized (bicubic); it was trained at 224.
+    Shape: (B, 3, H, W) uint8 -> (B, (size / 32)^2, D).
     """
 
     modality = "image"
-    features = 1280
-    fingerprint = f"efficientnet_lite0-{EFFICIENTNET_LITE0[:12]}-224"
-    at_once = 1
+    version = 2
+    added_with = {"frozen": True, "size": 224}
+    at_once = 4
 
-    added_with = {"frozen": True}
-
-    def __init__(self, dim: int, frozen: bool = True) -> None:
+    def __init__(self, dim: int, frozen: bool = True, size: int = 224) -> None:
+        if size < 32 or size % 32:
+            raise ValueError(f"size must be a multiple of 32, got {size}")
         with torch.random.fork_rng(devices=[]):  # the rest starts alike whatever this draws
             network: Any = efficientnet_lite0()
         network._fc = network._dropout = nn.Identity()
-        super().__init__(dim, network, frozen)
+        self._size = (size, size)
+        super().__init__(dim, network, 1280, frozen, {"size": size})
 
-    def run(self, network: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `PretrainedEncoder`."""
+    def fastest(self, network: Any) -> nn.Module:
+        """With norms and paddings as part of the convolutions, channels last, in place."""
+        network._conv_stem, network._bn0 = _joined(network._conv_stem, network._bn0)
+        network._conv_head, network._bn1 = _joined(network._conv_head, network._bn1)
+        for block in network._blocks:
+            if hasattr(block, "_expand_conv"):
+                block._expand_conv, block._bn0 = _joined(block._expand_conv, block._bn0)
+            block._depthwise_conv, block._bn1 = _joined(block._depthwise_conv, block._bn1)
+            block._project_conv, block._bn2 = _joined(block._project_conv, block._bn2)
+        for module in network.modules():
+            if isinstance(module, nn.ReLU6):
+                module.inplace = True
+        return network.to(memory_format=torch.channels_last)
+
+    def run(self, network: Any, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         pixels = x.float()
-        if x.shape[-2:] != (_PIXELS, _PIXELS):
-            size = (_PIXELS, _PIXELS)
-            pixels = functional.interpolate(pixels, size, mode="bicubic", antialias=True)
-        features = network.extract_features((pixels - 127) / 128)  # (B, F, 7, 7)
+        if x.shape[-2:] != self._size:
+            pixels = functional.interpolate(pixels, self._size, mode="bicubic", antialias=True)
+        pixels = ((pixels - 127) / 128).contiguous(memory_format=torch.channels_last)
+        features = network.extract_features(pixels)  # (B, F, h, w)
         tokens = features.flatten(2).transpose(1, 2)
-        return tokens, tokens.new_ones(tokens.shape[:2]).bool()
+        return tokens, tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
+
+
+def _joined(convolution: Any, norm: Any) -> tuple[nn.Module, nn.Module]:
+    """A convolution that pads by itself and does the norm's work, and what stands for the norm."""
+    with torch.no_grad():
+        folded: Any = fuse_conv_bn_eval(convolution, norm)
+    folded.requires_grad_(False)
+    left, right, top, bottom = getattr(folded.static_padding, "padding", (0, 0, 0, 0))
+    if left == right and top == bottom:
+        folded.padding, folded.static_padding = (top, left), nn.Identity()
+    return folded, nn.Identity()

@@ -12,40 +12,43 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmbench.pretrained import MINILM, minilm, minilm_tokenizer
+from mmbench.pretrained import minilm, minilm_tokenizer
+from mmbench.zoo.encoders.base import mask_of
 from mmbench.zoo.encoders.pretrained import PretrainedEncoder
+from mmbench.zoo.words import padded
 
 
 class MiniLM(PretrainedEncoder):
-    """The last hidden states of all-MiniLM-L6-v2, projected.
+    """The hidden states of all-MiniLM-L6-v2, projected.
 
     It has word pieces of its own, at most 256 a text; what is longer is cut.
 
     Args:
         dim: width D of the tokens.
         frozen: whether the network stays as it is.
-    Shape: (B, L) int64, numbers of word pieces as `tokenize` gives them -> (B, L, D).
+        layer: after which of its 6 layers the states are taken.
+    Shape: (B, L) int64, numbers of word pieces as `read` gives them -> (B, L, D).
     """
 
     modality = "text"
-    features = 384
-    fingerprint = f"minilm-{MINILM[:12]}-256"
+    version = 2
+    added_with = {"frozen": True, "layer": 6}
     at_once = 32
 
-    added_with = {"frozen": True}
-
-    def __init__(self, dim: int, frozen: bool = True) -> None:
+    def __init__(self, dim: int, frozen: bool = True, layer: int = 6) -> None:
         with torch.random.fork_rng(devices=[]):  # the rest starts alike whatever this draws
-            network = minilm()
-        super().__init__(dim, network, frozen)
+            network: Any = minilm()
+        layers = network.encoder.layer
+        if not 1 <= layer <= len(layers):
+            raise ValueError(f"layer must be from 1 to {len(layers)}, got {layer}")
+        network.encoder.layer = layers[:layer]
+        super().__init__(dim, network, 384, frozen, {"layer": layer})
         self._tokenizer = minilm_tokenizer()
 
-    def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """See `Encoder`; 0 is padding."""
-        rows = [torch.tensor(found.ids) for found in self._tokenizer.encode_batch(list(texts))]
-        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    def read(self, values: Sequence[Any]) -> tuple[Tensor, Tensor | None]:
+        """Word pieces (B, L) of texts and their mask, from [CLS] to [SEP]."""
+        return padded([found.ids for found in self._tokenizer.encode_batch(list(map(str, values)))])
 
-    def run(self, network: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `PretrainedEncoder`."""
-        mask = x != 0
+    def run(self, network: Any, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        mask = mask_of(x, mask)
         return network(input_ids=x, attention_mask=mask).last_hidden_state, mask

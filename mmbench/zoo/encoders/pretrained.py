@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mmbench.zoo.encoders.base import Encoder
 from mmbench.zoo.stream import Stream
@@ -15,62 +19,91 @@ from mmbench.zoo.stream import Stream
 class PretrainedEncoder(Encoder):
     """The features of a pretrained network, normalised and projected to the width.
 
-    A frozen network is neither trained nor part of a checkpoint, and it does not run for inputs
-    whose features are given in their place: whoever keeps what `extract` gave saves its time.
+    A frozen network is neither trained nor part of a checkpoint, it stays in evaluation mode, and
+    it does not run for inputs whose features are known: whoever keeps what `extract` or
+    `extract_pooled` gave hands it to `of_features` or `of_pooled` and saves its time.
 
     Args:
         dim: width D of the tokens.
-        network: with its weights, in evaluation mode.
-        frozen: whether it stays as it is. Otherwise it is trained with the rest.
+        network: with its weights.
+        features: F, how many features a token has.
+        frozen: whether the network stays as it is. Otherwise it is trained with the rest.
+        settings: all that decides the features besides the network's weights: which of its layers
+            they are of, at what resolution.
 
     Attributes:
-        features: F, how many features a token has.
-        fingerprint: of the network's weights and of all else that decides its features.
+        version: raised when what `run` does with the same weights and settings changes.
         at_once: how many inputs run at a time on a CPU: what is fastest there.
+        fingerprint: of the weights of this network and of all else that decides its features.
         frozen_parameters: of the network, where it is frozen; else 0.
     """
 
-    features: ClassVar[int]
-    fingerprint: ClassVar[str]
-    at_once: ClassVar[int]
+    version: ClassVar[int] = 1
+    at_once: ClassVar[int] = 1
 
-    def __init__(self, dim: int, network: nn.Module, frozen: bool) -> None:
+    def __init__(
+        self, dim: int, network: nn.Module, features: int, frozen: bool, settings: Mapping[str, Any]
+    ) -> None:
         super().__init__()
         self.dim = dim
+        self.features = features
         self.frozen = frozen
-        self.norm = nn.LayerNorm(self.features)
-        self.project = nn.Linear(self.features, dim)
+        self.norm = nn.LayerNorm(features)
+        self.project = nn.Linear(features, dim)
+        self.fingerprint = self._fingerprint(network, settings) if frozen else ""
+        self.frozen_parameters = sum(p.numel() for p in network.parameters()) if frozen else 0
         if frozen:
-            network.requires_grad_(False)
+            network = self.fastest(network.eval().requires_grad_(False))
             self._frozen = (network,)  # in a tuple it is no module of this one
         else:
             self.network = network
 
-    @property
-    def frozen_parameters(self) -> int:
-        """See the class."""
-        return sum(p.numel() for p in self._frozen[0].parameters()) if self.frozen else 0
+    def _fingerprint(self, network: nn.Module, settings: Mapping[str, Any]) -> str:
+        known = {"encoder": type(self).__qualname__, "version": self.version, **settings}
+        content = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
+        for name, tensor in sorted(network.state_dict().items()):
+            content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            content.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return f"{type(self).__name__.lower()}-{content.hexdigest()[:24]}"
+
+    def fastest(self, network: nn.Module) -> nn.Module:
+        """A network that gives the same features sooner, of one that will never be trained."""
+        return network
 
     @abstractmethod
-    def run(self, network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    def run(self, network: Any, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """The network's features (B, N, F) of inputs, and their mask (B, N)."""
 
-    def extract(self, x: Tensor) -> Tensor:
-        """The features of inputs, (B, N, F) float, NaN where there is no token.
+    def extract(self, x: Tensor, mask: Tensor | None = None) -> Stream:
+        """The features of inputs, (B, N, F).
 
         Args:
-            x: what an encoder of this modality reads.
+            x, mask: as `read` gives them.
         """
-        if self.frozen:
-            with torch.no_grad():
-                features, mask = self.run(self._frozen[0].to(x.device), x)
-        else:
-            features, mask = self.run(self.network, x)
-        return features.masked_fill(~mask[..., None], float("nan"))
+        if not self.frozen:
+            return Stream(*self.run(self.network, x, mask))
+        with torch.no_grad():
+            return Stream(*self.run(self._frozen[0].to(x.device), x, mask))
 
-    def forward(self, x: Tensor) -> Stream:
-        """See the class; x may also be the features of the inputs, as `extract` gives them."""
-        features = x if x.is_floating_point() else self.extract(x)
-        mask = ~features[..., 0].isnan()
-        features = features.masked_fill(~mask[..., None], 0)
-        return Stream(self.project(self.norm(features.to(self.project.weight.dtype))), mask)
+    def extract_pooled(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The features of inputs, each token normalised, then pooled: (B, F) float32.
+
+        Only where the pooling commutes with what follows, the norm's weights and the projection.
+        """
+        found = self.extract(x, mask)
+        fixed = functional.layer_norm(found.clean().float(), (self.features,), eps=self.norm.eps)
+        return self.pool(Stream(fixed, found.mask))
+
+    def of_features(self, features: Tensor, mask: Tensor) -> Stream:
+        """The stream (B, N, D) of what `extract` gave."""
+        kept = features.to(self.project.weight.dtype).masked_fill(~mask[..., None], 0)
+        return Stream(self.project(self.norm(kept)), mask)
+
+    def of_pooled(self, features: Tensor) -> Stream:
+        """The pooled stream (B, 1, D) of what `extract_pooled` gave (B, F)."""
+        scaled = torch.addcmul(self.norm.bias, features, self.norm.weight)
+        return Stream.whole(self.project(scaled)[:, None])
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Stream:
+        found = self.extract(x, mask)
+        return self.of_features(found.tokens, found.mask)

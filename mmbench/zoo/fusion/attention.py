@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mmbench.zoo.fusion.base import PooledFusion, masked_softmax, weighted_sum
+from mmbench.zoo.fusion.base import Fused, PooledFusion, masked_softmax, weighted_sum
+from mmbench.zoo.stream import Stream
 
 
 class AttentionFusion(PooledFusion):
@@ -20,21 +21,21 @@ class AttentionFusion(PooledFusion):
 
     Args:
         dim: width D of every stream.
-        contexts: how many context streams it is built for.
+        contexts: the names of the context modalities.
     Shape: query (B, T, D), each context (B, N_i, D) -> (B, T, D).
     A missing context has weight zero, and the other weights still sum to one.
     """
 
-    def __init__(self, dim: int, contexts: int) -> None:
+    def __init__(self, dim: int, contexts: Sequence[str]) -> None:
         super().__init__(dim, contexts)
-        self.project = nn.ModuleList([nn.Linear(dim, dim) for _ in range(1 + contexts)])
+        self.project = nn.ModuleList([nn.Linear(dim, dim) for _ in self.modalities])
         # A bias of the last layer would add the same to every score: softmax does not see it.
         self.score = nn.Sequential(nn.Linear(dim, dim), nn.Tanh(), nn.Linear(dim, 1, bias=False))
 
-    def fuse(self, vectors: Sequence[Tensor], present: Sequence[Tensor]) -> Tensor:
-        """See `PooledFusion.fuse`."""
+    def fuse(self, vectors: Sequence[Tensor], present: Sequence[Tensor]) -> Fused:
         h = [layer(x) for layer, x in zip(self.project, vectors, strict=True)]
         scores = torch.broadcast_tensors(*(self.score(x)[..., 0] for x in h))
         there = torch.broadcast_tensors(*present)
         alpha = masked_softmax(torch.stack(scores, -1), torch.stack(there, -1), dim=-1)  # (B, T, M)
-        return weighted_sum(alpha[..., None].unbind(2), h)
+        mixed = weighted_sum(alpha[..., None].unbind(2), h)
+        return Fused(Stream(mixed, present[0]), shares=alpha)

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from mmbench.zoo.stream import Stream
+from mmbench.errors import MMBenchError
+from mmbench.zoo.stream import Contexts, State, Stream
+
+Form = Literal["pooled", "tokens"]
+QUERY = "query"  # what a fusion calls the modality that asks
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What a fusion gives.
+
+    Attributes:
+        stream: (B, T, D), on the query's positions and with its mask.
+        losses: auxiliary losses by name, scalars; a recipe weighs them (`losses`).
+        shares: (B, T, M) float, how much the query and each context counted, where that is defined.
+    """
+
+    stream: Stream
+    losses: Mapping[str, Tensor] = field(default_factory=dict)
+    shares: Tensor | None = None
 
 
 class Fusion(nn.Module, ABC):
@@ -21,33 +42,83 @@ class Fusion(nn.Module, ABC):
     (`tests/zoo/test_fusion_contract.py` checks it for all that the registry finds):
 
     - a context may be None, or its mask all False for some samples: a missing modality takes no
-      part, and nothing becomes NaN;
+      part, and nothing becomes NaN, even where all are missing;
     - what stands at masked positions of any stream changes nothing at unmasked ones;
-    - with `causal=True` no output position depends on a later query position;
-    - every trainable tensor is a registered parameter.
+    - with a pooled query each of its positions is fused by itself;
+    - of one that is `causal`, with `causal=True` no output position depends on a later query
+      position, by way of the contexts neither, and `step`, given one position after the other,
+      gives what `forward` gives;
+    - every trainable tensor is a registered parameter, and the same input gives the same output.
 
     Args:
         dim: width D of every stream.
-        contexts: how many context streams it is built for.
+        contexts: the names of the context modalities, in the order of their streams.
+
+    Attributes:
+        query_form: what it reads of the query: "pooled" a vector at each position by itself (VQA
+            hands it the pooled question), "tokens" the sequence (the question's words).
+        context_form: what it reads of each context: "pooled" one vector, "tokens" all of them.
+        causal: whether it can stand in a decoder that writes from left to right.
+        auxiliary: names of the losses that it gives in training.
+        most_contexts: the most contexts that it is defined for; None for any number.
     """
 
-    def __init__(self, dim: int, contexts: int) -> None:
+    query_form: ClassVar[Form]
+    context_form: ClassVar[Form]
+    causal: ClassVar[bool]
+    auxiliary: ClassVar[tuple[str, ...]] = ()
+    most_contexts: ClassVar[int | None] = None
+
+    def __init__(self, dim: int, contexts: Sequence[str]) -> None:
         super().__init__()
         self.dim = dim
-        self.contexts = contexts
+        self.contexts = tuple(contexts)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The names that `Fused.shares` are of: the query, then the contexts."""
+        return (QUERY, *self.contexts)
 
     @abstractmethod
-    def forward(
-        self, query: Stream, contexts: Sequence[Stream | None], *, causal: bool = False
-    ) -> Stream:
+    def forward(self, query: Stream, contexts: Contexts, *, causal: bool = False) -> Fused:
         """Fuse.
 
         Args:
             query: (B, T, D).
             contexts: as many as the fusion is built for, each (B, N_i, D) or None.
             causal: whether the query's positions are steps of a sequence made left to right.
-        Returns: stream (B, T, D) with the query's mask.
         """
+
+    def begin(self, batch: int, device: torch.device, contexts: Contexts) -> State:
+        """The state before the first position of a sequence; empty if positions stand alone."""
+        return []
+
+    def step(self, query: Stream, state: State, contexts: Contexts) -> tuple[Fused, State]:
+        """One more position of a sequence, as `forward` with `causal=True` fuses it.
+
+        A fusion whose positions look at each other must write its own; see `MergedAttention`.
+
+        Args:
+            query: (B, 1, D).
+            state: what the last step, or `begin`, gave; its rows may have been reordered.
+            contexts: those of `begin`.
+        """
+        return self(query, contexts, causal=True), state
+
+    def __call__(self, query: Stream, contexts: Contexts, *, causal: bool = False) -> Fused:
+        """`forward`, checked.
+
+        Raises: ValueError for a wrong number of contexts; MMBenchError if no `Fused` comes back.
+        """
+        if len(contexts) != len(self.contexts):
+            raise ValueError(f"built for {len(self.contexts)} contexts, got {len(contexts)}")
+        fused = super().__call__(query, contexts, causal=causal)
+        if not isinstance(fused, Fused):
+            raise MMBenchError(
+                f"{type(self).__name__} is written for an earlier contract of fusions: `forward` "
+                f"and `fuse` must return Fused(stream), not {type(fused).__name__}"
+            )
+        return fused
 
 
 class PooledFusion(Fusion):
@@ -57,14 +128,13 @@ class PooledFusion(Fusion):
     positions, so that it is causal by construction. A subclass implements `fuse`.
     """
 
-    def forward(
-        self, query: Stream, contexts: Sequence[Stream | None], *, causal: bool = False
-    ) -> Stream:
-        """See `Fusion.forward`."""
-        if len(contexts) != self.contexts:
-            raise ValueError(f"built for {self.contexts} contexts, got {len(contexts)}")
+    query_form = "pooled"
+    context_form = "pooled"
+    causal = True
+
+    def forward(self, query: Stream, contexts: Contexts, *, causal: bool = False) -> Fused:
         # A masked query position may hold anything, even NaN, which would spoil the gradients.
-        vectors = [query.tokens.masked_fill(~query.mask[..., None], 0)]
+        vectors = [query.clean()]
         present = [query.mask]
         for context in contexts:
             if context is None:
@@ -73,17 +143,17 @@ class PooledFusion(Fusion):
             else:
                 vectors.append(context.pool()[:, None])
                 present.append(context.present[:, None])
-        return Stream(self.fuse(vectors, present), query.mask)
+        return self.fuse(vectors, present)
 
     @abstractmethod
-    def fuse(self, vectors: Sequence[Tensor], present: Sequence[Tensor]) -> Tensor:
+    def fuse(self, vectors: Sequence[Tensor], present: Sequence[Tensor]) -> Fused:
         """Fuse one vector per modality.
 
         Args:
             vectors: (B, T, D) of the query, then (B, 1, D) of each context; zeros where missing.
             present: (B, T), then (B, 1) of each context, bool: which of them are there; the query
-                is not at its masked positions.
-        Returns: (B, T, D), without NaN even where no modality is present.
+                is not at its masked positions, and the first is the mask of what is returned.
+        Returns: a stream (B, T, D), without NaN even where no modality is present.
         """
 
 

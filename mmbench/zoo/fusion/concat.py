@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from mmbench.zoo.fusion.base import PooledFusion, linear_of_joined
+from mmbench.zoo.fusion.base import Fused, PooledFusion, linear_of_joined
+from mmbench.zoo.stream import Stream
 
 
 class ConcatFusion(PooledFusion):
@@ -18,15 +19,14 @@ class ConcatFusion(PooledFusion):
 
     Args:
         dim: width D of every stream.
-        contexts: how many context streams it is built for.
+        contexts: the names of the context modalities.
     Shape: query (B, T, D), each context (B, N_i, D) -> (B, T, D).
     A missing context's part of the vector is zero.
     """
 
-    def __init__(self, dim: int, contexts: int) -> None:
+    def __init__(self, dim: int, contexts: Sequence[str]) -> None:
         super().__init__(dim, contexts)
-        self.mix = nn.Linear((1 + contexts) * dim, dim)
+        self.mix = nn.Linear(len(self.modalities) * dim, dim)
 
-    def fuse(self, vectors: Sequence[Tensor], present: Sequence[Tensor]) -> Tensor:
-        """See `PooledFusion.fuse`."""
-        return linear_of_joined(self.mix, vectors).relu()
+    def fuse(self, vectors: Sequence[Tensor], present: Sequence[Tensor]) -> Fused:
+        return Fused(Stream(linear_of_joined(self.mix, vectors).relu(), present[0]))

@@ -11,7 +11,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mmbench.zoo.fusion.base import PooledFusion, linear_of_joined, masked_softmax, weighted_sum
+from mmbench.zoo.fusion.base import (
+    Fused,
+    PooledFusion,
+    linear_of_joined,
+    masked_softmax,
+    weighted_sum,
+)
+from mmbench.zoo.stream import Stream
 
 
 class GatedFusion(PooledFusion):
@@ -19,21 +26,21 @@ class GatedFusion(PooledFusion):
 
     Args:
         dim: width D of every stream.
-        contexts: how many context streams it is built for.
+        contexts: the names of the context modalities.
     Shape: query (B, T, D), each context (B, N_i, D) -> (B, T, D).
     A missing context takes no part: its gate is zero and the others still sum to one.
     """
 
-    def __init__(self, dim: int, contexts: int) -> None:
+    def __init__(self, dim: int, contexts: Sequence[str]) -> None:
         super().__init__(dim, contexts)
-        modalities = 1 + contexts
-        self.project = nn.ModuleList([nn.Linear(dim, dim) for _ in range(modalities)])
-        self.gate = nn.Linear(modalities * dim, modalities * dim)
+        count = len(self.modalities)
+        self.project = nn.ModuleList([nn.Linear(dim, dim) for _ in range(count)])
+        self.gate = nn.Linear(count * dim, count * dim)
 
-    def fuse(self, vectors: Sequence[Tensor], present: Sequence[Tensor]) -> Tensor:
-        """See `PooledFusion.fuse`."""
+    def fuse(self, vectors: Sequence[Tensor], present: Sequence[Tensor]) -> Fused:
         h = [layer(x).tanh() for layer, x in zip(self.project, vectors, strict=True)]
         scores = linear_of_joined(self.gate, vectors).unflatten(-1, (len(h), self.dim))
         there = torch.stack(torch.broadcast_tensors(*present), 2)  # (B, T, M)
         gates = masked_softmax(scores, there[..., None], dim=2)  # (B, T, M, D)
-        return weighted_sum(gates.unbind(2), h)
+        mixed = weighted_sum(gates.unbind(2), h)
+        return Fused(Stream(mixed, present[0]), shares=gates.mean(-1))

@@ -1,0 +1,162 @@
+"""Builds the parts that a recipe names, and refuses what cannot work before anything is trained."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from mmbench import registry
+from mmbench.errors import MMBenchError
+from mmbench.recipe import FUSION_KINDS, Part, Recipe
+from mmbench.zoo.encoders.base import Encoder
+from mmbench.zoo.fusion.base import Fusion
+from mmbench.zoo.fusion.late import LateFusion
+from mmbench.zoo.part import build_part
+from mmbench.zoo.pooling import Kind, make_pooling
+from mmbench.zoo.stream import Stream
+from mmbench.zoo.words import Words
+
+
+def build_encoder(modality: str, part: Part, width: int, vocabulary: Words) -> Encoder:
+    """The encoder that a recipe names for a modality, with the pooling that it asks for.
+
+    Raises: MMBenchError for one of another modality or of an earlier contract, an unknown pooling,
+        or whatever `build_part` refuses.
+    """
+    cls = registry.load("encoders", part.name)
+    takes = inspect.signature(cls.forward).parameters
+    if not issubclass(cls, Encoder) or len(takes) < 3 or _annotated(cls, "vocabulary") is int:
+        raise MMBenchError(
+            f"the encoder {part.name} is written for an earlier contract: it must be an `Encoder` "
+            "whose `forward` takes (x, mask) and whose `read` makes both of what samples hold; "
+            "`vocabulary` is the words themselves, no longer their number"
+        )
+    options = dict(part.options)
+    pooling = options.pop("pooling", None)
+    encoder = build_part("encoders", part.name, options, dim=width, vocabulary=vocabulary)
+    if encoder.modality != modality:
+        raise MMBenchError(f"the encoder for {modality} reads {encoder.modality}")
+    if pooling is not None:
+        if pooling not in typing.get_args(Kind):
+            known = ", ".join(typing.get_args(Kind))
+            raise MMBenchError(
+                f"encoders.{modality}.pooling must be one of {known}, got {pooling!r}"
+            )
+        encoder.pooling = make_pooling(pooling, encoder.dim)
+    return encoder
+
+
+def build_fusion(recipe: Recipe, contexts: Sequence[str]) -> Fusion:
+    """The recipe's fusion for these context modalities.
+
+    Raises: MMBenchError if it names none, one that joins decisions, one that is not defined for so
+        many contexts, or one of an earlier contract.
+    """
+    if recipe.fusion is None:
+        raise MMBenchError("this recipe joins several modalities: it needs a fusion")
+    name = recipe.fusion.name
+    if fuses_late(recipe):
+        raise MMBenchError(
+            f"{name} joins the decisions of a classifier per modality, which this task does not "
+            "have. Choose one of `mmbench list fusions`"
+        )
+    cls = registry.load("fusions", name)
+    _check_contract(name, cls)
+    if cls.most_contexts is not None and len(contexts) > cls.most_contexts:
+        raise MMBenchError(
+            f"the fusion {name} is defined for at most {cls.most_contexts} modalities beside the "
+            f"query; here there are {len(contexts)}: {', '.join(contexts)}"
+        )
+    try:
+        fusion = build_part(
+            "fusions", name, recipe.fusion.options, dim=recipe.width, contexts=tuple(contexts)
+        )
+    except TypeError as error:
+        if _annotated(cls, "contexts") is not None:
+            raise
+        raise _earlier(name, f"its constructor fails on names ({error})") from error
+    _check_weights(recipe, fusion)
+    _try_out(fusion, recipe.width)
+    return fusion
+
+
+def fuses_late(recipe: Recipe) -> bool:
+    """Whether the recipe's fusion joins decisions."""
+    return recipe.fusion is not None and fusion_kind(recipe.fusion.name) == "late_fusions"
+
+
+def fusion_kind(name: str) -> str:
+    """The registry's kind of what a recipe's `fusion` names.
+
+    Raises: MMBenchError naming the nearest name if there is none called so.
+    """
+    return registry.kind_of(name, FUSION_KINDS)
+
+
+def build_late_fusion(recipe: Recipe, modalities: Sequence[str], classes: int | None) -> LateFusion:
+    """The recipe's fusion of decisions.
+
+    Args:
+        recipe: whose fusion is one.
+        modalities: names, in the order of the logits.
+        classes: how many there are; None where each sample has choices of its own.
+    Raises: MMBenchError for whatever `build_part` refuses.
+    """
+    assert recipe.fusion is not None
+    known: dict[str, Any] = {} if classes is None else {"classes": classes}
+    fusion = build_part(
+        "late_fusions",
+        recipe.fusion.name,
+        recipe.fusion.options,
+        modalities=tuple(modalities),
+        **known,
+    )
+    _check_weights(recipe, fusion)
+    return fusion
+
+
+def _check_contract(name: str, cls: type[Any]) -> None:
+    """Raise if a fusion was written when it was told the number of contexts, not their names."""
+    if not issubclass(cls, Fusion):
+        raise _earlier(name, "it is no subclass of mmbench.zoo.fusion.base.Fusion")
+    if _annotated(cls, "contexts") is int:
+        raise _earlier(name, "its constructor takes the number of contexts")
+    for attribute in ("query_form", "context_form", "causal"):
+        if not hasattr(cls, attribute):
+            raise _earlier(name, f"it does not say its `{attribute}`")
+
+
+def _earlier(name: str, why: str) -> MMBenchError:
+    return MMBenchError(
+        f"the fusion {name} is written for an earlier contract: {why}. Now it says `query_form`, "
+        "`context_form` and `causal`, its constructor takes (dim, contexts: Sequence[str]), the "
+        "contexts' names, and it returns Fused(stream)"
+    )
+
+
+def _annotated(cls: type[Any], parameter: str) -> Any:
+    return typing.get_type_hints(cls.__init__).get(parameter)
+
+
+def _check_weights(recipe: Recipe, fusion: Fusion | LateFusion) -> None:
+    """Raise if the recipe weighs a loss that nothing gives."""
+    known = ("task", *fusion.auxiliary)
+    for name in recipe.losses:
+        if name not in known:
+            raise MMBenchError(
+                f"the recipe weighs a loss '{name}', which {type(fusion).__name__} does not give: "
+                f"it can weigh {', '.join(known)}"
+            )
+
+
+def _try_out(fusion: Fusion, width: int) -> None:
+    """Fuse zeros once, so that what does not keep the contract is refused before training."""
+    zeros = Stream.whole(torch.zeros(1, 1, width))
+    was_training = fusion.training
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        fusion.eval()(zeros, [zeros for _ in fusion.contexts])
+    fusion.train(was_training)

@@ -1,0 +1,54 @@
+"""The `LateFusion` contract: fusion at the decision, of the logits of a decoder per modality."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from mmbench.zoo.decoders.fused import Decoded
+
+
+class LateFusion(nn.Module, ABC):
+    """The logits of each modality -> the logits of all.
+
+    For tasks whose answers are logits. A recipe names one as its `fusion`, and the task makes a
+    decoder for each modality. Every late fusion keeps this contract
+    (`tests/zoo/test_late_fusion_contract.py`):
+
+    - a modality that a sample lacks takes no part in its logits, and nothing becomes NaN, even
+      where all are missing;
+    - a class whose logit is minus infinity in every modality gets a score no higher than any other;
+    - every trainable tensor is a registered parameter, and the same input gives the same output.
+
+    Args:
+        modalities: their names, in the order of the logits.
+
+    A constructor may also take `classes`, how many there are; where each sample has choices of its
+    own, their number is not known and such a fusion is refused.
+
+    Attributes:
+        auxiliary: names of the losses that it gives in training.
+    """
+
+    auxiliary: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, modalities: Sequence[str]) -> None:
+        super().__init__()
+        self.modalities = tuple(modalities)
+
+    @abstractmethod
+    def forward(
+        self, logits: Sequence[Tensor], present: Sequence[Tensor], target: Tensor | None = None
+    ) -> Decoded:
+        """Combine.
+
+        Args:
+            logits: (B, C) of each modality.
+            present: (B,) bool of each, which samples have it.
+            target: (B,) int64, the right classes, in training alone, for losses of its own;
+                negative where there is none.
+        Returns: logits (B, C), the losses, and shares (B, 1, M) where they are defined.
+        """
