@@ -31,6 +31,12 @@ def build_part(kind: str, name: str, options: Mapping[str, Any], **context: Any)
         needs what neither the task nor the recipe gives.
     """
     cls = registry.load(kind, name)
+    if missing := sorted(getattr(cls, "__abstractmethods__", ())):
+        what = kind[:-1].replace("_", " ")
+        raise MMBenchError(
+            f"the {what} {name} lacks {', '.join(missing)}, which its contract asks for: it is "
+            "unfinished, or written for an earlier version"
+        )
     parameters = inspect.signature(cls).parameters
     settable = [p for p in parameters if p not in context]
     types = typing.get_type_hints(cls.__init__)

@@ -12,10 +12,12 @@ from mmbench.errors import MMBenchError
 from mmbench.parts import build_encoder, build_fusion
 from mmbench.recipe import Part, load_recipe, read_part
 from mmbench.training.objectives.weighted import total
+from mmbench.zoo.decoders.text import TextDecoder
 from mmbench.zoo.encoders.base import Encoder, WordEncoder
 from mmbench.zoo.fusion.base import Fused, Fusion, PooledFusion
 from mmbench.zoo.fusion.concat import ConcatFusion
 from mmbench.zoo.fusion.cross_attention import CrossAttentionFusion
+from mmbench.zoo.part import build_part
 from mmbench.zoo.stream import Stream
 
 WORDS = Vocabulary(["a", "dog"])
@@ -130,6 +132,28 @@ def test_an_encoder_of_the_earlier_contract_gets_one_line_that_says_what_changed
     plug_in("encoders", "old", cls)
     with pytest.raises(MMBenchError, match="old is written for an earlier contract.*mask"):
         build_encoder(modality, Part(name="old"), 8, WORDS)
+
+
+class Unfinished(TextDecoder):
+    """Of the earlier contract: it neither reads nor spells."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+
+    def forward(self, words, contexts):
+        return words
+
+    def begin(self, batch, device):
+        return []
+
+    def step(self, words, state, contexts):
+        return words, state
+
+
+def test_a_decoder_that_lacks_what_its_contract_asks_for_gets_one_line(plug_in):
+    plug_in("decoders", "unfinished", Unfinished)
+    with pytest.raises(MMBenchError, match="the decoder unfinished lacks read, spell"):
+        build_part("decoders", "unfinished", {}, dim=8)
 
 
 class OfTwo(ConcatFusion):

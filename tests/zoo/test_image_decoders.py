@@ -28,7 +28,7 @@ def images(count, seed=0):
     return torch.randint(0, 256, (count, 3, 16, 16), generator=generator, dtype=torch.uint8)
 
 
-def decoder(name, **options):
+def decoder(name, fusion="gated", **options):
     torch.manual_seed(0)
     options = {"size": 16, "layers": 2} | options
     made = build_part(
@@ -36,7 +36,7 @@ def decoder(name, **options):
         name,
         options,
         dim=D,
-        fusion=lambda: GatedFusion(D, ["text"]),
+        fusion=lambda: build_part("fusions", fusion, {}, dim=D, contexts=("text",)),
         autoencoder=SMALL,
     )
     made.autoencoder.train()
@@ -149,8 +149,10 @@ def test_squares_are_neighbouring_patches(name):
     assert torch.equal(made.by_patch(squares), patches)
 
 
-def test_the_likeliest_codes_drawn_step_by_step_are_those_that_training_sees():
-    made, context = decoder("image_tokens"), prompts(3)
+@pytest.mark.parametrize("fusion", registry.names("fusions"))
+@pytest.mark.parametrize("fusion_at", ["last", "every"])
+def test_the_likeliest_codes_drawn_step_by_step_are_those_that_training_sees(fusion, fusion_at):
+    made, context = decoder("image_tokens", fusion, fusion_at=fusion_at), prompts(3)
     drawn = made.draw([context], [1, 2, 3], Sampling(guidance=1.0, temperature=0.0))
     ground, squares = made._parted(drawn)
     before = [
@@ -261,3 +263,14 @@ def test_an_autoencoder_learns_to_give_back_what_it_is_given(quantised):
     error = (model.decode(model.encode(block)).float() - block.float()).abs().mean()
     assert loss.item() < first / 10
     assert error < 15
+
+
+def test_a_fusion_that_is_not_causal_stands_where_all_is_drawn_at_once_alone():
+    class SeesAll(GatedFusion):
+        causal = False
+
+    made = {"dim": D, "fusion": lambda: SeesAll(D, ["text"]), "autoencoder": SMALL}
+    options = {"size": 16, "layers": 1}
+    build_part("decoders", "cnn", options, **made)
+    with pytest.raises(MMBenchError, match="image_tokens: .*SeesAll cannot be causal"):
+        build_part("decoders", "image_tokens", options, **made)
