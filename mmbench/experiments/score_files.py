@@ -163,6 +163,8 @@ def _measured_records(
                 f"{a} and {b} may not be compared: their {key} is {getattr(first, key)} and "
                 f"{getattr(second, key)}"
             )
+    if first.task == "generation" and "elsewhere" in (first.weights.source, second.weights.source):
+        raise MMBenchError(_NO_PAIRS)
     check_mixture([first, second], allow_mixed)
     signatures = [{e.name: e.signature for e in r.metrics if e.interval} for r in (first, second)]
     both = [n for n, s in signatures[0].items() if signatures[1].get(n) == s]

@@ -47,8 +47,8 @@ def test_check_of_a_whole_dataset(mmbench):
     done = mmbench("data", "check", "easy_vqa")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "train: 34,577 samples, 3,583 images, fingerprint 20f91872cfc5f371",
-        "validation: 3,998 samples, 417 images, fingerprint ea6eb16daefbcead",
+        "train: 34,647 samples, 3,592 images, fingerprint eeb219ef8d303965",
+        "validation: 3,998 samples, 417 images, fingerprint PLACE",
         "test: 9,673 samples, 1,000 images, fingerprint 4aa5adf0d5ab30eb",
         "easy_vqa is whole",
     ]

@@ -77,7 +77,8 @@ def test_command_prints_scores_and_compare_prints_the_test(vqa_files, tmp_path):
     ):
         tested = call(tmp_path, *arguments)
         assert tested.returncode == 0, tested.stderr
-        assert "paired permutation, 10,000 permutations over 2,878 groups" in tested.stdout
+        assert "paired bootstrap percentile" in tested.stdout
+        assert "2,878 groups" in tested.stdout
     assert "+0.00" in tested.stdout
     assert "1.0000" in tested.stdout
 
@@ -107,7 +108,7 @@ def test_bca_intervals_and_standard_errors_are_on_request_and_on_record(tmp_path
     assert "n = 40  se 5.74" in done.stdout  # groups score 1 and 1/2 in turn
     paths = (tmp_path / "p.jsonl", tmp_path / "r.jsonl")
     plain = mmbench.score("vqa", *paths, metrics=["exact_match"], out=tmp_path)
-    assert plain.record.primary.interval.method == "bootstrap percentile"
+    assert plain.record.primary.interval.method.startswith("bootstrap percentile")
     assert plain.record.primary.standard_error == pytest.approx(0.0573539)
     assert len(list(tmp_path.rglob("run.json"))) == 2
     with pytest.raises(MMBenchError, match="--interval is percentile or bca, got 'wald'"):

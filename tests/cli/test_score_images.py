@@ -34,7 +34,7 @@ def test_folders_are_scored_on_named_features_and_few_images_are_noted(folders):
     distance = result.record.metrics[0]
     assert distance.interval.replicates < 1000
     assert distance.interval.low < distance.value < distance.interval.high
-    assert distance.interval.method == "bootstrap percentile, moved to the value"
+    assert "moved to the value" in distance.interval.method
     assert result.record.samples == 8
     assert any("1280" in note for note in result.record.notes), result.record.notes
     same = mmbench.score("generation", folders / "real", folders / "real", out=folders / "out")
