@@ -34,7 +34,7 @@ def features(images: int, rounds: int) -> None:
     ours = build_part("encoders", "efficientnet_lite0", {}, dim=8)
 
     ways = {"plain": (plain, 1), "ours": (ours, ours.at_once)}
-    # The best time of each few images over the rounds, so that other work on the machine counts less.
+    # The best time of each few images over the rounds, so that other work on it counts less.
     best = {name: [float("inf")] * -(-images // at_once) for name, (_, at_once) in ways.items()}
     found = {}
     for _ in range(rounds):
