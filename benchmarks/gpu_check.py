@@ -25,10 +25,10 @@ from typing import Any
 TRAININGS = ["train_generation", "train_captioning", "train_retrieval", "train_vqa"]
 # What runs at once, one group after the other; the seconds after which a group is ended.
 GROUPS = [
-    (["prepare", "parts"], 110),
-    (["easy"], 80),
-    (["speed"], 110),
-    (["busy"], 110),
+    (["prepare", "parts"], 90),
+    (["easy"], 60),
+    (["speed"], 80),
+    (["busy"], 70),
     (["alike", "repeats", *TRAININGS], 480),
 ]
 WANTED = """
@@ -165,7 +165,9 @@ def machine(device: str) -> dict[str, Any]:
 
 def _own_cache() -> None:
     """A cache of this check's own, in which nothing is trained yet; generated data are shared."""
-    usual = Path(os.environ.get("MMBENCH_CACHE") or Path.home() / ".cache/mmbench")
+    from mmbench.data.cache import cache_folder
+
+    usual = cache_folder()
     own = Path(tempfile.mkdtemp(prefix="gpu_check_cache_"))
     for kind in ("scenes", "images", "audios"):
         (usual / kind).mkdir(parents=True, exist_ok=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ import torch
 from gpu_setup import (
     ROOT,
     Job,
-    batches_of,
     built,
     few,
     objectives_of,
@@ -28,14 +28,16 @@ from gpu_setup import (
 )
 
 from mmbench import registry
+from mmbench.computing import exact_float32
+from mmbench.data.sample import SampleSet
 from mmbench.errors import MMBenchError
 from mmbench.experiments.answers import values_of
 from mmbench.experiments.infer import ModelPredictor, flops_per_sample
+from mmbench.experiments.plan import Plan
 from mmbench.experiments.train import ready_model
+from mmbench.experiments.watch import SILENT, Watch
 from mmbench.model import TaskModel, move
-from mmbench.recipe import Train
-from mmbench.training.loop import _Learner
-from mmbench.training.objectives.weighted import moved
+from mmbench.training.loop import fit
 
 CPU = torch.device("cpu")
 LIMIT = {"vqa": 1000, "captioning": 200, "retrieval": 100, "generation": 100}
@@ -69,11 +71,16 @@ def _alike(job: Job, task: str, dataset: str, model: str) -> dict[str, Any]:
     limit = (QUICK_LIMIT if job.quick else LIMIT)[task]
     plan = plan_of(task, model, dataset, limit=limit)
     samples = plan.samples
-    models = [ready_model(plan, d, 128, ROOT, _silent())[0].eval() for d in (CPU, job.device)]
+    with exact_float32():  # as in a run
+        return _compared(job, plan, samples)
+
+
+def _compared(job: Job, plan: Plan, samples: SampleSet) -> dict[str, Any]:
+    models = [ready_model(plan, d, 128, ROOT, SILENT)[0].eval() for d in (CPU, job.device)]
     seconds, answers = [], []
     for each, device in zip(models, (CPU, job.device), strict=True):
         began = time.perf_counter()
-        values = values_of(ModelPredictor(each, device, 128), samples.queries, model)
+        values = values_of(ModelPredictor(each, device, 128), samples.queries, plan.model)
         seconds.append(time.perf_counter() - began)
         answers.append(plan.task.conclude(samples, values)[0])
     same = [_same(one, other) for one, other in zip(*answers, strict=True)]
@@ -91,12 +98,6 @@ def _alike(job: Job, task: str, dataset: str, model: str) -> dict[str, Any]:
         "seconds_cpu": round(seconds[0], 2),
         "seconds_card": round(seconds[1], 2),
     }
-
-
-def _silent() -> Any:
-    from mmbench.experiments.watch import SILENT
-
-    return SILENT
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -171,7 +172,7 @@ def parts(job: Job) -> dict[str, Any]:
         try:
             found[title] = _part(job, task, data[modality], overrides, names)
         except MMBenchError as error:  # parts that do not go together, or a package that is absent
-            found[title] = {"open": str(error)}
+            found[title] = {"not here": str(error)}
         except Exception:
             found[title] = {"error": traceback.format_exc()}
             say(f"part {title} FAILED\n{traceback.format_exc()}")
@@ -179,9 +180,7 @@ def parts(job: Job) -> dict[str, Any]:
     good = sum(1 for f in found.values() if f.get("finite"))
     say(f"parts: {good} of {len(found)} took finite steps")
     for title, one in found.items():
-        if "open" in one:
-            say(f"  open {title}: {one['open']}")
-        elif one.get("waits"):
+        if one.get("waits"):
             say(f"  waits in {title}: {one['waits']}")
     return found
 
@@ -196,39 +195,64 @@ def _part(
     model.to(job.device)
     objectives = objectives_of(model, recipe, job.device, *names)
     objectives.prepare(model, samples)
-    learner = _Learner(model, objectives, Train(), job.device)
-    collated = [moved(b, job.device) for _, b in batches_of(model, objectives, samples, 16, 3)]
-    model.train()
-    learner.step(collated[0], 1e-3)  # what happens once only (a codebook begins) is not a wait
-    job.wait()
-    with waits(job.device) as places:
-        losses = [learner.step(batch, 1e-3) for batch in collated[1:]]
-    values = [float(loss) for step in losses for loss in step.values()]
-    finite = bool(np.isfinite(values).all())
-    finite = finite and all(bool(p.isfinite().all()) for p in model.parameters())
-    return {"finite": finite, "losses": [round(v, 4) for v in values], "waits": dict(places)}
+    looking = _Looking(job.device)
+    settings = recipe.train.model_copy(update={"epochs": 1, "neighbours": 1})
+    with tempfile.TemporaryDirectory() as folder, looking:
+        how = fit(
+            model,
+            objectives,
+            samples,
+            settings,
+            lambda: 0.0,
+            seed=0,
+            device=job.device,
+            folder=Path(folder),
+            resume=False,
+            watcher=looking,
+        )
+    finite = all(bool(p.isfinite().all()) for p in model.parameters())
+    return {"finite": finite, "loss": how.log[0]["loss"], "waits": dict(looking.places)}
 
 
-@contextmanager
-def waits(device: torch.device) -> Iterator[Counter[str]]:
-    """Where the processor waits for the card meanwhile, with how often."""
-    places: Counter[str] = Counter()
-    if device.type != "cuda":
-        yield places
-        return
+class _Looking(Watch):
+    """Where the processor waits for the card in the steps of an epoch but the first, how often.
 
-    def shown(message: Any, *_: Any, **__: Any) -> None:
-        if "synchronizing CUDA operation" in str(message):
-            places[own_frames(traceback.extract_stack())] += 1
+    What happens once only (a codebook begins, a library starts), and the loss at the epoch's end,
+    is no wait in a step.
+    """
 
-    with warnings.catch_warnings():
+    def __init__(self, device: torch.device) -> None:
+        self.places: Counter[str] = Counter()
+        self._cuda = device.type == "cuda"
+        self._steps = self._step = 0
+        self._caught = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        self._caught.__enter__()
         warnings.simplefilter("always")
-        warnings.showwarning = shown
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            yield places
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+        warnings.showwarning = self._shown  # type: ignore[assignment]
+
+    def __exit__(self, *error: Any) -> None:
+        self._switch("default")
+        self._caught.__exit__(*error)
+
+    def started(self, epochs: int, steps: int, epoch: int) -> None:
+        self._steps = steps
+
+    def stepped(self, loss: Any, samples: int) -> None:
+        self._step += 1
+        if self._step == 1:
+            self._switch("warn")
+        if self._step == self._steps:
+            self._switch("default")
+
+    def _switch(self, mode: str) -> None:
+        if self._cuda:
+            torch.cuda.set_sync_debug_mode(mode)
+
+    def _shown(self, message: Any, *_: Any, **__: Any) -> None:
+        if "synchronizing CUDA operation" in str(message):
+            self.places[own_frames(traceback.extract_stack())] += 1
 
 
 def repeats(job: Job) -> dict[str, Any]:
@@ -275,7 +299,7 @@ def _weights(
 
 def _empty_parts() -> None:
     """Trained parts that are kept would be taken instead of being trained again."""
-    from mmbench.data.media import cache_folder
+    from mmbench.data.cache import cache_folder
 
     for file in (cache_folder() / "parts").glob("*.safetensors"):
         file.unlink()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from gpu_setup import ROOT, Job, caption_data, few, quick_overrides, say, tokenise_without_java
 
 import mmbench
+from mmbench import registry
 from mmbench.experiments.watch import Watch
-
-DATASETS = {"vqa": "scenes", "retrieval": "scenes", "generation": "scenes", "easy": "easy_vqa"}
+from mmbench.recipe import load_recipe
 
 
 class _Said(Watch):
@@ -35,35 +38,26 @@ class _Said(Watch):
 
 def prepare(job: Job) -> dict[str, Any]:
     """Make the generated data, which later sections share, each kind in a process of its own."""
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    from gpu_setup import registry
-
-    def wanted() -> list[tuple[str, str]]:
-        parts = ["validation", "test"] if job.quick else ["train", "validation", "test"]
-        sets = ["scenes"] if job.quick else ["scenes", "scenes_video", "scenes_audio"]
-        return [(name, part) for part in parts for name in sets]
-
-    assert registry.names("tasks")
+    wanted = [("vqa", "easy_vqa", "train"), ("vqa", "easy_vqa", "test")]
+    kinds = [("retrieval", "scenes"), ("vqa", "scenes"), ("generation", "scenes")]
+    kinds += [] if job.quick else [("retrieval", "scenes_video"), ("retrieval", "scenes_audio")]
+    splits = ["validation", "test"] if job.quick else ["train", "validation", "test"]
+    wanted += [(task, dataset, split) for split in splits for task, dataset in kinds]
     began = time.perf_counter()
-    with ProcessPoolExecutor(9, mp_context=get_context("spawn")) as pool:
-        waiting = {f"{n}/{p}": pool.submit(_make, n, p) for n, p in wanted()}
-        waiting["easy_vqa/train"] = pool.submit(_make, "easy_vqa", "train")
-        waiting["easy_vqa/test"] = pool.submit(_make, "easy_vqa", "test")
+    workers = max(2, (os.cpu_count() or 2) - 2)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        waiting = {"/".join(one): pool.submit(_make, *one) for one in wanted}
         found: dict[str, Any] = {name: future.result() for name, future in waiting.items()}
     found["all"] = time.perf_counter() - began
     say(f"data made: {found}")
     return found
 
 
-def _make(dataset: str, part: str) -> float:
-    from mmbench import registry
-
+def _make(name: str, dataset: str, split: str) -> float:
     began = time.perf_counter()
-    name = "vqa" if dataset == "easy_vqa" else "retrieval"
     task = registry.load("tasks", name)()
-    task.load(task.dataset(dataset), part)
+    spec = task.dataset(dataset)
+    task.load(task.adapt(spec, task.resolve(load_recipe("gated_fusion"), spec)), split)
     return time.perf_counter() - began
 
 
