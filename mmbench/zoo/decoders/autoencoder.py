@@ -127,7 +127,7 @@ class Quantiser(nn.Module):
         return torch.stack(found, 1), distance / len(found)
 
     def _has_started(self) -> bool:
-        """Whether the codebooks stand for something; once they do, the device is not asked again."""
+        """Whether the codebooks stand for something; once they do, no device is asked again."""
         self._known_started = self._known_started or bool(self.started)
         return self._known_started
 
