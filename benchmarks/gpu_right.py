@@ -37,6 +37,7 @@ from mmbench.experiments.plan import Plan
 from mmbench.experiments.train import ready_model
 from mmbench.experiments.watch import SILENT, Watch
 from mmbench.model import TaskModel, move
+from mmbench.recipe import FUSION_KINDS
 from mmbench.training.loop import fit
 
 CPU = torch.device("cpu")
@@ -121,6 +122,7 @@ def _float32_error(task: Any, models: list[TaskModel], samples: Any, card: torch
         kept: list[torch.Tensor] = []
 
         def keep(module: Any, _: Any, output: Any, kept: list[torch.Tensor] = kept) -> None:
+            output = getattr(output, "logits", output)
             if isinstance(output, torch.Tensor) and output.is_floating_point():
                 kept.append(output.detach().double().cpu())
 
@@ -143,7 +145,7 @@ def _float32_error(task: Any, models: list[TaskModel], samples: Any, card: torch
 def _cases() -> Iterator[tuple[str, str, str, dict[str, Any], tuple[str, ...]]]:
     """What is registered, each in a model: (title, task, modality, overrides, objectives)."""
     for task in registry.names("tasks"):
-        for fusion in registry.names("fusions"):
+        for fusion in [name for kind in FUSION_KINDS for name in registry.names(kind)]:
             yield f"fusion {fusion} in {task}", task, "image", {"fusion": fusion}, ()
         yield f"task {task}", task, "image", {}, ()
     for encoder in registry.names("encoders"):

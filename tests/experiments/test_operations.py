@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from mmbench.data.words import Vocabulary
 from mmbench.experiments.operations import operations_of
 from mmbench.zoo.decoders.rnn import RNNDecoder
 from mmbench.zoo.decoders.transformer import TransformerDecoder
@@ -14,6 +15,7 @@ from mmbench.zoo.fusion.attention import AttentionFusion
 from mmbench.zoo.stream import Stream
 
 B, D = 3, 16
+WORDS = Vocabulary([f"word{number}" for number in range(38)])
 
 
 def count(part, *inputs):
@@ -31,14 +33,14 @@ def attention(queries, keys, dim):
 
 def test_a_gru_is_six_products_a_word():
     words = torch.ones(B, 7, dtype=torch.int64)
-    assert count(GRU(D, 20), words) == B * 7 * 6 * product(1, D, D)
+    assert count(GRU(D, WORDS), words) == B * 7 * 6 * product(1, D, D)
 
 
 def test_a_recurrent_decoder_counts_its_units_and_its_words():
-    words, layers, vocabulary = torch.ones(B, 5, dtype=torch.int64), 2, 40
-    decoder = RNNDecoder(D, vocabulary, None, layers=layers)
+    words, layers = torch.ones(B, 5, dtype=torch.int64), 2
+    decoder = RNNDecoder(D, WORDS, None, layers=layers)
     assert count(decoder, words, []) == B * 5 * (
-        layers * 6 * product(1, D, D) + product(1, D, vocabulary)
+        layers * 6 * product(1, D, D) + product(1, D, decoder.end + 1)
     )
 
 
@@ -75,15 +77,15 @@ def test_a_fusion_projects_and_scores_every_modality():
     query = Stream(torch.randn(B, 2, D), torch.ones(B, 2, dtype=torch.bool))
     context = Stream(torch.randn(B, 9, D), torch.ones(B, 9, dtype=torch.bool))  # pooled to one
     each = product(1, D, D) + product(1, D, D) + product(1, D, 1)
-    assert count(AttentionFusion(D, contexts=1), query, [context]) == B * (2 + 1) * each
+    assert count(AttentionFusion(D, contexts=["image"]), query, [context]) == B * (2 + 1) * each
 
 
 def test_a_transformer_that_writes_counts_its_attention():
-    part = TransformerDecoder(D, 40, None, layers=1, longest=12)
+    part = TransformerDecoder(D, WORDS, None, layers=1, longest=12)
     few, many = (count(part, torch.ones(B, length, dtype=torch.int64), []) for length in (4, 8))
     each = (few - B * attention(4, 4, D)) / 4
     assert many == B * attention(8, 8, D) + 8 * each
-    assert each == B * (12 * product(1, D, D) + product(1, D, 40))
+    assert each == B * (12 * product(1, D, D) + product(1, D, part.end + 1))
 
 
 @pytest.mark.parametrize("fast", [True, False])

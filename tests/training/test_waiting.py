@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmbench import registry
-from mmbench.recipe import Train
+from mmbench.recipe import FUSION_KINDS, Train
 from mmbench.stages import Stage
 from mmbench.training.loop import optimizer_for
 from mmbench.training.objectives.weighted import WeightedObjectives, total
@@ -23,7 +23,12 @@ CASES = [
     ("generation", "autoencoder", {"decoder.name": "cnn"}),
     ("generation", "task", {"decoder.name": "cnn"}),
     ("captioning", "task", {"decoder": "transformer"}),
-    *(("vqa", "task", {"fusion": fusion}) for fusion in registry.names("fusions")),
+    *(
+        ("vqa", "task", {"fusion": fusion})
+        for kind in FUSION_KINDS
+        for fusion in registry.names(kind)
+    ),
+    *(("captioning", "task", {"fusion": fusion}) for fusion in registry.names("fusions")),
 ]
 READS = {
     *("_local_scalar_dense", "nonzero", "bincount", "masked_select", "unique_dim", "_unique2"),
