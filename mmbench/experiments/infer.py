@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from mmbench.data.batches import query_batches
 from mmbench.data.sample import Query
+from mmbench.experiments.operations import operations_of
 from mmbench.model import TaskModel, move
 from mmbench.task import Answer
 
@@ -99,6 +99,4 @@ def flops_per_sample(model: TaskModel, query: Query, device: torch.device) -> in
     model.reuses_features = False
     batch = move(model.collate([query]), device)
     model.reuses_features = True
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        model.answer(batch)
-    return int(counter.get_total_flops())
+    return operations_of(lambda: model.answer(batch))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmbench.computing import computing_on, exact_float32
 from mmbench.data.checks import first_reasons
 from mmbench.data.reading import reporting_to
 from mmbench.errors import Interrupted
@@ -103,7 +104,12 @@ def carry_out(
         try:
             with reporting_to(watch.read):
                 plan.read()
-                with within_memory(device, trains=plan.weights.source == "trained"):
+                trains = plan.weights.source == "trained"
+                with (
+                    within_memory(device, trains=trains),
+                    computing_on(str(device)),
+                    exact_float32(),
+                ):
                     record, files = _carry_out(plan, device, state.path, watch)
             record = write_record(folder, record, files)
         except KeyboardInterrupt:
@@ -126,7 +132,7 @@ def _recorded(plan: Plan, folder: Path, watch: Watch) -> RunResult:
     asked = {metric.name: metric.signature for metric in plan.metrics}
     if all(have.get(name) == s or name in failed for name, s in asked.items()):
         return RunResult(record, folder, reused=True)
-    with reporting_to(watch.read):
+    with reporting_to(watch.read), computing_on(plan.request.device):
         return RunResult(
             rescored(folder, record, plan.task, plan.samples, plan.metrics), folder, reused=True
         )

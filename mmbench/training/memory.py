@@ -16,9 +16,13 @@ from mmbench.errors import MMBenchError
 # Weights, their gradients and two moments of each (AdamW), and the best weights so far.
 _COPIES_IN_TRAINING = 5
 _MOST_TENSORS = 100_000  # the largest models that are known have half as many
-_ADVICE = "Lower width, layers or batch."
-# What torch says where it finds no memory on a CPU; on a GPU it has a class for it.
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "Storage size calculation overflowed")
+_ADVICE = "Lower width, layers or the batch: train.batch, or --batch-size where it answers."
+# What torch says where it finds no memory on a CPU; on a GPU it has a class for it, which the
+# libraries beneath it do not use.
+_NO_MEMORY = (
+    *("can't allocate memory", "not enough memory", "Storage size calculation overflowed"),
+    *("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+)
 
 
 @contextmanager

@@ -164,11 +164,16 @@ class RetrievalModel(ComposedModel):
         )
 
     def _rivals(self, logits: Tensor) -> Tensor:
-        """For each row (U) its own column, then wrong ones drawn by their softmax, (U, 1 + W)."""
+        """For each row (U) its own column, then wrong ones drawn by their softmax, (U, 1 + W).
+
+        As `torch.multinomial` draws without replacement, which waits for the device to check that
+        these are chances.
+        """
         own = torch.arange(len(logits), device=logits.device)
         wrong = min(_WRONG, len(own) - 1)
         chances = logits.softmax(1).clamp(min=1e-6).fill_diagonal_(0)
-        return torch.cat([own[:, None], torch.multinomial(chances, wrong)], dim=1)
+        drawn = (chances / torch.empty_like(chances).exponential_()).topk(wrong).indices
+        return torch.cat([own[:, None], drawn], dim=1)
 
     def alike(self, batches: Iterable[Batch], count: int) -> Tensor:
         """The media that the dual encoder finds for a text of the group."""

@@ -47,3 +47,34 @@ def test_too_many_tensors_are_refused(monkeypatch):
 def test_other_errors_are_bugs():
     with pytest.raises(RuntimeError, match="shape"):
         built(lambda: torch.zeros(2) @ torch.zeros(3, 3))
+
+
+CUDA = (
+    "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.19 GiB of "
+    "which 3.06 GiB is free. Including non-PyTorch memory, this process has 76.12 GiB memory in "
+    "use. Of the allocated memory 75.00 GiB is allocated by PyTorch.\nSee documentation"
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "amount"),
+    [
+        (torch.OutOfMemoryError(CUDA), "20.00 GiB"),
+        (RuntimeError("CUDA error: out of memory\nKernel errors may come later"), ""),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), ""),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), ""),
+    ],
+)
+def test_a_gpu_without_room_is_one_line_that_says_what_to_lower(error, amount):
+    with pytest.raises(MMBenchError, match="out of memory") as caught, within_memory(CPU, True):
+        raise error
+    said = str(caught.value)
+    assert "\n" not in said
+    assert amount in said
+    assert "train.batch" in said
+    assert "--batch-size" in said
+
+
+def test_other_errors_of_a_gpu_are_bugs():
+    with pytest.raises(RuntimeError, match="illegal"), within_memory(CPU, trains=False):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")

@@ -6,13 +6,17 @@ import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmbench.computing import computing_device, exact_float32
 from mmbench.errors import ToolError, in_one_line
 from mmbench.metrics.base import FloatArray
 from mmbench.metrics.images.features import as_pixels
+
+if TYPE_CHECKING:
+    import torch
 
 BATCH = 32
 
@@ -26,7 +30,6 @@ class Clip:
     """
 
     def __init__(self, checkpoint: str):
-        import torch
         from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
 
         try:
@@ -40,22 +43,22 @@ class Clip:
                 f"{in_one_line(error)} Name a folder with the model, its image processor "
                 "and its tokenizer, saved by transformers, in MMBENCH_CLIP"
             ) from None
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._model: Any = model.eval().requires_grad_(False).to(self._device)
+        self._model: Any = model.eval().requires_grad_(False)
 
     def images(self, images: Sequence[Any]) -> FloatArray:
         """Embeddings (N, D) of length 1, of uint8 arrays (H, W, 3) or PIL images."""
         import torch
         from PIL import Image
 
+        device = self._moved()
         rows = []
         for start in range(0, len(images), BATCH):
             pixels = [as_pixels(images[i], i) for i in range(len(images))[start : start + BATCH]]
             inputs = self._processor(
                 images=[Image.fromarray(p) for p in pixels], return_tensors="pt"
             )
-            with torch.inference_mode():
-                hidden = self._model.vision_model(inputs["pixel_values"].to(self._device))
+            with torch.inference_mode(), exact_float32():
+                hidden = self._model.vision_model(inputs["pixel_values"].to(device))
                 rows.append(self._model.visual_projection(hidden.pooler_output).cpu())
         return _unit(torch.cat(rows).double().numpy())
 
@@ -64,6 +67,7 @@ class Clip:
         import torch
 
         longest = self._model.config.text_config.max_position_embeddings
+        device = self._moved()
         rows = []
         for start in range(0, len(captions), BATCH):
             inputs = self._tokenizer(
@@ -72,13 +76,19 @@ class Clip:
                 max_length=longest,
                 padding=True,
                 return_tensors="pt",
-            ).to(self._device)
-            with torch.inference_mode():
+            ).to(device)
+            with torch.inference_mode(), exact_float32():
                 hidden = self._model.text_model(
                     input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
                 )
                 rows.append(self._model.text_projection(hidden.pooler_output).cpu())
         return _unit(torch.cat(rows).double().numpy())
+
+    def _moved(self) -> torch.device:
+        """The device that metrics compute on, with the model on it."""
+        device = computing_device()
+        self._model.to(device)
+        return device
 
 
 @lru_cache(maxsize=1)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from mmbench.computing import computing_device, exact_float32
 from mmbench.errors import MMBenchError, ToolError, did_you_mean
 
 if TYPE_CHECKING:
@@ -184,13 +185,13 @@ def extract_features(
             of any sizes; it is gone through once, so no more than a batch need be in memory.
         features: a name ('inception_v3', 'efficientnet_lite0') or an extractor.
         batch: images at a time.
-    Returns: (N, D) float32. On the GPU if there is one, in full float32.
+    Returns: (N, D) float32. In full float32, on the run's device (see `mmbench.computing`).
     Raises: MMBenchError where there is no image, one is no image, or the weights are absent.
     """
     import torch
 
     chosen = extractor(features)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = computing_device()
     network = chosen.network().to(device)
     rows: list[Tensor] = []
     inputs: list[Tensor] = []
@@ -199,7 +200,7 @@ def extract_features(
         rows.append(network(torch.stack(inputs).to(device)).float().cpu())
         inputs.clear()
 
-    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+    with torch.inference_mode(), exact_float32():
         for row, image in enumerate(images):
             inputs.append(chosen.prepare(as_pixels(image, row)))
             if len(inputs) == batch:
@@ -252,7 +253,7 @@ def shared_features(images: Sequence[Any], chosen: Extractor) -> FeatureArray:
 
     They are told by their content, which is read a first time for it.
     """
-    key = (*chosen.settings().values(), images_digest(images))
+    key = (str(computing_device()), *chosen.settings().values(), images_digest(images))
     if key not in _kept:
         _kept[key] = extract_features(images, chosen)
         _kept[key].flags.writeable = False

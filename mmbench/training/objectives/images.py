@@ -106,8 +106,8 @@ def distorted(x: Tensor, how: Tensor) -> Tensor:
 
 def grey(x: Tensor) -> Tensor:
     """The luma (B, 1, H, W) of (B, 3, H, W)."""
-    weights = x.new_tensor(_GREY_WEIGHTS)
-    return (x * weights[:, None, None]).sum(1, keepdim=True)
+    parts = [weight * x[:, channel] for channel, weight in enumerate(_GREY_WEIGHTS)]
+    return torch.stack(parts, 1).sum(1, keepdim=True)
 
 
 def _blend(x: Tensor, other: Tensor, share: Tensor) -> Tensor:

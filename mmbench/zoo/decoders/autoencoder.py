@@ -91,6 +91,7 @@ class Quantiser(nn.Module):
         self.register_buffer("books", torch.zeros(codes, entries, latent))
         self.register_buffer("counts", torch.ones(codes, entries))
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
+        self._known_started = False  # read from the device until it is so
 
     def forward(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Codes and commitment loss of latents.
@@ -108,8 +109,9 @@ class Quantiser(nn.Module):
         near = torch.zeros_like(rest)
         distance = latents.new_zeros(())
         found = []
+        begins = self.training and not self._has_started()
         for number, book in enumerate(self.books):
-            if self.training and not self.started:
+            if begins:
                 far = (rest - rest.mean(0)).square().sum(1)
                 book.copy_(self._drawn(rest, far, len(book)))
             codes = (book.square().sum(1) - 2 * rest @ book.T).argmin(1)
@@ -119,9 +121,15 @@ class Quantiser(nn.Module):
             near, rest = near + step, rest - step
             distance = distance + functional.mse_loss(latents, near)
             found.append(codes)
-        if self.training:
+        if begins:
             self.started.fill_(True)
+            self._known_started = True
         return torch.stack(found, 1), distance / len(found)
+
+    def _has_started(self) -> bool:
+        """Whether the codebooks stand for something; once they do, no device is asked again."""
+        self._known_started = self._known_started or bool(self.started)
+        return self._known_started
 
     def lookup(self, codes: Tensor) -> Tensor:
         """The latents (..., L) that codes (..., C) stand for."""
@@ -139,7 +147,8 @@ class Quantiser(nn.Module):
         """
         book, counts = self.books[number], self.counts[number]
         share = len(rest) / len(book)
-        found = torch.bincount(codes, minlength=len(book)).to(counts)
+        ones = counts.new_ones(len(codes))
+        found = torch.zeros_like(counts).index_add_(0, codes, ones)  # bincount would wait
         total = torch.zeros_like(book).index_add_(0, codes, rest)
         new_counts = _DECAY * counts + (1 - _DECAY) * found
         moved = (_DECAY * counts[:, None] * book + (1 - _DECAY) * total) / new_counts[:, None]
