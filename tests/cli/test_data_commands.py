@@ -48,7 +48,7 @@ def test_check_of_a_whole_dataset(mmbench):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "train: 34,647 samples, 3,592 images, fingerprint eeb219ef8d303965",
-        "validation: 3,998 samples, 417 images, fingerprint PLACE",
+        "validation: 3,928 samples, 408 images, fingerprint 4bddbd8b0139acf0",
         "test: 9,673 samples, 1,000 images, fingerprint 4aa5adf0d5ab30eb",
         "easy_vqa is whole",
     ]

@@ -305,7 +305,8 @@ def test_killed_and_called_again_gives_the_same_table(mini_folder, tmp_path, mmb
     assert "(recorded before)" in again.stderr
     assert "gated_fusion seed 0 goes on after epoch" in again.stderr
     assert table(again.stdout) == table(whole.stdout)
-    assert not [p for p in (tmp_path / "cut").rglob("*") if p.name.startswith(".")]
+    left = [p.name for p in (tmp_path / "cut").rglob("*") if p.name.startswith(".")]
+    assert left in ([], [".lock"])
 
 
 def table(text: str) -> list[list[str]]:

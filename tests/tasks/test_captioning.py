@@ -210,7 +210,7 @@ def test_a_language_model_that_looks_at_nothing_says_the_same_of_all(small_scene
         ),
         ({"decoder.search.kind": "best"}, "decoder.search: kind must be 'greedy', 'beam' or 'nucl"),
         ({"decoder.search.beam": 3}, "decoder.search: no key 'beam'. Did you mean beams"),
-        ({"decoder.search.beams": 0}, "decoder.search: beams must be greater than or equal to 1"),
+        ({"decoder.search.beams": 0}, "decoder.search: beams must be at least 1"),
         ({"decoder.search.top_p": 0.0}, "decoder.search: top_p must be greater than 0"),
         ({"decoder.fusion_at": "first"}, "fusion_at must be 'last' or 'every'"),
         ({"decoder.layers": 0}, "layers must be at least 1"),

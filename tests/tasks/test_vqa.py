@@ -52,8 +52,8 @@ def test_every_answer_has_a_type(splits):
 def test_fingerprints_are_of_content(splits):
     fingerprints = {name: samples.fingerprint for name, samples in splits.items()}
     assert fingerprints == {
-        "train": "20f91872cfc5f371",
-        "validation": "ea6eb16daefbcead",
+        "train": "eeb219ef8d303965",
+        "validation": "4bddbd8b0139acf0",
         "test": "4aa5adf0d5ab30eb",
     }
 

@@ -59,7 +59,7 @@ def test_models_with_ten_answers_are_compared(small):
     models = ["majority", "question_only"]
     overrides = {"train.epochs": 1}
     comparison = compare("vqa", models, seeds=1, overrides=overrides, **small("vqav2"))
-    by_model = {row.model: row for row in comparison.rows}
+    by_model = {found.model: found for found in comparison.estimates}
     assert by_model["majority"].mean == pytest.approx(0.5)  # "yes", to every second question
 
 
