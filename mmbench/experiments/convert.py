@@ -92,6 +92,7 @@ def _convert(folder: Path, value: dict[str, Any], data_dir: Path | None) -> Path
             "identity": identity.model_dump(),
             "metrics": [entry.model_dump() for entry in scores.entries],
             "failed": scores.failed,
+            "flops_per_sample": None if elsewhere else _operations(task, value, data_dir),
             "files": {},
         }
     )
@@ -168,6 +169,23 @@ def _of_run(
         chosen_by=(first if task.chosen_by == "metric" else "loss") if trained else None,
         device=value["environment"]["device"].partition(":")[0] if trained else None,
     )
+
+
+def _operations(task: Task, value: Mapping[str, Any], data_dir: Path | None) -> int | None:
+    """Counted anew: those of version 1 lack what is done after all are answered (re-ranking)."""
+    recipe = validate(Recipe, value["recipe"], "recipe")
+    if recipe.predictor:
+        return None
+    import torch
+
+    from mmbench.experiments.infer import flops_per_sample
+
+    spec = task.adapt(task.dataset(value["dataset"], data_dir), recipe)
+    splits = Splits(task, spec)
+    model = task.build(recipe, task.assets(splits.samples("train")))
+    queries = splits.samples(value["split"]).queries
+    model.prepare(queries)
+    return flops_per_sample(model, queries, torch.device("cpu"))
 
 
 def _version(kind: str, name: str) -> int | str:

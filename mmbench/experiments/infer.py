@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from mmbench.model import TaskModel, move
 from mmbench.task import Answer
 
 _LATENCIES = 50  # queries asked alone
+_CONCLUDED = 240  # queries whose answers are concluded together when operations are counted
 _LATENCY_SECONDS = 1.0  # after which no more are asked
 
 
@@ -90,13 +92,26 @@ def latencies_alone(
     return seconds[1:] or seconds
 
 
-def flops_per_sample(model: TaskModel, query: Query, device: torch.device) -> int:
-    """Floating-point operations of answering one query alone; a multiply-add counts two.
+def flops_per_sample(model: TaskModel, queries: Sequence[Query], device: torch.device) -> int:
+    """Floating-point operations of the whole way to an answer; a multiply-add counts two.
 
-    Those of frozen encoders are among them.
+    A query of each kind is answered alone (retrieval asks by text and by image), and counts as
+    often as its kind is asked; what the model makes of all answers together, such as scoring each
+    query's candidates anew, is shared among the first queries. Frozen encoders count.
     """
     model.eval()
+    kinds: dict[tuple[str, ...], list[Query]] = {}
+    for query in queries:
+        kinds.setdefault(tuple(query.inputs), []).append(query)
     model.reuses_features = False
-    batch = move(model.collate([query]), device)
+    total = 0.0
+    for same in kinds.values():
+        batch = move(model.collate(same[:1]), device)
+        total += len(same) / len(queries) * operations_of(partial(model.answer, batch))
+    if type(model).conclude is not TaskModel.conclude:
+        some = queries[:_CONCLUDED]
+        with torch.inference_mode():
+            answers = model.answer(move(model.collate(some), device))
+        total += operations_of(lambda: list(model.conclude(some, answers))) / len(some)
     model.reuses_features = True
-    return operations_of(lambda: model.answer(batch))
+    return round(total)

@@ -170,7 +170,7 @@ def _carry_out(
             files[LOG_FILE] = "".join(json.dumps(e) + "\n" for e in trained.log).encode()
         parameters = parameter_counts(model)
         model.prepare(queries)  # now, so that it is not in the time of answering
-        flops = flops_per_sample(model, queries[0], device)
+        flops = flops_per_sample(model, queries, device)
         latencies = latencies_alone(model, queries, device)
         predictor = ModelPredictor(model, device, batch, watch.answered)
 

@@ -12,9 +12,10 @@ from mmbench import registry
 from mmbench.data.batches import GroupBatches
 from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.answers import values_of
-from mmbench.experiments.infer import ModelPredictor
+from mmbench.experiments.infer import ModelPredictor, flops_per_sample
 from mmbench.experiments.watch import Watch
 from mmbench.recipe import load_recipe
+from mmbench.training.draws import task_draws
 from mmbench.training.mining import alike_order, runs_of_alike
 from mmbench.training.objectives.weighted import total
 from mmbench_tasks.retrieval.model import RetrievalModel
@@ -288,9 +289,12 @@ def test_a_training_that_was_cut_off_ends_as_it_would_have(small_scenes, tmp_pat
 
 def test_the_order_of_training_is_of_what_the_model_finds_alike(task, few):
     learner = model(task, few)
+    torch.manual_seed(0)
     order = alike_order(learner, few, 16, 2, torch.device("cpu"), np.random.default_rng(0))
+    torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    shown = [learner.collate_training(chosen, rng) for chosen in GroupBatches(few, 16).epoch()]
+    draws = task_draws(rng)
+    shown = [learner.collate_training(chosen, draws) for chosen in GroupBatches(few, 16).epoch()]
     with torch.inference_mode():
         near = learner.alike(shown, 16)
     assert order.tolist() == runs_of_alike(near.numpy(), 2, rng).tolist()
@@ -361,3 +365,13 @@ def test_a_dataset_of_several_media_is_refused(small_scenes, tmp_path):
         MMBenchError, match="one kind of medium by text; few_images has image and a"
     ):
         task.load(spec, "test")
+
+
+def test_re_ranking_is_among_the_operations_so_that_two_fusions_differ(task, small_scenes):
+    spec = task.dataset(small_scenes["image"])
+    samples = task.load(spec, "test")
+    found = {}
+    for name in ("dual_encoder", "concat_fusion", "gated_fusion"):
+        model = task.build(task.resolve(load_recipe(name), spec), task.assets(samples))
+        found[name] = flops_per_sample(model, samples.queries, torch.device("cpu"))
+    assert found["dual_encoder"] < found["concat_fusion"] < found["gated_fusion"]
