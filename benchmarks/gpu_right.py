@@ -28,14 +28,16 @@ from gpu_setup import (
 )
 
 from mmbench import registry
-from mmbench.computing import exact_float32
+from mmbench.computing import computing_on, exact_float32
 from mmbench.data.sample import SampleSet
 from mmbench.errors import MMBenchError
 from mmbench.experiments.answers import values_of
 from mmbench.experiments.infer import ModelPredictor, flops_per_sample
 from mmbench.experiments.plan import Plan
+from mmbench.experiments.run import run
 from mmbench.experiments.train import ready_model
 from mmbench.experiments.watch import SILENT, Watch
+from mmbench.metrics.images.features import extract_features
 from mmbench.model import TaskModel, move
 from mmbench.recipe import FUSION_KINDS
 from mmbench.training.loop import fit
@@ -49,6 +51,11 @@ def alike(job: Job) -> dict[str, Any]:
     """Shipped weights on the CPU and on the card: answers, float32 error, operations."""
     tokenise_without_java()
     found: dict[str, Any] = {}
+    try:
+        found["features of metrics"] = _features(job)
+    except Exception:
+        found["features of metrics"] = {"failure": traceback.format_exc()}
+    say(f"features: {found['features of metrics']}")
     files = sorted((ROOT / "baselines/weights").rglob("*.safetensors"))
     if job.quick:
         files = [f for f in files if f.stem == "gated_fusion"]
@@ -66,6 +73,22 @@ def alike(job: Job) -> dict[str, Any]:
             say(f"alike {name} FAILED\n{traceback.format_exc()}")
         job.write(found)
     return found
+
+
+def _features(job: Job) -> dict[str, float]:
+    """Image features of a metric on the CPU and on the card: the largest difference, and speed."""
+    images = np.random.default_rng(0).integers(
+        0, 256, (8 if job.quick else 256, 64, 64, 3), np.uint8
+    )
+    found, seconds = [], []
+    for name in ("cpu", str(job.device)):
+        with computing_on(name):
+            extract_features(images[:8], "efficientnet_lite0")
+            began = time.perf_counter()
+            found.append(extract_features(images, "efficientnet_lite0"))
+            seconds.append(time.perf_counter() - began)
+    error = float(np.abs(found[0] - found[1]).max())
+    return {"error": error, "seconds_cpu": seconds[0], "seconds_card": seconds[1]}
 
 
 def _alike(job: Job, task: str, dataset: str, model: str) -> dict[str, Any]:
@@ -284,7 +307,31 @@ def repeats(job: Job) -> dict[str, Any]:
             found[title]["deterministic" if deterministic else "as usual"] = one
             job.write(found)
         say(f"repeats of {title}: {found[title]}")
+    for task in registry.names("tasks"):
+        title = f"{task}, run --deterministic"
+        found[title] = {"whole run": _whole_run(job, task, data)}
+        say(f"{title}: {found[title]}")
+        job.write(found)
     return found
+
+
+def _whole_run(job: Job, task: str, data: str) -> str:
+    """Whether a run that is to be repeatable can be carried out, answers and metrics too."""
+    with tempfile.TemporaryDirectory() as out:
+        try:
+            run(
+                task,
+                "gated_fusion",
+                dataset=data,
+                train=True,
+                overrides=quick_overrides(task),
+                device=str(job.device),
+                deterministic=True,
+                out=Path(out),
+            )
+        except MMBenchError as error:
+            return str(error)
+    return "carried out"
 
 
 def _weights(

@@ -1,14 +1,19 @@
-"""Where what is no model's own computes, such as the networks of metrics, and how exactly."""
+"""How exactly numbers are computed, and where the networks of metrics run."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from mmbench.errors import MMBenchError
+
 if TYPE_CHECKING:
     import torch
+
+_CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # read by cuBLAS when it starts: what lets it repeat itself
 
 _named: ContextVar[str] = ContextVar("device", default="auto")
 
@@ -64,3 +69,47 @@ def _uses_tf32(switch: Any) -> bool:
         return bool(switch.allow_tf32)
     except RuntimeError:  # the other way was used, and torch does not translate
         return bool(switch.fp32_precision == "tf32")
+
+
+@contextmanager
+def repeatable(wanted: bool) -> Iterator[None]:
+    """Within, if it is wanted, torch takes only algorithms that give the same bytes every time.
+
+    A CPU does so anyway. On a GPU sums whose order is left open (the gradients of embeddings, of
+    rows that are taken twice) differ in their last bits from run to run, and training grows that.
+
+    Raises: MMBenchError where an operation has no such algorithm.
+    """
+    if not wanted:
+        yield
+        return
+    import torch
+
+    before = torch.are_deterministic_algorithms_enabled()
+    memory: Any = torch.utils.deterministic
+    filled = memory.fill_uninitialized_memory
+    os.environ.setdefault(_CUBLAS, ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    memory.fill_uninitialized_memory = False  # it finds faults, and costs time
+    try:
+        yield
+    except RuntimeError as error:
+        said = str(error)
+        if "deterministic" not in said:
+            raise
+        raise MMBenchError(
+            f"--deterministic cannot be kept here: {said.partition('. ')[0]}. Leave it off, or "
+            "train on the CPU."
+        ) from None
+    finally:
+        torch.use_deterministic_algorithms(before)
+        memory.fill_uninitialized_memory = filled
+
+
+def summed_up(x: torch.Tensor) -> torch.Tensor:
+    """The cumulative sums of the last dimension; on the CPU where a GPU could not repeat them."""
+    import torch
+
+    if x.is_cuda and torch.are_deterministic_algorithms_enabled():
+        return x.cpu().cumsum(-1).to(x.device)
+    return x.cumsum(-1)

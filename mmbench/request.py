@@ -30,6 +30,7 @@ class RunRequest(Settings):
         overrides: changes to the recipe: `{"train.epochs": 3}`.
         limit: score only the first so many samples.
         device: "auto" (cuda, else mps, else cpu), or a device of torch.
+        deterministic: on a GPU, repeats give the same bytes, more slowly.
         batch_size: groups (an image with its questions) a batch in inference; None for the usual.
         checkpoint: a `weights.safetensors` to use.
         data_dir: the folder of the dataset's files, for one that does not come with mmbench.
@@ -51,6 +52,7 @@ class RunRequest(Settings):
     overrides: dict[str, Any] = {}
     limit: int | None = Field(None, ge=1)
     device: str = "auto"
+    deterministic: bool = False
     batch_size: int | None = Field(None, ge=1)
     checkpoint: Path | None = Field(None, strict=False)
     data_dir: Path | None = Field(None, strict=False)

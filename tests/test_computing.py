@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 import mmbench
-from mmbench.computing import computing_device, computing_on, exact_float32
+from mmbench.computing import computing_device, computing_on, exact_float32, repeatable, summed_up
+from mmbench.errors import MMBenchError
 from mmbench.metrics.accuracy import Accuracy
 from mmbench.metrics.images.clip import Clip
 from mmbench.metrics.images.features import Extractor, extract_features
@@ -103,3 +104,42 @@ def test_a_run_scores_on_its_own_device(cuda_is_here, monkeypatch, mini, tmp_pat
     monkeypatch.setattr(Accuracy, "statistics", witness)
     mmbench.run("vqa", "majority", dataset=mini, device="cpu", train=True, out=tmp_path)
     assert set(seen) == {("cpu", False, False)}
+
+
+def test_repeatable_takes_deterministic_algorithms_and_puts_torch_back():
+    with repeatable(True):
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.utils.deterministic.fill_uninitialized_memory
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.utils.deterministic.fill_uninitialized_memory
+    with repeatable(False):
+        assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_what_cannot_be_repeated_is_one_line():
+    said = (
+        "cumsum_cuda_kernel does not have a deterministic implementation, but you set "
+        "'torch.use_deterministic_algorithms(True)'. You can turn off determinism just for this "
+        "operation, or you can use the 'warn_only=True' option.\nAnd more"
+    )
+    with pytest.raises(MMBenchError, match="--deterministic.*cumsum") as caught, repeatable(True):
+        raise RuntimeError(said)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(RuntimeError, match="shape"), repeatable(True):
+        raise RuntimeError("shape mismatch")
+
+
+def test_cumulative_sums_are_torchs():
+    x = torch.rand(3, 9)
+    assert torch.equal(summed_up(x), x.cumsum(-1))
+
+
+def test_a_record_says_that_its_run_is_repeatable_and_has_the_same_bytes(mini, tmp_path):
+    options = {"dataset": mini, "device": "cpu", "train": True, "overrides": {"train.epochs": 1}}
+    runs = [
+        mmbench.run("vqa", "gated_fusion", out=tmp_path / str(i), deterministic=True, **options)
+        for i in range(2)
+    ]
+    assert all(run.record.environment.deterministic for run in runs)
+    one, other = [run.path / "weights.safetensors" for run in runs]
+    assert one.read_bytes() == other.read_bytes()

@@ -30,6 +30,10 @@ Set = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option(help="Score only the first so many samples.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+Deterministic = Annotated[
+    bool,
+    typer.Option("--deterministic", help="On a GPU too, repeats give the same bytes. Slower."),
+]
 BatchSize = Annotated[
     int | None, typer.Option(help="Groups (an image and its questions) a batch in inference.")
 ]
@@ -68,6 +72,7 @@ def run(
     set_: Set = None,
     limit: Limit = None,
     device: Device = "auto",
+    deterministic: Deterministic = False,
     batch_size: BatchSize = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Use the weights in this safetensors file.")
@@ -124,6 +129,7 @@ def compare(
     set_: Set = None,
     limit: Limit = None,
     device: Device = "auto",
+    deterministic: Deterministic = False,
     batch_size: BatchSize = None,
     data_dir: DataDir = None,
     skip_bad: SkipBad = False,

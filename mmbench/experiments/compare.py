@@ -146,8 +146,8 @@ def compare(
         told: called with model, seed and result after each run.
         notice: called with what should be known before hours are spent: trainings that are not
             equal, and which runs are new and why.
-        settings: dataset, split, overrides, limit, device, batch_size, data_dir, skip_bad,
-            allow_hub_code, out, force: see `mmbench.request.RunRequest`.
+        settings: dataset, split, overrides, limit, device, deterministic, batch_size, data_dir,
+            skip_bad, allow_hub_code, out, force: see `mmbench.request.RunRequest`.
     Raises: MMBenchError for a mistake in these, before anything is trained where it can be seen.
     """
     if seeds < 1:

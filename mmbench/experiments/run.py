@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmbench.computing import computing_on, exact_float32
+from mmbench.computing import computing_on, exact_float32, repeatable
 from mmbench.data.checks import first_reasons
 from mmbench.data.reading import reporting_to
 from mmbench.errors import Interrupted
@@ -60,8 +60,8 @@ def run(task: str, model: str, *, watch: Watch = SILENT, **settings: Any) -> Run
         task: a registered task ("vqa").
         model: a registered recipe ("gated_fusion"), or the path of a recipe's YAML file.
         watch: told of progress.
-        settings: dataset, split, train, seed, overrides, limit, device, batch_size, checkpoint,
-            data_dir, skip_bad, allow_hub_code, out, force, resume: see
+        settings: dataset, split, train, seed, overrides, limit, device, deterministic, batch_size,
+            checkpoint, data_dir, skip_bad, allow_hub_code, out, force, resume: see
             `mmbench.request.RunRequest`.
     Raises: MMBenchError for any mistake in these.
     """
@@ -109,6 +109,7 @@ def carry_out(
                     within_memory(device, trains=trains),
                     computing_on(str(device)),
                     exact_float32(),
+                    repeatable(request.deterministic),
                 ):
                     record, files = _carry_out(plan, device, state.path, watch)
             record = write_record(folder, record, files)
@@ -226,7 +227,7 @@ def _carry_out(
         ),
         peak_memory_mb=memory.resident_mb(),
         peak_gpu_memory_mb=memory.gpu_mb(),
-        environment=environment(str(device), device_name(device)),
+        environment=environment(str(device), device_name(device), plan.request.deterministic),
         notes=scores.notes + notes + (model.notes() if model else []) + _skipped_notes(plan),
         skipped={s.split: len(s.skipped) for s in plan.read() if s.skipped},
         failed=scores.failed,

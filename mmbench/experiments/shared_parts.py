@@ -59,7 +59,7 @@ class SharedPart:
                 "train": settings.model_dump(mode="json"),
                 "fitted_on": [plan.train.fingerprint, plan.validation.fingerprint],
                 "begins_from": _check({name: tensors[name] for name in reached}, ""),
-                "versions": [torch.__version__, VERSION, device.type],
+                "versions": [torch.__version__, VERSION, device.type, *_mode()],
             }
         )
         self.seed = int(identity[:7], 16)
@@ -99,6 +99,11 @@ class SharedPart:
                 os.replace(made, self.path)
         except (OSError, SafetensorError) as error:  # the latter hides a full disk, too
             raise unwritable(self.path.parent, error) from None
+
+
+def _mode() -> list[str]:
+    """What of torch's settings decides the bytes of a part: nothing by default."""
+    return ["deterministic"] if torch.are_deterministic_algorithms_enabled() else []
 
 
 def _check(tensors: Mapping[str, Tensor], about: str) -> str:

@@ -18,7 +18,7 @@ _PACKAGES = (
 )
 
 
-def environment(device: str, device_name: str) -> Environment:
+def environment(device: str, device_name: str, deterministic: bool = False) -> Environment:
     """The environment of this process; torch, which takes long to import, only if it was used."""
     commit, dirty = _git_state(Path(__file__).parent)
     cuda, cudnn = _cuda_versions(device)
@@ -33,6 +33,7 @@ def environment(device: str, device_name: str) -> Environment:
         precision="bfloat16" if cuda else "float32",
         cuda=cuda,
         cudnn=cudnn,
+        deterministic=deterministic,
         git_commit=commit,
         git_dirty=dirty,
     )

@@ -121,6 +121,7 @@ class Environment(_Entry):
         threads: of torch.
         precision: that models are trained in.
         cuda, cudnn: versions, on a GPU.
+        deterministic: whether repeats were to give the same bytes on a GPU too.
         git_commit, git_dirty: of mmbench's own checkout, and whether files in it were changed.
     """
 
@@ -134,6 +135,7 @@ class Environment(_Entry):
     precision: str = "float32"
     cuda: str | None = None
     cudnn: str | None = None
+    deterministic: bool = False
     git_commit: str | None
     git_dirty: bool | None
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmbench.computing import summed_up
 from mmbench.zoo.decoders.autoencoder import GROUND, AutoencoderSettings
 from mmbench.zoo.decoders.fused import MakeFusion, mean_losses
 from mmbench.zoo.decoders.image import ImageDecoder, Sampling, guided, with_and_without
@@ -187,7 +188,7 @@ def draw_code(logits: Tensor, uniform: Tensor, sampling: Sampling) -> Tensor:
     if 0 < sampling.top_k < logits.shape[-1]:
         least = logits.topk(sampling.top_k).values[:, -1:]
         logits = logits.masked_fill(logits < least, -torch.inf)
-    reached = (logits / sampling.temperature).softmax(-1).cumsum(-1)
+    reached = summed_up((logits / sampling.temperature).softmax(-1))
     return (reached < uniform[:, None] * reached[:, -1:]).sum(-1).clamp(max=logits.shape[-1] - 1)
 
 

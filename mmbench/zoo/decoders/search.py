@@ -16,6 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from mmbench.computing import summed_up
 from mmbench.yaml_file import Settings
 from mmbench.zoo.decoders.text import TextDecoder
 from mmbench.zoo.stream import Contexts
@@ -95,9 +96,9 @@ def draw(logits: Tensor, uniform: Tensor, search: Search) -> Tensor:
         search: its temperature and nucleus.
     """
     chances, order = (logits / search.temperature).softmax(-1).sort(-1, descending=True)
-    below = chances.cumsum(-1) - chances  # of likelier words
+    below = summed_up(chances) - chances  # of likelier words
     chances = chances * (below < search.top_p)  # the likeliest is always there
-    reached = chances.cumsum(-1) > uniform[:, None] * chances.sum(-1, keepdim=True)
+    reached = summed_up(chances) > uniform[:, None] * chances.sum(-1, keepdim=True)
     return order.gather(1, reached.int().argmax(-1, keepdim=True))[:, 0]
 
 

@@ -223,3 +223,13 @@ def test_what_is_no_image_is_said(images, message):
 def test_a_misspelt_name_suggests_the_right_one():
     with pytest.raises(MMBenchError, match=r"Did you mean inception_v3\?"):
         extractor("inception_v4")
+
+
+def test_inputs_made_by_several_threads_give_the_same_features(inception_weights):
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (40 + i, 30, 3), dtype=np.uint8) for i in range(9)]
+    chosen = InceptionV3Features(inception_weights)
+    one = extract_features(images, chosen, batch=4)
+    assert np.array_equal(one, extract_features(iter(images), chosen, batch=4, threads=4))
+    with pytest.raises(MMBenchError, match="image 5"):
+        extract_features([*images[:5], "no image"], chosen, threads=4)
