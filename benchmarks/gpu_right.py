@@ -109,7 +109,7 @@ def _compared(job: Job, plan: Plan, samples: SampleSet) -> dict[str, Any]:
         answers.append(plan.task.conclude(samples, values)[0])
     same = [_same(one, other) for one, other in zip(*answers, strict=True)]
     flops = [
-        flops_per_sample(each, samples.queries[0], device)
+        flops_per_sample(each, samples.queries, device)
         for each, device in zip(models, (CPU, job.device), strict=True)
     ]
     error = _float32_error(plan.task, models, samples[: min(len(samples), 64)], job.device)

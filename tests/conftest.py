@@ -13,6 +13,9 @@ from pathlib import Path
 import easy_vqa
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core: one thread each, in what it starts too
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parents[1]
 
 MINI = """

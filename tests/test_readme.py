@@ -93,7 +93,7 @@ def test_a_fusion_of_ones_own(plugins, mini_folder, tmp_path):
 
 def test_the_fusion_of_ones_own_keeps_the_contract(plugins):
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-k", "product", "tests/zoo"],
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-k", "product", "tests/zoo"],
         cwd=ROOT,
         env=environment(plugins),
         capture_output=True,

@@ -262,7 +262,8 @@ def _centred(pixels: Tensor) -> Tensor:
 
 def _ground(pixels: Tensor) -> Tensor:
     """The median of each colour (B, 3), in steps of `_SHADE`, of images (B, 3, S, S) uint8."""
-    return pixels.flatten(2).median(2).values.long() // _SHADE
+    ordered = pixels.flatten(2).sort(2).values  # torch's median is not repeatable on a GPU
+    return ordered[..., (ordered.shape[2] - 1) // 2].long() // _SHADE
 
 
 def _shade(ground: Tensor) -> Tensor:
