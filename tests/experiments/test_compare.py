@@ -313,3 +313,15 @@ def table(text: str) -> list[list[str]]:
     """The table's cells less the training time, which differs from run to run."""
     lines = [line.split() for line in text.splitlines()]
     return [cells[:-2] if cells[-1] == "s" else cells for cells in lines]
+
+
+def test_a_run_that_fails_is_named_and_the_others_go_on(mini, tmp_path):
+    recipe = "encoders: {{image: null, text: bag_of_words}}\ntrain: {{epochs: 1, lr: {lr}}}\n"
+    (tmp_path / "good.yaml").write_text(recipe.format(lr="1.0e-3"))
+    (tmp_path / "wild.yaml").write_text(recipe.format(lr="1.0e+38"))
+    models = ["majority", *(str(tmp_path / f"{name}.yaml") for name in ("good", "wild"))]
+    found = mmbench.compare("vqa", models, seeds=1, dataset=mini, out=tmp_path / "out")
+    assert list(found.failed) == [("wild", 0)]
+    assert "the loss became" in found.failed["wild", 0]
+    assert {estimate.model for estimate in found.estimates} == {"majority", "good"}
+    assert "wild seed 0: the loss became" in comparison_text(found)
