@@ -8,7 +8,6 @@ but never taken for a run of today's code.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from mmbench.records.store import (
     STATISTICS_FILE,
     WEIGHTS_FILE,
     find_records,
+    read_value,
     write_record,
 )
 from mmbench.task import Task
@@ -49,7 +49,7 @@ def convert_records(
     """
     for folder in find_records(paths):
         try:
-            value = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+            value = read_value(folder / RUN_FILE)
             if value.get("schema_version") != 1:
                 continue
             yield _convert(folder, value, data_dir), None

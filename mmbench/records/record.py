@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator
@@ -210,5 +211,13 @@ class Record(_Entry):
 
     def sealed(self) -> Record:
         """The record with `content` filled in."""
-        rest = self.model_dump(mode="json", exclude={"content"})
-        return self.model_copy(update={"content": digest(rest)})
+        return self.model_copy(update={"content": content_digest(self.model_dump(mode="json"))})
+
+
+def content_digest(value: Mapping[str, Any]) -> str:
+    """SHA-256 of a record's JSON as its file has it, less `content`.
+
+    Of the file and not of the record that is read from it: a field that is added later, with a
+    default, changes no record of before.
+    """
+    return digest({key: inner for key, inner in value.items() if key != "content"})

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -113,17 +114,28 @@ def _not_finite(record: Record) -> list[str]:
     return found + [f"{key} is {number}" for key, number in not_finite(rest)]
 
 
+def read_value(file: Path) -> dict[str, Any]:
+    """The JSON object that a `run.json` holds, of whatever schema.
+
+    Raises: MMBenchError if it holds none.
+    """
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise MMBenchError(f"no record at {file.parent}: {error}") from None
+    if not isinstance(value, dict):
+        raise MMBenchError(f"no record at {file.parent}: {file.name} holds no object")
+    return value
+
+
 def read_record(path: Path) -> Record:
     """The record in a folder (or its `run.json`).
 
     Raises: MMBenchError if there is none, or it is not one that this version can read.
     """
     file = path / RUN_FILE if path.is_dir() else path
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-        version = value.get("schema_version")
-    except (OSError, UnicodeDecodeError, ValueError, AttributeError, RecursionError) as error:
-        raise MMBenchError(f"no record at {path}: {error}") from None
+    value = read_value(file)
+    version = value.get("schema_version")
     if version != SCHEMA_VERSION:
         raise MMBenchError(
             f"{file} has schema version {version}; this mmbench reads {SCHEMA_VERSION}. "

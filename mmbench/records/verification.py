@@ -13,7 +13,7 @@ from pathlib import Path
 from mmbench import registry
 from mmbench.errors import MMBenchError
 from mmbench.metrics.base import Metric
-from mmbench.records.record import MetricEntry, Record
+from mmbench.records.record import MetricEntry, Record, content_digest
 from mmbench.records.statistics_file import Statistics, read_statistics
 from mmbench.records.store import (
     PREDICTIONS_FILE,
@@ -21,6 +21,7 @@ from mmbench.records.store import (
     STATISTICS_FILE,
     WEIGHTS_FILE,
     read_record,
+    read_value,
 )
 
 _MAY_BE_ABSENT = (WEIGHTS_FILE,)  # they are large, and not kept in git
@@ -34,7 +35,7 @@ def verified(folder: Path) -> Record:
         or a value that its statistics do not give.
     """
     record = read_record(folder)
-    if record.content != record.sealed().content:
+    if record.content != content_digest(read_value(folder / RUN_FILE)):
         raise MMBenchError(f"{folder / RUN_FILE} was changed after the run")
     for name, expected in record.files.items():
         file = folder / name
