@@ -80,7 +80,7 @@ def differences(ours: Identity, other: Identity) -> list[str]:
     lines = []
     for key in dict.fromkeys([*a, *b]):
         if a.get(key) != b.get(key):
-            lines.append(f"{key}: {_words(a.get(key))}, not {_words(b.get(key))}")
+            lines.append(f"{key}: {_words(key, a)}, not {_words(key, b)}")
     return lines
 
 
@@ -94,5 +94,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _words(value: Any) -> str:
-    return "as it was when added" if value is None else str(value)
+def _words(key: str, values: Mapping[str, Any]) -> str:
+    """A value; what an absent one means: a setting that is not there is as it was when added."""
+    if key in values:
+        return str(values[key])
+    return "as it was when added" if key.startswith("settings.") else "none"
