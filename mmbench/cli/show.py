@@ -319,6 +319,9 @@ def record_text(record: Any, path: Path) -> str:
             f"{record.flops_per_sample / 1e6:.1f} MFLOPs a sample",
             f"{speed:,.0f} samples/s on {record.environment.device}",
         ]
+    if record.inference and record.inference.latency_p50 is not None:
+        p50, p95 = record.inference.latency_p50 * 1e3, record.inference.latency_p95 * 1e3
+        cost.append(f"one alone in {p50:.1f} ms (p95 {p95:.1f})")
     if record.peak_memory_mb and record.inference:
         cost.append(f"{record.peak_memory_mb:,.0f} MB at peak")
     if cost:

@@ -108,10 +108,10 @@ def flops_per_sample(model: TaskModel, queries: Sequence[Query], device: torch.d
     for same in kinds.values():
         batch = move(model.collate(same[:1]), device)
         total += len(same) / len(queries) * operations_of(partial(model.answer, batch))
+    model.reuses_features = True
     if type(model).conclude is not TaskModel.conclude:
         some = queries[:_CONCLUDED]
         with torch.inference_mode():
             answers = model.answer(move(model.collate(some), device))
         total += operations_of(lambda: list(model.conclude(some, answers))) / len(some)
-    model.reuses_features = True
     return round(total)
