@@ -69,6 +69,7 @@ def _train(steps: int) -> None:
     import mmbench  # noqa: F401  # before torch: it sets how idle threads wait
 
     # isort: split
+    import numpy as np
     import torch
     from torch import nn
 
@@ -83,12 +84,13 @@ def _train(steps: int) -> None:
     samples = task.load(dataset, "train")
     model = task.build(recipe, task.assets(samples)).train()
     batches = list(GroupBatches(samples, recipe.train.batch, seed=0).epoch(0))[:8]
-    tensors = [(model.collate(batch), len(batch)) for batch in batches]
+    rng = np.random.default_rng(0)
+    tensors = [(model.collate_training(batch, rng), len(batch)) for batch in batches]
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
 
     def step(number: int) -> int:
         batch, size = tensors[number % len(tensors)]
-        loss = model.loss(batch, 0.0)
+        loss = sum(model.losses(batch).values())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -20,7 +20,6 @@ class QuietWatch(Watch):
     """Shows on standard error only what a user must know."""
 
     def says(self, line: str) -> None:
-        """See `Watch`."""
         complain(f"mmbench: {line}")
 
 
@@ -41,7 +40,6 @@ class TerminalWatch(QuietWatch):
         self._looked = 0.0
 
     def read(self, what: str, done: int, of: int) -> None:
-        """See `Watch`."""
         if what != self._reading:
             self._open(what, of, 0)
             self._reading = what
@@ -52,18 +50,15 @@ class TerminalWatch(QuietWatch):
             self.done()
 
     def began(self, model: str, seed: int) -> None:
-        """See `Watch`."""
         self._title = f"{one_line(model)} seed {seed}"
 
     def started(self, epochs: int, steps: int, epoch: int) -> None:
-        """See `Watch`."""
         self._epochs, self._steps, self._epoch = epochs, steps, epoch
         if epoch:
             self._say(f"{self._title} goes on after epoch {epoch}")
         self._open(f"{self._title} training", epochs * steps, epoch * steps)
 
     def stepped(self, loss: Callable[[], float], samples: int) -> None:
-        """See `Watch`."""
         self._step += 1
         self._samples += samples
         now = time.perf_counter()
@@ -76,7 +71,6 @@ class TerminalWatch(QuietWatch):
         self._samples, self._looked = 0, now
 
     def finished_epoch(self, entry: dict[str, Any]) -> None:
-        """See `Watch`."""
         self._epoch, self._step = entry["epoch"], 0
         if self._bar is None:
             self._say(
@@ -86,16 +80,13 @@ class TerminalWatch(QuietWatch):
             )
 
     def started_answering(self, samples: int) -> None:
-        """See `Watch`."""
         self._open(f"{self._title} answering", samples, 0)
 
     def answered(self, samples: int) -> None:
-        """See `Watch`."""
         if self._bar is not None:
             self._bar.advance(self._task, samples)
 
     def done(self) -> None:
-        """See `Watch`."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

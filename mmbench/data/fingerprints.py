@@ -25,6 +25,7 @@ from mmbench.data.dataset import DatasetSpec
 from mmbench.data.sample import SampleSet
 
 _DEEPEST = 100  # folders in each other: a link to a folder that it lies in has no end
+_MOST = 1_000_000  # files: a split that lies among more is read each time
 _SETTLED = 2.0  # seconds after which a change of a file changes its time for sure
 
 
@@ -143,14 +144,19 @@ def _stamp(paths: Iterable[Path], settled: bool = True) -> str | None:
 def _files(folder: Path) -> Iterable[Path]:
     """All files below; links are followed, since images often lie on another disk.
 
-    Raises: OSError if a folder cannot be read, or links to one that it lies in.
+    Raises: OSError if a folder cannot be read, links to one that it lies in, or holds more files
+        than are worth looking at.
     """
 
     def fail(error: OSError) -> None:
         raise error
 
+    seen = 0
     for parent, folders, names in os.walk(folder, onerror=fail, followlinks=True):
         folders[:] = [name for name in folders if name != "__pycache__"]
         if len(Path(parent).parts) > _DEEPEST:
             raise OSError(f"{parent} lies too deep")
+        seen += len(names)
+        if seen > _MOST:
+            raise OSError(f"{folder} holds more than {_MOST:,} files")
         yield from (Path(parent) / name for name in names)

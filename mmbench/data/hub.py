@@ -102,19 +102,17 @@ class Cell(Stored):
         return f"in column {self.table.column} of row {self.row}"
 
     def stamp(self) -> Stamp:
-        """See `Stored`."""
         self.table.check(self.row)
         return Stamp(f"{self.table.stamp} {self.row}", self.table.changed)
 
     def content(self) -> bytes:
-        """See `Stored`."""
         return self.table[self.row]
 
 
 def read_hub(spec: DatasetSpec, split: str, kind: Kind) -> Table:
     """A split of a dataset that its YAML says the hub has.
 
-    Raises: MMBenchError if it cannot be had, or has not the columns.
+    Raises: MMBenchError if it cannot be had, or lacks the columns.
     """
     assert spec.hub is not None
     if split not in spec.hub.splits:

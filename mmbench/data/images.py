@@ -48,16 +48,13 @@ class ImageDecoder(Decoder):
 
     @property
     def format(self) -> str:
-        """See `Decoder`."""
         return f"rgb uint8 {self.pixels} bicubic"
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """See `Decoder`."""
         return (self.pixels, self.pixels, 3)
 
     def decode(self, medium: Stored) -> Array:
-        """See `Decoder`."""
         return decode_image(medium.content(), self.pixels)
 
     def digest(self, medium: Stored) -> bytes:

@@ -208,7 +208,7 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
     for number, row in enumerate(rows):
         if not isinstance(row, dict) or not set(columns) <= set(row):
             raise MMBenchError(
-                f"{path}: row {number} has not the columns {' and '.join(columns)}: {brief(row)}"
+                f"{path}: row {number} lacks the columns {' and '.join(columns)}: {brief(row)}"
             )
     return rows
 

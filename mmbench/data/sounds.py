@@ -35,16 +35,13 @@ class SoundDecoder(Decoder):
 
     @property
     def format(self) -> str:
-        """See `Decoder`."""
         return f"mono int16 {self.rate} Hz {self.seconds:g} s"
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """See `Decoder`."""
         return (round(self.rate * self.seconds),)
 
     def decode(self, medium: Stored) -> Array:
-        """See `Decoder`."""
         rate, wave = _read_wav(medium.content())
         length = self.shape[0]
         wave = wave[: math.ceil(length * rate / self.rate)]

@@ -61,11 +61,9 @@ class File(Stored):
         return str(self.path)
 
     def stamp(self) -> Stamp:
-        """See `Stored`."""
         return _stamp(self.path)
 
     def content(self) -> bytes:
-        """See `Stored`."""
         return self.path.read_bytes()
 
 
@@ -88,11 +86,9 @@ class FilePart(Stored):
         return f"{self.path}:{self.name}"
 
     def stamp(self) -> Stamp:
-        """See `Stored`."""
         return _stamp(self.path, f" {self.offset} {self.size}")
 
     def content(self) -> bytes:
-        """See `Stored`."""
         with self.path.open("rb") as file:
             file.seek(self.offset)
             return file.read(self.size)
@@ -114,7 +110,6 @@ class Frames(Stored):
         )
 
     def stamp(self) -> Stamp:
-        """See `Stored`."""
         stamps = [_stamp(self.path), *map(_stamp, self.frames())]
         return Stamp("\n".join(s.text for s in stamps), max(s.changed for s in stamps))
 
@@ -140,7 +135,6 @@ class Clip(Stored):
         return f"{self.path} ({self.start:g} s to {self.end:g} s)"
 
     def stamp(self) -> Stamp:
-        """See `Stored`."""
         return _stamp(self.path, f" {self.start!r} {self.end!r}")
 
     def content(self) -> bytes:

@@ -35,12 +35,10 @@ class VideoDecoder(Decoder):
 
     @property
     def format(self) -> str:
-        """See `Decoder`."""
         return f"rgb uint8 {self.frames} x {self.pixels} bicubic"
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """See `Decoder`."""
         return (self.frames, self.pixels, self.pixels, 3)
 
     def decode(self, medium: Stored) -> Array:

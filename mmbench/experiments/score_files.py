@@ -96,6 +96,9 @@ def score(
         Path(out), task, record.dataset, model, record.identity.hash, record.seed
     )
     check_writable(Path(out))
+    if folder.exists():
+        scores = _with_earlier(scores, folder)
+        record = _record(task, model, given, scores, memory)
     targets = [sample.target for sample in given.samples]
     table = {"target": targets, "prediction": list(given.answers)}
     files = {
@@ -104,6 +107,30 @@ def score(
     }
     record = write_record(folder, record, files)
     return RunResult(record, folder, reused=False)
+
+
+def _with_earlier(scores: Scores, folder: Path) -> Scores:
+    """The scores, and after them those that a record of the same predictions has by other metrics.
+
+    An earlier record that is damaged is replaced.
+    """
+    try:
+        earlier = load_run(folder)
+        kept = earlier.statistics()
+    except MMBenchError:
+        return scores
+    new = {entry.name for entry in scores.entries} | set(scores.failed)
+    entries = [entry for entry in earlier.record.metrics if entry.name not in new]
+    names = {entry.name for entry in entries}
+    return replace(
+        scores,
+        entries=[*scores.entries, *entries],
+        statistics=scores.statistics | {n: v for n, v in kept.by_metric.items() if n in names},
+        replicates=scores.replicates | {n: v for n, v in kept.replicates.items() if n in names},
+        notes=list(dict.fromkeys([*scores.notes, *earlier.record.notes]))
+        if names
+        else scores.notes,
+    )
 
 
 def compare_predictions(

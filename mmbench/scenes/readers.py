@@ -32,7 +32,6 @@ class Scenes(Reader):
     claims: bool = False
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
-        """See `Reader.read`."""
         from mmbench.scenes.build import load_scenes
 
         scenes = load_scenes(self.part or split, self.size)
@@ -69,7 +68,6 @@ class ScenesVideo(Reader):
     first: int | None = Field(None, ge=1)
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
-        """See `Reader.read`."""
         from mmbench.scenes.build import load_videos
 
         videos = load_videos(self.part or split)
@@ -93,7 +91,6 @@ class ScenesAudio(Reader):
     first: int | None = Field(None, ge=1)
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
-        """See `Reader.read`."""
         from mmbench.scenes.build import load_sounds
 
         sounds = load_sounds(self.part or split)

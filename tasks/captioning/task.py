@@ -55,7 +55,6 @@ class Captioning(Task):
         return {"words": vocabulary.words, "longest": longest + _ROOM}
 
     def build(self, recipe: Recipe, assets: Mapping[str, Any]) -> CaptioningModel:
-        """See `mmbench_tasks.captioning.model.CaptioningModel`."""
         from mmbench_tasks.captioning.model import CaptioningModel
 
         return CaptioningModel(recipe, words=assets["words"], longest=assets["longest"])

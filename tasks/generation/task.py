@@ -67,7 +67,6 @@ class Generation(Task):
         return {"words": Vocabulary.of(captions).words}
 
     def build(self, recipe: Recipe, assets: Mapping[str, Any]) -> GenerationModel:
-        """See `mmbench_tasks.generation.model.GenerationModel`."""
         from mmbench_tasks.generation.model import GenerationModel
 
         return GenerationModel(recipe, words=assets["words"])

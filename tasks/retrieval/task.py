@@ -73,7 +73,6 @@ class Retrieval(Task):
         return {"words": Vocabulary.of(texts).words}
 
     def build(self, recipe: Recipe, assets: Mapping[str, Any]) -> RetrievalModel:
-        """See `mmbench_tasks.retrieval.model.RetrievalModel`."""
         from mmbench_tasks.retrieval.model import RetrievalModel
 
         return RetrievalModel(recipe, words=assets["words"])

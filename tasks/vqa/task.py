@@ -81,7 +81,6 @@ class VQA(Task):
         return {"words": words, "answers": sorted(ordered[: options.get("answers", MOST_ANSWERS)])}
 
     def build(self, recipe: Recipe, assets: Mapping[str, Any]) -> VQAModel:
-        """See `mmbench_tasks.vqa.model.VQAModel`."""
         from mmbench_tasks.vqa.choices import ChoiceModel
         from mmbench_tasks.vqa.model import VQAModel
 

@@ -188,7 +188,7 @@ def write(path, rows):
         ([{"id": i // 2, "prediction": "a"} for i in range(14)], "7 ids have more than one"),
         ([{"id": i, "prediction": "a"} for i in range(8)], "1 ids are unknown to .*: 7"),
         ([{"id": i, "prediction": 3} for i in range(7)], "7 ids have a prediction that is not a"),
-        ([{"id": 1, "answer": "a"}], "row 0 has not the columns id and prediction"),
+        ([{"id": 1, "answer": "a"}], "row 0 lacks the columns id and prediction"),
     ],
 )
 def test_predictions_that_do_not_fit_are_one_clear_error(tmp_path, predictions, message):
@@ -223,3 +223,15 @@ def test_score_without_files_says_what_it_needs(tmp_path):
     done = call(tmp_path, "--task", "vqa")
     assert done.returncode == 2
     assert "needs --task, --predictions and --references" in done.stderr
+
+
+def test_scoring_by_another_metric_keeps_what_was_scored_before(tmp_path):
+    (tmp_path / "given.jsonl").write_text('{"id": 1, "prediction": "a cat"}\n')
+    (tmp_path / "right.jsonl").write_text('{"id": 1, "target": ["a cat", "the cat"]}\n')
+    files = ("captioning", tmp_path / "given.jsonl", tmp_path / "right.jsonl")
+    first = mmbench.score(*files, metrics=["bleu_1"], out=tmp_path / "out")
+    both = mmbench.score(*files, metrics=["rouge_l"], out=tmp_path / "out")
+    assert both.path == first.path
+    assert [entry.name for entry in both.record.metrics] == ["rouge_l", "bleu_1"]
+    assert set(both.statistics().by_metric) == {"rouge_l", "bleu_1"}
+    assert mmbench.load_run(both.path).record == both.record

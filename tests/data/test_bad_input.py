@@ -156,8 +156,8 @@ OTHER_FILES = [
     ("vqav2", "v2_mscoco_val2014_annotations.json", "val2014", "not a file of VQA annotations"),
     ("vqav2", "v2_OpenEnded_mscoco_val2014_questions.json", "val2014", "not a file of VQA quest"),
     ("textvqa", "TextVQA_0.5.1_val.json", "val", "is not a table, with its rows at 'data'"),
-    ("vizwiz", "Annotations/val.json", "val", "row 0 has not the columns|not a table"),
-    ("gqa", "testdev_balanced_questions.json", "testdev", "row 0 has not the columns|not a table"),
+    ("vizwiz", "Annotations/val.json", "val", "row 0 lacks the columns|not a table"),
+    ("gqa", "testdev_balanced_questions.json", "testdev", "row 0 lacks the columns|not a table"),
     ("clevr", "questions/CLEVR_val_questions.json", "val", "not a table, with its rows at 'quest"),
     ("vqa_rad", "VQA_RAD Dataset Public.json", "test", "a row has no phrase_type|not a table"),
     ("scienceqa", "problems.json", "test", "not a file of ScienceQA's problems"),
@@ -166,7 +166,7 @@ OTHER_FILES = [
     ("nocaps", "nocaps_val_4500_captions.json", "val", "not a file of COCO captions"),
     ("eccv_caption", "eccv_caption/eccv_image_to_caption.json", "test", "not a file of right item"),
     ("msrvtt", "test_videodatainfo.json", "test", "not a file of MSR-VTT"),
-    ("clotho", "clotho_captions_evaluation.csv", "test", "row 0 has not the columns"),
+    ("clotho", "clotho_captions_evaluation.csv", "test", "row 0 lacks the columns"),
 ]
 
 

@@ -95,7 +95,7 @@ def with_changes(mini: str, folder: Path, **changes: object) -> str:
         ({"task": "captioning"}, "is for the task captioning, not vqa"),
         (
             {"layout": {"reader": "json_table", "columns": {"text": 0, "target": 7}}},
-            "row 0 has not the columns",
+            "row 0 lacks the columns",
         ),
         ({"layout": {"reader": "jsn_table"}}, "no reader called 'jsn_table'. Did you mean json"),
         ({"layout": LAYOUT | {"column": 1}}, "no key 'column'. Did you mean colu"),

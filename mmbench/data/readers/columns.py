@@ -48,7 +48,6 @@ class ColumnTable(Reader):
         """The rows of the file, as it has them."""
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
-        """See `Reader.read`."""
         path = folder / self.table
         check_columns(self.columns, kind, path)
         rows = [
@@ -88,13 +87,13 @@ def row_of(
         columns: by our column, theirs.
         where, number: what a message calls the file and the row.
         lower: our columns whose texts are made lower-case, without spaces at their ends.
-    Raises: MMBenchError if it has not the columns.
+    Raises: MMBenchError if it lacks the columns.
     """
     try:
         row = {name: value_at(record, key) for name, key in columns.items()}
     except (LookupError, TypeError):
         raise MMBenchError(
-            f"{where}: row {number} has not the columns {sorted(columns)}: {str(record)[:80]}"
+            f"{where}: row {number} lacks the columns {sorted(columns)}: {str(record)[:80]}"
         ) from None
     row = {name: _plain(value) for name, value in row.items()}
     for name in ("id", "group"):

@@ -26,7 +26,6 @@ class CsvTable(ColumnTable):
     header: list[str] | None = None
 
     def records(self, path: Path) -> list[Any]:
-        """See `ColumnTable`."""
         rows = read_csv(path, self.delimiter, self.header)
         if self.header and rows and list(rows[0].values()) == self.header:
             rows = rows[1:]  # img2dataset needs the header, so that users add it to the file

@@ -26,7 +26,6 @@ class Flickr8k(Reader):
     images: str = "Flicker8k_Dataset"
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
-        """See `Reader.read`."""
         path = folder / self.captions
         captions: dict[str, Any] = {}
         with layout(path, "a file of Flickr8k's captions, image#number<tab>caption"):

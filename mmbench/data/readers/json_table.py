@@ -22,7 +22,6 @@ class JsonTable(ColumnTable):
     rows: str | None = None
 
     def records(self, path: Path) -> list[Any]:
-        """See `ColumnTable`."""
         if path.suffix in (".jsonl", ".ndjson"):
             return read_json_lines(path)
         value = read_json(path)

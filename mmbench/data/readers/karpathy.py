@@ -25,7 +25,6 @@ class Karpathy(Reader):
     images: str = "."
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
-        """See `Reader.read`."""
         path = folder / self.table
         rows: list[dict[str, Any]] = []
         images = {}

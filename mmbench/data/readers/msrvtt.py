@@ -29,7 +29,6 @@ class MSRVTT(Reader):
     only: str | None = None
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
-        """See `Reader.read`."""
         path = folder / self.table
         rows: dict[str, dict[str, Any]] = {}
         with layout(path, "a file of MSR-VTT, {videos: [...], sentences: [...]}"):

@@ -34,7 +34,6 @@ class WebDataset(Reader):
     most: int | None = None
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
-        """See `Reader.read`."""
         paths = files_below(folder, self.shards)
         if not paths:
             raise MMBenchError(f"{folder} holds no shards {self.shards}")
