@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 
 from mmbench import registry
 from mmbench.data.dataset import DatasetSpec, load_spec
+from mmbench.data.prediction_files import PredictionFile, read_prediction_file
 from mmbench.data.sample import Query, Sample, SampleSet
 from mmbench.errors import MMBenchError
 from mmbench.recipe import PartLike, Recipe, read_part
@@ -124,6 +125,28 @@ class Task(ABC):
     def answers(self, column: Sequence[Any]) -> list[Any]:
         """The answers from the `prediction` column of the record's table, as `table` put them."""
         return list(column)
+
+    def file_metrics(self, references: Path) -> Sequence[str]:
+        """Names of the metrics that predictions made elsewhere are scored by, if none are named.
+
+        Args:
+            references: the file that they are held against.
+        """
+        return self.metrics
+
+    def read_files(
+        self, predictions: Path, references: Path, questions: Path | None
+    ) -> PredictionFile:
+        """Predictions made elsewhere, matched to what they are held against.
+
+        By default tables: `id` and `prediction`; and `id`, `target`, `group`, `category`.
+
+        Args:
+            predictions, references: the files.
+            questions: what was asked, where the task has files of it.
+        Raises: MMBenchError for files that cannot be read or do not fit each other.
+        """
+        return read_prediction_file(None, predictions, references, questions)
 
     def pictures(self, samples: Sequence[Sample], answers: Sequence[Any]) -> dict[str, bytes]:
         """Files to keep with the record for a person to look at, by name."""

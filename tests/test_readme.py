@@ -131,3 +131,12 @@ def test_every_command_is_one_that_exists():
 
 def test_the_readme_is_a_first_screen_and_a_tour():
     assert len(README.splitlines()) <= 200
+
+
+def test_a_task_of_ones_own_is_scored_from_files(plugins, tmp_path):
+    (tmp_path / "given.jsonl").write_text('{"id": 1, "prediction": "circle"}\n')
+    (tmp_path / "right.jsonl").write_text('{"id": 1, "target": "circle"}\n')
+    files = "--predictions given.jsonl --references right.jsonl"
+    out = mmbench(f"score --task shapes {files}", tmp_path, plugins)
+    assert "accuracy" in out
+    assert "100.00" in out

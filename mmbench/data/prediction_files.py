@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,62 @@ from mmbench.data.text_files import layout, read_json, read_json_lines
 from mmbench.errors import MMBenchError, brief, in_one_line
 
 TABLES = (".jsonl", ".parquet")
+Columns = tuple[list[str], list[Any], list[str], list[Any]]
 MOST_ROWS = 50_000_000  # of a Parquet file, whose few bytes may declare any number
-_LAYOUTS = {
-    "vqa": ("question_id", "answer", "VQA results, [{question_id, answer}, ...]"),
-    "captioning": ("image_id", "caption", "COCO results, [{image_id, caption}, ...]"),
-}
-_ANNOTATIONS = {
-    "vqa": "VQA annotations, {annotations: [{question_id, image_id, answers: [{answer}]}]}",
-    "captioning": "COCO annotations, {annotations: [{image_id, caption}]}",
-}
-FILE_TASKS = tuple(_LAYOUTS)
+
+
+@dataclass(frozen=True)
+class FileLayout:
+    """JSON files of predictions and of what they are held against, in an official layout.
+
+    Attributes:
+        task: that publishes in it, for a hint where a file is of another.
+        key, value: of each prediction.
+        results, annotations: what the files hold, in words.
+        read: the annotations' rows, as columns: ids, targets, groups, categories.
+    """
+
+    task: str
+    key: str
+    value: str
+    results: str
+    annotations: str
+    read: Callable[[list[dict[str, Any]], Path], Columns]
+
+
+def _read_vqa(rows: list[dict[str, Any]], path: Path) -> Columns:
+    return (
+        ids((row["question_id"] for row in rows), path),
+        [[answer["answer"] for answer in row["answers"]] for row in rows],
+        ids((row["image_id"] for row in rows), path),
+        [row.get("answer_type") for row in rows],
+    )
+
+
+def _read_coco(rows: list[dict[str, Any]], path: Path) -> Columns:
+    captions: dict[str, list[Any]] = {}
+    images = ids((row["image_id"] for row in rows), path)
+    for image, row in zip(images, rows, strict=True):
+        captions.setdefault(image, []).append(row["caption"])
+    return list(captions), list(captions.values()), list(captions), [None] * len(captions)
+
+
+VQA_RESULTS = FileLayout(
+    task="vqa",
+    key="question_id",
+    value="answer",
+    results="VQA results, [{question_id, answer}, ...]",
+    annotations="VQA annotations, {annotations: [{question_id, image_id, answers: [{answer}]}]}",
+    read=_read_vqa,
+)
+COCO_RESULTS = FileLayout(
+    task="captioning",
+    key="image_id",
+    value="caption",
+    results="COCO results, [{image_id, caption}, ...]",
+    annotations="COCO annotations, {annotations: [{image_id, caption}]}",
+    read=_read_coco,
+)
 
 
 @dataclass(frozen=True)
@@ -51,24 +97,27 @@ class PredictionFile:
 
 
 def read_prediction_file(
-    task: str, predictions: Path, references: Path, questions: Path | None = None
+    official: FileLayout | None,
+    predictions: Path,
+    references: Path,
+    questions: Path | None = None,
 ) -> PredictionFile:
     """Read both files and match them by id.
 
     Args:
-        task: "vqa" or "captioning".
+        official: how JSON files are laid out; None where only tables are read.
         predictions, references: JSON in the official layout, or a table.
         questions: the official questions (VQA), for the texts and as a check on the references.
     Raises: MMBenchError for a file that cannot be read or is of another layout or task, for empty
         predictions, and for missing, duplicate or unknown ids (how many, the first five).
     """
-    samples = _references(task, references)
+    samples = _references(official, references)
     names = [sample.id for sample in samples]
     asked = _question_texts(questions) if questions else {}
     if asked:
         complain(sorted(set(names) - set(asked)), "are not among the questions", questions)
         samples = [replace(s, inputs={"text": asked[s.id]}) for s in samples]
-    found, given = _predictions(task, predictions)
+    found, given = _predictions(official, predictions)
     answers = in_order(names, list(zip(found, given, strict=True)), predictions, references)
     content = json.dumps([[s.id, s.target, s.group, s.category] for s in samples])
     fingerprint = hashlib.sha256(content.encode()).hexdigest()[:16]
@@ -133,25 +182,27 @@ def _given_twice(names: Sequence[str]) -> list[str]:
     return [name for name, times in Counter(names).items() if times > 1]
 
 
-def _predictions(task: str, path: Path) -> tuple[list[str], list[str]]:
+def _predictions(official: FileLayout | None, path: Path) -> tuple[list[str], list[str]]:
     """The ids and the predictions, in the file's order."""
     if path.suffix in TABLES:
         key, value = "id", "prediction"
         rows = read_table(path, (key, value))
     else:
-        key, value, wanted = _LAYOUTS[task]
+        wanted = _laid_out(official, path)
+        key, value = wanted.key, wanted.value
         rows = read_json(path)
         fits = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
         bad = [row for row in rows if not {key, value} <= set(row)][:1] if fits else [rows]
         if bad:
-            other = [t for t, (k, v, _) in _LAYOUTS.items() if fits and {k, v} <= set(rows[0])]
+            layouts = (VQA_RESULTS, COCO_RESULTS)
+            other = [o.task for o in layouts if fits and {o.key, o.value} <= set(rows[0])]
             hint = f" They look like predictions for --task {other[0]}." if other else ""
-            raise MMBenchError(f"{path} does not hold {wanted}: {brief(bad[0])}.{hint}")
+            raise MMBenchError(f"{path} does not hold {wanted.results}: {brief(bad[0])}.{hint}")
     names = ids((row[key] for row in rows), path)
     return names, texts([row[value] for row in rows], names, "prediction", path)
 
 
-def _references(task: str, path: Path) -> list[Sample]:
+def _references(official: FileLayout | None, path: Path) -> list[Sample]:
     if path.suffix in TABLES:
         rows = read_table(path, ("id", "target"))
         names = ids((row["id"] for row in rows), path)
@@ -159,25 +210,21 @@ def _references(task: str, path: Path) -> list[Sample]:
         group = groups(rows, names, path)
         category = [row.get("category") for row in rows]
     else:
-        rows = _rows_at("annotations", path, _ANNOTATIONS[task])
-        with layout(path, _ANNOTATIONS[task]):
-            if task == "vqa":
-                names = ids((row["question_id"] for row in rows), path)
-                right = [[answer["answer"] for answer in row["answers"]] for row in rows]
-                group = ids((row["image_id"] for row in rows), path)
-                category = [row.get("answer_type") for row in rows]
-            else:
-                captions: dict[str, list[Any]] = {}
-                images = ids((row["image_id"] for row in rows), path)
-                for image, row in zip(images, rows, strict=True):
-                    captions.setdefault(image, []).append(row["caption"])
-                names, right = list(captions), list(captions.values())
-                group, category = names, [None] * len(names)
+        wanted = _laid_out(official, path)
+        rows = _rows_at("annotations", path, wanted.annotations)
+        with layout(path, wanted.annotations):
+            names, right, group, category = wanted.read(rows, path)
     if not names:
         raise MMBenchError(f"{path} holds no references")
     kinds = labels(category, names, "category", path)
     columns = zip(names, targets(right, names, path), group, kinds, strict=True)
     return [Sample(name, {}, target, g, kind) for name, target, g, kind in columns]
+
+
+def _laid_out(official: FileLayout | None, path: Path) -> FileLayout:
+    if official is None:
+        raise MMBenchError(f"{path} is no table: this task reads {' and '.join(TABLES)} files")
+    return official
 
 
 def _rows_at(key: str, path: Path, what: str) -> list[dict[str, Any]]:

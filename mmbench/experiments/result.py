@@ -106,7 +106,7 @@ def predictions_file(
     }
     columns |= {name: list(values) for name, values in table.items()}
     for name, values in statistics.items():
-        if values.shape[1] == 1:
+        if values.shape[1] == 1 and len(values) == len(samples):
             columns[name] = values[:, 0]
     buffer = io.BytesIO()
     pd.DataFrame(columns).to_parquet(buffer, index=False)

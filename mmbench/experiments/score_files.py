@@ -7,15 +7,15 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+from mmbench import registry
 from mmbench.data.image_folder import read_images
-from mmbench.data.prediction_files import PredictionFile, in_order, read_prediction_file
+from mmbench.data.prediction_files import PredictionFile, in_order
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.data.text_files import read_json
-from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.errors import MMBenchError
 from mmbench.experiments.conditions import check_mixture
 from mmbench.experiments.measured_runs import measured_runs, same_samples
 from mmbench.experiments.result import RunResult, load_run, predictions_file
-from mmbench.experiments.retrieval_files import read_retrieval, usual_metrics
 from mmbench.experiments.score import (
     Scores,
     load_metrics,
@@ -38,13 +38,7 @@ from mmbench.records.store import (
 from mmbench.statistics.bootstrap import group_codes
 from mmbench.statistics.family import Family, compare_models
 from mmbench.statistics.measured import Measured, measure
-
-DEFAULT_METRICS = {
-    "vqa": ("vqa_accuracy",),
-    "captioning": ("cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l"),
-    "retrieval": None,  # the references decide
-    "generation": ("fd_efficientnet_lite0", "kid_efficientnet_lite0"),
-}
+from mmbench.task import Task
 
 _NO_PAIRS = (
     "two sets of images have no pairs to test: score each against the same real images and compare "
@@ -69,8 +63,8 @@ def score(
     Args:
         task: "vqa", "captioning", "retrieval" or "generation".
         predictions: VQA or COCO results (.json), or a table (.jsonl, .parquet); for retrieval see
-            `mmbench.experiments.retrieval_files.read_retrieval`; for generation a folder of images
-            or a table of their paths.
+            `mmbench_tasks.retrieval.files.read_retrieval`; for generation a folder of images or a
+            table of their paths.
         references: the annotations, or a table; for retrieval see there; for generation real
             images likewise, or the prompts (.json).
         questions: the official questions (VQA).
@@ -83,7 +77,7 @@ def score(
     """
     memory = PeakMemory()
     chosen = _metrics(task, metrics, Path(references), allow_hub_code)
-    if task == "generation":
+    if _draws_images(task):
         given, scores = _score_images(
             chosen, Path(predictions), Path(references), interval, allow_outside
         )
@@ -190,7 +184,7 @@ def _measured_records(
                 f"{a} and {b} may not be compared: their {key} is {getattr(first, key)} and "
                 f"{getattr(second, key)}"
             )
-    if first.task == "generation" and "elsewhere" in (first.weights.source, second.weights.source):
+    if _draws_images(first.task) and "elsewhere" in (first.weights.source, second.weights.source):
         raise MMBenchError(_NO_PAIRS)
     check_mixture([first, second], allow_mixed)
     signatures = [{e.name: e.signature for e in r.metrics if e.interval} for r in (first, second)]
@@ -214,27 +208,25 @@ def _measured_records(
 def _metrics(
     task: str, names: Sequence[str] | None, references: Path, allow_hub_code: bool
 ) -> list[Metric]:
-    if task not in DEFAULT_METRICS:
-        raise MMBenchError(
-            f"cannot score files for task '{task}'.{did_you_mean(task, DEFAULT_METRICS)} "
-            f"There is {', '.join(DEFAULT_METRICS)}."
-        )
-    usual = DEFAULT_METRICS[task]
-    if task == "generation" and references.suffix == ".json":
-        usual = ("clipscore",)
-    return load_metrics(names or usual or usual_metrics(references), allow_hub_code)
+    return load_metrics(names or _task(task).file_metrics(references), allow_hub_code)
+
+
+def _task(name: str) -> Task:
+    task: Task = registry.load("tasks", name)()
+    return task
 
 
 def _read(
     task: str, predictions: Path, references: Path, questions: str | Path | None
 ) -> PredictionFile:
-    if task == "generation":
+    if _draws_images(task):
         raise MMBenchError(_NO_PAIRS)
-    if task == "retrieval":
-        return read_retrieval(predictions, references)
-    return read_prediction_file(
-        task, predictions, references, Path(questions) if questions else None
-    )
+    return _task(task).read_files(predictions, references, Path(questions) if questions else None)
+
+
+def _draws_images(task: str) -> bool:
+    """Whether its answers are images, which are scored as a set."""
+    return _task(task).answer_kind == "images"
 
 
 def _score_images(
@@ -246,12 +238,10 @@ def _score_images(
     ours = read_images(generated, "prediction", outside)
     theirs = read_images(real, "target", outside)
     scores = score_sets(metrics, ours.images, theirs.images, interval)
-    # What is kept of an image is its name: its features are too wide for a table.
     samples = [Sample(name, {}, None, name) for name in ours.names]
     split = SampleSet(samples, real.name, "given", theirs.sha256[:16])
     notes = list(dict.fromkeys([*ours.notes, *theirs.notes]))
-    given = PredictionFile(split, list(ours.names), ours.sha256, notes)
-    return given, replace(scores, statistics={})
+    return PredictionFile(split, list(ours.names), ours.sha256, notes), scores
 
 
 def _score_prompted(

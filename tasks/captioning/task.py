@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.data.dataset import DatasetSpec
+from mmbench.data.prediction_files import COCO_RESULTS, PredictionFile, read_prediction_file
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.data.splits import load_split
 from mmbench.data.words import Vocabulary
@@ -46,6 +48,12 @@ class Captioning(Task):
             for row in data.rows.to_list()
         ]
         return SampleSet(samples, dataset.name, split, data.fingerprint, skipped=data.skipped)
+
+    def read_files(
+        self, predictions: Path, references: Path, questions: Path | None
+    ) -> PredictionFile:
+        """Results and annotations of COCO, or tables."""
+        return read_prediction_file(COCO_RESULTS, predictions, references, questions)
 
     def assets(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """The words of the captions, and how many a caption may have."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.data.dataset import DatasetSpec
@@ -60,6 +61,10 @@ class Generation(Task):
                 target["claims"] = json.loads(row["claims"][chosen])
             samples.append(Sample(name, {"text": captions[chosen]}, target, row["group"]))
         return SampleSet(samples, dataset.name, split, data.fingerprint, skipped=data.skipped)
+
+    def file_metrics(self, references: Path) -> Sequence[str]:
+        """Distances to real images; of prompts, how well the images fit them."""
+        return ("clipscore",) if references.suffix == ".json" else self.metrics
 
     def assets(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """The words of the captions."""

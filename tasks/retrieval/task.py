@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.data.dataset import DatasetSpec
+from mmbench.data.prediction_files import PredictionFile
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.data.splits import load_split
 from mmbench.data.words import Vocabulary
@@ -66,6 +68,20 @@ class Retrieval(Task):
                 for number, text in enumerate(row["captions"])
             ]
         return SampleSet(samples, dataset.name, split, data.fingerprint, skipped=data.skipped)
+
+    def file_metrics(self, references: Path) -> Sequence[str]:
+        """Those that such references are usually scored by."""
+        from mmbench_tasks.retrieval.files import usual_metrics
+
+        return usual_metrics(references)
+
+    def read_files(
+        self, predictions: Path, references: Path, questions: Path | None
+    ) -> PredictionFile:
+        """Scores, embeddings or lists: see `mmbench_tasks.retrieval.files.read_retrieval`."""
+        from mmbench_tasks.retrieval.files import read_retrieval
+
+        return read_retrieval(predictions, references)
 
     def assets(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """The words of the captions."""

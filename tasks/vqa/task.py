@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.data.dataset import DatasetSpec
+from mmbench.data.prediction_files import VQA_RESULTS, PredictionFile, read_prediction_file
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.data.splits import load_split
 from mmbench.data.words import Vocabulary
@@ -67,6 +69,16 @@ class VQA(Task):
             skipped=data.skipped,
             options=dataset.options,
         )
+
+    def file_metrics(self, references: Path) -> Sequence[str]:
+        """The official evaluation's: answers of others are judged by several annotators."""
+        return ("vqa_accuracy",)
+
+    def read_files(
+        self, predictions: Path, references: Path, questions: Path | None
+    ) -> PredictionFile:
+        """Results and annotations of visualqa.org, or tables."""
+        return read_prediction_file(VQA_RESULTS, predictions, references, questions)
 
     def assets(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """The words of the questions, and the answers to choose from: None where each has own."""

@@ -13,7 +13,6 @@ from mmbench.data.right_items import read_positives
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.data.text_files import read_json
 from mmbench.errors import MMBenchError
-from mmbench.experiments.ranked_lists import directions, read_lists
 from mmbench.metrics.positives import first_five, matching_positives, positives_by_id
 from mmbench.metrics.ranking import (
     Embeddings,
@@ -24,6 +23,7 @@ from mmbench.metrics.ranking import (
 )
 from mmbench.metrics.retrieval import IMAGE_TO_TEXT, TEXT_TO_IMAGE
 from mmbench.recipe import digest
+from mmbench_tasks.retrieval.lists import directions, read_lists
 
 _PAIR = ("_image_to_caption.json", "_caption_to_image.json")  # as ECCV Caption publishes them
 Right = Mapping[int, Sequence[int]]
