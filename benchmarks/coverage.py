@@ -249,8 +249,10 @@ PARTS = {f.__name__: f for f in (means, families, power, shares, groups)}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--simulations", type=int, default=2000)
     given = parser.parse_args()
-    for part in given.parts:
+    if unknown := [part for part in given.parts if part not in PARTS]:
+        parser.error(f"no part {unknown[0]}: there are {', '.join(PARTS)}")
+    for part in given.parts or PARTS:
         PARTS[part](given.simulations // SLOW.get(part, 1))
