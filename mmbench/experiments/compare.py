@@ -227,6 +227,7 @@ def _announce(
 ) -> None:
     """Say before anything is trained whose training is another, and which runs are new and why."""
     recipes = {}
+    lines: list[str] = []
     for request in requests:
         plan = make_plan(request, read)
         recipes[plan.model] = plan.recipe.settings()
@@ -235,7 +236,9 @@ def _announce(
         if folder.exists() and not request.force:
             continue
         why = "--force runs it again" if folder.exists() else _why_new(folder, plan.identity)
-        notice(f"{plan.model} seed {plan.seed} is new: {why}")
+        lines.append(f"{plan.model} seed {plan.seed} is new: {why}")
+    for line in lines:  # once all is found to exist
+        notice(line)
     for model, words in unequal_training(recipes).items():
         notice(f"warning: {model} is not trained as the others are: {words}")
 
