@@ -1,7 +1,8 @@
 """Finds plug-ins by entry point: names -> objects. Nothing is imported until it is asked for.
 
 Code is registered under the groups `mmbench.tasks`, `.encoders`, `.fusions`, `.late_fusions`,
-`.decoders`, `.objectives`, `.metrics`, `.predictors` and `.readers`, one entry point an object.
+`.decoders`, `.objectives`, `.metrics`, `.predictors` and `.readers`, one entry point an object;
+`mmbench.metric_families` registers metrics that differ in an argument, many an entry point.
 Recipes and datasets are YAML files: the groups `mmbench.recipes` and `mmbench.datasets` name
 packages, and every `*.yaml` in such a package is an entry called by its file name. The built-in
 parts are registered in the same way as those of a third party.
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.families import Family, Member
 
 CODE_KINDS = (
     *("tasks", "encoders", "fusions", "late_fusions", "decoders"),
@@ -38,6 +40,22 @@ def _entries(kind: str) -> dict[str, EntryPoint]:
                 f"two installed packages register {_SINGULAR[kind]} '{entry.name}': "
                 f"{other.value} and {entry.value}. Uninstall or rename one."
             )
+    return found
+
+
+@cache
+def _families() -> tuple[Family, ...]:
+    """The families of metrics; each entry point names a tuple of them. Their modules are light."""
+    entries = sorted(entry_points(group="mmbench.metric_families"), key=lambda e: e.name)
+    return tuple(family for entry in entries for family in entry.load())
+
+
+def _entry(kind: str, name: str) -> EntryPoint | Member | None:
+    """What is registered under a name, alone or by a family; None if nothing is."""
+    found: EntryPoint | Member | None = _entries(kind).get(name)
+    if found is None and kind == "metrics":
+        members = (family.find(name) for family in _families())
+        found = next((member for member in members if member is not None), None)
     return found
 
 
@@ -66,7 +84,19 @@ def _package_folder(package: str) -> Path:
 
 def names(kind: str) -> list[str]:
     """All registered names of a kind ("tasks", "recipes", ...), sorted."""
-    return sorted(_files(kind) if kind in FILE_KINDS else _entries(kind))
+    known = list(_files(kind) if kind in FILE_KINDS else _entries(kind))
+    if kind == "metrics":
+        known += [name for family in _families() for name, _ in family.members()]
+    return sorted(known)
+
+
+def has(kind: str, name: str) -> bool:
+    """Whether something of this kind has the name; of a family, also a member that is not listed.
+
+    >>> has("metrics", "text_to_image_recall_at_20"), has("metrics", "recall")
+    (True, False)
+    """
+    return name in _files(kind) if kind in FILE_KINDS else _entry(kind, name) is not None
 
 
 def load(kind: str, name: str) -> Any:
@@ -74,8 +104,15 @@ def load(kind: str, name: str) -> Any:
 
     Raises: MMBenchError naming the nearest name if there is none called so.
     """
-    check(kind, name)
-    return _entries(kind)[name].load()
+    return _registered(kind, name).load()
+
+
+def _registered(kind: str, name: str) -> EntryPoint | Member:
+    entry = _entry(kind, name)
+    if entry is None:
+        check(kind, name)
+    assert entry is not None
+    return entry
 
 
 def location(kind: str, name: str) -> tuple[str, str]:
@@ -83,8 +120,7 @@ def location(kind: str, name: str) -> tuple[str, str]:
 
     Raises: MMBenchError naming the nearest name if there is none called so.
     """
-    check(kind, name)
-    entry = _entries(kind)[name]
+    entry = _registered(kind, name)
     return entry.module, entry.attr
 
 
@@ -94,7 +130,7 @@ def kind_of(name: str, kinds: Sequence[str]) -> str:
     Raises: MMBenchError naming the nearest name of any of them if there is none called so.
     """
     for kind in kinds:
-        if name in names(kind):
+        if has(kind, name):
             return kind
     known = sorted({other for kind in kinds for other in names(kind)})
     raise MMBenchError(
@@ -120,7 +156,7 @@ def summary(kind: str, name: str) -> str:
             if line.startswith("summary:"):
                 return line.removeprefix("summary:").strip().strip("\"'")
         return ""
-    entry = _entries(kind)[name]
+    entry = _registered(kind, name)
     spec = importlib.util.find_spec(entry.module)
     if spec is None or spec.origin is None:
         return ""
@@ -147,9 +183,8 @@ def check(kind: str, name: str) -> None:
 
     Raises: MMBenchError naming the nearest one.
     """
-    known = names(kind)
-    if name not in known:
-        listed = _COMMAND.get(kind, kind)
+    if not has(kind, name):
+        known, listed = names(kind), _COMMAND.get(kind, kind)
         raise MMBenchError(
             f"no {_SINGULAR[kind]} called '{name}'.{did_you_mean(name, known)} "
             f"`mmbench list {listed}` shows all {len(known)}."

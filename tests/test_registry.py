@@ -32,3 +32,20 @@ def test_every_file_has_a_summary(kind):
 def test_a_file_of_ones_own_must_exist(tmp_path):
     with pytest.raises(MMBenchError, match="no model file at"):
         registry.path("recipes", str(tmp_path / "mine.yaml"))
+
+
+def test_a_family_has_members_that_are_not_listed():
+    name = "text_to_image_recall_at_2"
+    assert name not in registry.names("metrics")
+    metric = registry.load("metrics", name)()
+    ranks = [[1, 5], [2], [3]]
+    directions = ["text_to_image"] * 3
+    assert metric.aggregate(metric.statistics(ranks, directions)) == 2 / 3
+    assert metric.signature.startswith(f"{name}|")
+
+
+@pytest.mark.parametrize("name", ["text_to_image_recall_at_0", "text_to_smell_recall_at_1"])
+def test_a_family_has_no_member_of_another_kind(name):
+    assert not registry.has("metrics", name)
+    with pytest.raises(MMBenchError, match=f"no metric called '{name}'"):
+        registry.load("metrics", name)

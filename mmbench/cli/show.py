@@ -59,7 +59,7 @@ def show_text(name: str, task: str | None = None, dataset: str | None = None) ->
     if name.endswith((".yaml", ".yml")):
         return _recipe(name, task, dataset)
     for kind in LISTED.values():
-        if name in registry.names(kind):
+        if registry.has(kind, name):
             if kind == "recipes":
                 return _recipe(name, task, dataset)
             if kind == "datasets":

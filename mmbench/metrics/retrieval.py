@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -277,46 +276,6 @@ class RSUM(TotalsMetric):
         with np.errstate(invalid="ignore", divide="ignore"):
             recalls = 100.0 * sides[..., 1:] / sides[..., :1]
         return recalls.sum(axis=(-2, -1))
-
-
-text_to_image_recall_at_1 = partial(RecallAtK, 1, TEXT_TO_IMAGE)
-text_to_image_recall_at_5 = partial(RecallAtK, 5, TEXT_TO_IMAGE)
-text_to_image_recall_at_10 = partial(RecallAtK, 10, TEXT_TO_IMAGE)
-text_to_image_true_recall_at_1 = partial(TrueRecallAtK, 1, TEXT_TO_IMAGE)
-text_to_image_true_recall_at_5 = partial(TrueRecallAtK, 5, TEXT_TO_IMAGE)
-text_to_image_true_recall_at_10 = partial(TrueRecallAtK, 10, TEXT_TO_IMAGE)
-text_to_image_median_rank = partial(MedianRank, TEXT_TO_IMAGE)
-text_to_image_mean_rank = partial(MeanRank, TEXT_TO_IMAGE)
-text_to_image_mrr = partial(MeanReciprocalRank, TEXT_TO_IMAGE)
-text_to_image_r_precision = partial(RPrecision, TEXT_TO_IMAGE)
-text_to_image_map_at_r = partial(MAPAtR, TEXT_TO_IMAGE)
-image_to_text_recall_at_1 = partial(RecallAtK, 1, IMAGE_TO_TEXT)
-image_to_text_recall_at_5 = partial(RecallAtK, 5, IMAGE_TO_TEXT)
-image_to_text_recall_at_10 = partial(RecallAtK, 10, IMAGE_TO_TEXT)
-image_to_text_true_recall_at_1 = partial(TrueRecallAtK, 1, IMAGE_TO_TEXT)
-image_to_text_true_recall_at_5 = partial(TrueRecallAtK, 5, IMAGE_TO_TEXT)
-image_to_text_true_recall_at_10 = partial(TrueRecallAtK, 10, IMAGE_TO_TEXT)
-image_to_text_median_rank = partial(MedianRank, IMAGE_TO_TEXT)
-image_to_text_mean_rank = partial(MeanRank, IMAGE_TO_TEXT)
-image_to_text_mrr = partial(MeanReciprocalRank, IMAGE_TO_TEXT)
-image_to_text_r_precision = partial(RPrecision, IMAGE_TO_TEXT)
-image_to_text_map_at_r = partial(MAPAtR, IMAGE_TO_TEXT)
-text_to_video_recall_at_1 = partial(RecallAtK, 1, "text_to_video")
-text_to_video_recall_at_5 = partial(RecallAtK, 5, "text_to_video")
-text_to_video_recall_at_10 = partial(RecallAtK, 10, "text_to_video")
-text_to_video_median_rank = partial(MedianRank, "text_to_video")
-video_to_text_recall_at_1 = partial(RecallAtK, 1, "video_to_text")
-video_to_text_recall_at_5 = partial(RecallAtK, 5, "video_to_text")
-video_to_text_recall_at_10 = partial(RecallAtK, 10, "video_to_text")
-video_to_text_median_rank = partial(MedianRank, "video_to_text")
-text_to_audio_recall_at_1 = partial(RecallAtK, 1, "text_to_audio")
-text_to_audio_recall_at_5 = partial(RecallAtK, 5, "text_to_audio")
-text_to_audio_recall_at_10 = partial(RecallAtK, 10, "text_to_audio")
-text_to_audio_median_rank = partial(MedianRank, "text_to_audio")
-audio_to_text_recall_at_1 = partial(RecallAtK, 1, "audio_to_text")
-audio_to_text_recall_at_5 = partial(RecallAtK, 5, "audio_to_text")
-audio_to_text_recall_at_10 = partial(RecallAtK, 10, "audio_to_text")
-audio_to_text_median_rank = partial(MedianRank, "audio_to_text")
 
 
 def _directed(name: str, direction: str | None) -> str:

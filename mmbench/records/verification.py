@@ -77,7 +77,7 @@ def _check_values(folder: Path, record: Record, statistics: Statistics) -> None:
 
 def _known(entry: MetricEntry) -> Metric | None:
     """The metric, if it is defined here as it was for the record."""
-    if entry.name not in registry.names("metrics"):
+    if not registry.has("metrics", entry.name):
         return None
     metric: Metric = registry.load("metrics", entry.name)()
     return metric if metric.signature == entry.signature else None

@@ -28,7 +28,7 @@ SMALL = {"width": 16, "encoders.image.channels": [8]}
 def plug_in(monkeypatch):
     """Registers classes by name for the time of a test."""
     found = {}
-    load, names = registry.load, registry.names
+    load, names, has = registry.load, registry.names, registry.has
     monkeypatch.setattr(
         registry,
         "load",
@@ -36,6 +36,9 @@ def plug_in(monkeypatch):
     )
     monkeypatch.setattr(
         registry, "names", lambda kind: [*names(kind), *(n for k, n in found if k == kind)]
+    )
+    monkeypatch.setattr(
+        registry, "has", lambda kind, name: (kind, name) in found or has(kind, name)
     )
 
     def add(kind, name, cls):
