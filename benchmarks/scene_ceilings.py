@@ -17,7 +17,7 @@ from itertools import chain, permutations
 
 import numpy as np
 
-from mmbench.metrics.captions.bleu import bleu_4
+from mmbench.metrics.captions.bleu import BLEU
 from mmbench.metrics.captions.cider import CIDErD
 from mmbench.scenes.audio import sample_sounds
 from mmbench.scenes.build import SceneSplit, load_scenes, load_sounds, load_videos
@@ -113,7 +113,7 @@ def captioning(scenes: SceneSplit) -> None:
     told = scenes.texts
 
     def show(name: str, answers: list[str], references: list[list[str]]) -> None:
-        values = [m.aggregate(m.statistics(answers, references)) for m in (CIDErD(), bleu_4())]
+        values = [m.aggregate(m.statistics(answers, references)) for m in (CIDErD(), BLEU(4))]
         print(f"  {name}: CIDEr {values[0]:.2f}, BLEU-4 {values[1]:.3f}")
 
     print("captions of perfect eyes")

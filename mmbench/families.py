@@ -14,6 +14,8 @@ from importlib import import_module
 from itertools import product
 from typing import Any
 
+WHOLE = r"[1-9]\d{0,8}"
+
 
 @dataclass(frozen=True)
 class Member:
@@ -49,12 +51,14 @@ class Family:
     Attributes:
         pattern: of their names: `{direction}_recall_at_{k}`.
         value: `module:Class`; what stands in braces are arguments of its constructor.
-        choices: by argument, the values that are listed. A whole number may have others.
+        choices: by argument, the values that are listed.
+        any_whole: arguments that may be any whole number from 1 up, listed or not.
     """
 
     pattern: str
     value: str
     choices: Mapping[str, tuple[Any, ...]]
+    any_whole: tuple[str, ...] = ()
 
     def members(self) -> Iterator[tuple[str, Member]]:
         """The listed ones by name.
@@ -68,24 +72,25 @@ class Family:
             yield self.pattern.format_map(arguments), Member(self.value, arguments)
 
     def find(self, name: str) -> Member | None:
-        """The member of this name, listed or with another whole number; None if there is none.
+        """The member of this name; None if there is none.
 
-        >>> family = Family("{side}_at_{k}", "a:B", {"side": ("left",), "k": (1, 5)})
+        >>> family = Family("{side}_at_{k}", "a:B", {"side": ("left",), "k": (1, 5)}, ("k",))
         >>> family.find("left_at_20").arguments, family.find("left_at_0"), family.find("up_at_1")
         ({'side': 'left', 'k': 20}, None, None)
         """
-        groups = {
-            key: r"[1-9]\d{0,8}" if isinstance(values[0], int) else "|".join(map(re.escape, values))
-            for key, values in self.choices.items()
-        }
-        parts = re.split(r"\{(\w+)\}", self.pattern)
-        pattern = "".join(
-            f"(?P<{part}>{groups[part]})" if place % 2 else re.escape(part)
-            for place, part in enumerate(parts)
+        parts = re.split(r"\{(\w+)\}", self.pattern)  # text and arguments in turn
+        found = re.fullmatch(
+            "".join(self._group(p) if at % 2 else re.escape(p) for at, p in enumerate(parts)), name
         )
-        found = re.fullmatch(pattern, name)
         if found is None:
             return None
-        whole = {key for key, values in self.choices.items() if isinstance(values[0], int)}
-        given = found.groupdict()
-        return Member(self.value, {k: int(v) if k in whole else v for k, v in given.items()})
+        arguments = {key: self._value(key, text) for key, text in found.groupdict().items()}
+        return Member(self.value, arguments)
+
+    def _group(self, key: str) -> str:
+        listed = "|".join(re.escape(str(value)) for value in self.choices[key])
+        return f"(?P<{key}>{WHOLE if key in self.any_whole else listed})"
+
+    def _value(self, key: str, text: str) -> Any:
+        by_text = {str(value): value for value in self.choices[key]}
+        return by_text[text] if text in by_text else int(text)

@@ -160,22 +160,16 @@ def summary(kind: str, name: str) -> str:
     spec = importlib.util.find_spec(entry.module)
     if spec is None or spec.origin is None:
         return ""
-    module = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    wanted = _made_by(module, entry.attr)
+    module = _parsed(spec.origin)
     for node in module.body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == wanted:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == entry.attr:
             return (ast.get_docstring(node) or "").partition("\n")[0]
     return (ast.get_docstring(module) or "").partition("\n")[0]
 
 
-def _made_by(module: ast.Module, name: str) -> str:
-    """The class or function that a module's name stands for: X, where it is `partial(X, ...)`."""
-    for node in module.body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and node.value.args:
-            target, first = node.targets[0], node.value.args[0]
-            if isinstance(target, ast.Name) and target.id == name and isinstance(first, ast.Name):
-                return first.id
-    return name
+@cache
+def _parsed(source: str) -> ast.Module:
+    return ast.parse(Path(source).read_text(encoding="utf-8"))
 
 
 def check(kind: str, name: str) -> None:

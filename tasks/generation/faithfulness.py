@@ -124,33 +124,3 @@ class Faithfulness(TotalsMetric):
         """The same of the real pictures."""
         _, made, found_real = statistics.sum(axis=0)
         return float(found_real / made) if made else None
-
-
-def faithfulness_shape() -> Faithfulness:
-    """Share of the shapes claimed that are there."""
-    return Faithfulness("shape")
-
-
-def faithfulness_colour() -> Faithfulness:
-    """Share of the colours claimed that are there."""
-    return Faithfulness("colour")
-
-
-def faithfulness_size() -> Faithfulness:
-    """Share of the sizes claimed that are there."""
-    return Faithfulness("size")
-
-
-def faithfulness_place() -> Faithfulness:
-    """Share of the places claimed (top left, ...) where the object is."""
-    return Faithfulness("place")
-
-
-def faithfulness_relation() -> Faithfulness:
-    """Share of the relations claimed (left of, above, ...) that hold."""
-    return Faithfulness("relation")
-
-
-def faithfulness_count() -> Faithfulness:
-    """Share of the captions with a number of objects whose picture shows that number."""
-    return Faithfulness("count")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -91,9 +91,3 @@ def _found(counts: CountedCaptions, grams: NGrams) -> FloatArray:
     place = np.minimum(np.searchsorted(known, keys[mine]), len(known) - 1)
     clipped = np.where(known[place] == keys[mine], np.minimum(grams.times[mine], most[place]), 0)
     return np.bincount(grams.sentence[mine], clipped, minlength=number).astype(np.float64)
-
-
-bleu_1 = partial(BLEU, 1)
-bleu_2 = partial(BLEU, 2)
-bleu_3 = partial(BLEU, 3)
-bleu_4 = partial(BLEU, 4)

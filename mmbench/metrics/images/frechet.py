@@ -106,8 +106,3 @@ class FID(FrechetDistance):
 
     def __init__(self) -> None:
         super().__init__(InceptionV3Features(), name="fid")
-
-
-def fd_efficientnet_lite0() -> FrechetDistance:
-    """The Frechet distance on EfficientNet-Lite0 features."""
-    return FrechetDistance("efficientnet_lite0")

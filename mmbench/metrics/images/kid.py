@@ -166,13 +166,3 @@ def _weighted_sum(
         products = y_counts @ polynomial_kernel(y, x[block])  # (R, block)
         total += (products * x_counts[:, block]).sum(axis=1)
     return total
-
-
-def kid_inception_v3() -> KID:
-    """KID on the features that it is published with."""
-    return KID("inception_v3")
-
-
-def kid_efficientnet_lite0() -> KID:
-    """The kernel distance on EfficientNet-Lite0 features."""
-    return KID("efficientnet_lite0")

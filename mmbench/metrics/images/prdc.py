@@ -7,7 +7,6 @@ nearest neighbour in the set.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -147,13 +146,3 @@ class ManifoldMetric(FeatureSetMetric, TotalsMetric):
         """The mean over the images that count."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return totals[..., 0] / totals[..., 1]
-
-
-image_precision_inception_v3 = partial(ManifoldMetric, "precision", "inception_v3")
-image_recall_inception_v3 = partial(ManifoldMetric, "recall", "inception_v3")
-image_density_inception_v3 = partial(ManifoldMetric, "density", "inception_v3")
-image_coverage_inception_v3 = partial(ManifoldMetric, "coverage", "inception_v3")
-image_precision_efficientnet_lite0 = partial(ManifoldMetric, "precision", "efficientnet_lite0")
-image_recall_efficientnet_lite0 = partial(ManifoldMetric, "recall", "efficientnet_lite0")
-image_density_efficientnet_lite0 = partial(ManifoldMetric, "density", "efficientnet_lite0")
-image_coverage_efficientnet_lite0 = partial(ManifoldMetric, "coverage", "efficientnet_lite0")

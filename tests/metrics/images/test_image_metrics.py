@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from mmbench import registry
 from mmbench.errors import MMBenchError
-from mmbench.metrics.images import frechet, kid, prdc
 from mmbench.metrics.images.base import side_by_side
 from mmbench.metrics.images.distance import frechet_from_features
 from mmbench.metrics.images.features import Extractor, InceptionV3Features
@@ -161,19 +161,19 @@ def test_fid_with_other_weights_in_the_environment_is_refused_before_any_image(
 
 
 @pytest.mark.parametrize(
-    ("factory", "name"),
+    "name",
     [
-        (FID, "fid"),
-        (frechet.fd_efficientnet_lite0, "fd_efficientnet_lite0"),
-        (kid.kid_inception_v3, "kid_inception_v3"),
-        (kid.kid_efficientnet_lite0, "kid_efficientnet_lite0"),
-        (InceptionScore, "inception_score"),
-        (prdc.image_precision_inception_v3, "image_precision_inception_v3"),
-        (prdc.image_coverage_efficientnet_lite0, "image_coverage_efficientnet_lite0"),
+        "fid",
+        "fd_efficientnet_lite0",
+        "kid_inception_v3",
+        "kid_efficientnet_lite0",
+        "inception_score",
+        "image_precision_inception_v3",
+        "image_coverage_efficientnet_lite0",
     ],
 )
-def test_the_signature_tells_features_weights_and_preprocessing(factory, name):
-    metric = factory()
+def test_the_signature_tells_features_weights_and_preprocessing(name):
+    metric = registry.load("metrics", name)()
     assert metric.name == name
     for setting in ("features:", "weights:", "preprocessing:"):
         assert f"|{setting}" in metric.signature
@@ -209,8 +209,8 @@ def test_real_photographs_and_noise_are_told_apart(shared_data):
     folder = shared_data / "flickr8k" / "Flicker8k_Dataset"
     photos = [Image.open(path) for path in sorted(folder.glob("*.jpg"))[:48]]
     noise = np.random.default_rng(0).integers(0, 256, (24, 64, 64, 3)).astype(np.uint8)
-    fd, kernel = frechet.fd_efficientnet_lite0(), kid.kid_efficientnet_lite0()
-    precision = prdc.image_precision_efficientnet_lite0()
+    fd, kernel = FrechetDistance("efficientnet_lite0"), KID("efficientnet_lite0")
+    precision = ManifoldMetric("precision", "efficientnet_lite0")
     for metric in (fd, kernel):
         like, unlike = (
             metric.aggregate(metric.statistics(made, photos[:24])) for made in (photos[24:], noise)
