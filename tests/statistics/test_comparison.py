@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mmbench.errors import MMBenchError
 from mmbench.metrics.accuracy import Accuracy
 from mmbench.metrics.base import Metric, TotalsMetric
-from mmbench.metrics.images.kid import kid_efficientnet_lite0
+from mmbench.metrics.images.kid import KID
 from mmbench.metrics.retrieval import MeanRank, MedianRank, RecallAtK
 from mmbench.statistics.comparison import difference, estimate
 from mmbench.statistics.measured import Measured, measure
@@ -180,7 +180,7 @@ def test_a_category_without_a_value_has_no_interval() -> None:
 
 
 def test_recentred_replicates_lie_about_the_value_with_arms_of_at_least_zero() -> None:
-    metric = kid_efficientnet_lite0()
+    metric = KID("efficientnet_lite0")
     statistics = noise(40, 2 * 6)
     found = estimate(measure("a", metric, {0: statistics, 1: statistics + 0.1}, np.arange(40)))
     assert found.interval.low <= found.mean <= found.interval.high
