@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.zoo.fusion.base import Fused, PooledFusion, masked_softmax, weighted_sum
+from mmbench.zoo.fusion.cost import Cost
 from mmbench.zoo.stream import Stream
 
 
@@ -25,6 +26,12 @@ class AttentionFusion(PooledFusion):
     Shape: query (B, T, D), each context (B, N_i, D) -> (B, T, D).
     A missing context has weight zero, and the other weights still sum to one.
     """
+
+    family = "attention over modalities"
+    cost = Cost(
+        parameters="(M+1)*(D**2 + D) + D",
+        operations="(4*D**2 + 2*D) * (T + M-1)",
+    )
 
     def __init__(self, dim: int, contexts: Sequence[str]) -> None:
         super().__init__(dim, contexts)

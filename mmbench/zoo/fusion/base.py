@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.errors import MMBenchError
+from mmbench.zoo.fusion.cost import Cost
 from mmbench.zoo.stream import Contexts, State, Stream
 
 Form = Literal["pooled", "tokens"]
@@ -61,6 +62,8 @@ class Fusion(nn.Module, ABC):
         causal: whether it can stand in a decoder that writes from left to right.
         auxiliary: names of the losses that it gives in training.
         most_contexts: the most contexts that it is defined for; None for any number.
+        family: what kind of fusion it is, a word or two: "concatenation", "gating", "bilinear".
+        cost: formulas of what it costs; None where nobody has written them down.
     """
 
     query_form: ClassVar[Form]
@@ -68,6 +71,8 @@ class Fusion(nn.Module, ABC):
     causal: ClassVar[bool]
     auxiliary: ClassVar[tuple[str, ...]] = ()
     most_contexts: ClassVar[int | None] = None
+    family: ClassVar[str] = ""
+    cost: ClassVar[Cost | None] = None
 
     def __init__(self, dim: int, contexts: Sequence[str]) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from mmbench.zoo.fusion.base import Fused, PooledFusion, linear_of_joined
+from mmbench.zoo.fusion.cost import Cost
 from mmbench.zoo.stream import Stream
 
 
@@ -23,6 +24,12 @@ class ConcatFusion(PooledFusion):
     Shape: query (B, T, D), each context (B, N_i, D) -> (B, T, D).
     A missing context's part of the vector is zero.
     """
+
+    family = "concatenation"
+    cost = Cost(
+        parameters="M*D**2 + D",
+        operations="2*D**2 * (T + M-1)",
+    )
 
     def __init__(self, dim: int, contexts: Sequence[str]) -> None:
         super().__init__(dim, contexts)

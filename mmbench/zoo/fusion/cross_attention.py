@@ -13,6 +13,7 @@ from torch import nn
 
 from mmbench.zoo.attention import AttentionLayer, Joined
 from mmbench.zoo.fusion.base import Fused, Fusion
+from mmbench.zoo.fusion.cost import Cost
 from mmbench.zoo.stream import Contexts, Stream
 
 
@@ -34,6 +35,11 @@ class CrossAttentionFusion(Fusion):
     context_form = "tokens"
     causal = True
     added_with = {"layers": 3, "heads": 4}
+    family = "cross-attention"
+    cost = Cost(
+        parameters="(M-1)*D + 4*D + layers*(12*D**2 + 12*D)",
+        operations="layers*(20*D**2*T + 4*D**2*(M-1)*N + 4*D*T*(M-1)*N)",
+    )
 
     def __init__(self, dim: int, contexts: Sequence[str], layers: int = 3, heads: int = 4) -> None:
         super().__init__(dim, contexts)

@@ -18,6 +18,7 @@ from mmbench.zoo.fusion.base import (
     masked_softmax,
     weighted_sum,
 )
+from mmbench.zoo.fusion.cost import Cost
 from mmbench.zoo.stream import Stream
 
 
@@ -30,6 +31,12 @@ class GatedFusion(PooledFusion):
     Shape: query (B, T, D), each context (B, N_i, D) -> (B, T, D).
     A missing context takes no part: its gate is zero and the others still sum to one.
     """
+
+    family = "gating"
+    cost = Cost(
+        parameters="M*(D**2 + D) + M**2*D**2 + M*D",
+        operations="2*(1 + M)*D**2 * (T + M-1)",
+    )
 
     def __init__(self, dim: int, contexts: Sequence[str]) -> None:
         super().__init__(dim, contexts)

@@ -15,6 +15,7 @@ from torch import nn
 
 from mmbench.zoo.attention import AttentionLayer, Joined
 from mmbench.zoo.fusion.base import QUERY, Fused, Fusion
+from mmbench.zoo.fusion.cost import Cost
 from mmbench.zoo.stream import Contexts, State, Stream
 
 
@@ -37,6 +38,11 @@ class MergedAttentionFusion(Fusion):
     context_form = "tokens"
     causal = True
     added_with = {"layers": 3, "heads": 4}
+    family = "single stream"
+    cost = Cost(
+        parameters="M*D + 2*D + layers*(12*D**2 + 12*D)",
+        operations="layers*(24*D**2 * (T + (M-1)*N) + 4*D * (T + (M-1)*N)**2)",
+    )
 
     def __init__(self, dim: int, contexts: Sequence[str], layers: int = 3, heads: int = 4) -> None:
         super().__init__(dim, contexts)
