@@ -50,7 +50,7 @@ def settings_of(stage: Stage, train: Train) -> Train:
 
 
 def check_stages(stages: Sequence[Stage], model: TaskModel, train: Train) -> None:
-    """See that every stage can be carried out, before the first one is.
+    """Check that every stage can be carried out, before the first one is.
 
     Raises: MMBenchError for an objective that does not exist or cannot train this model, a part
         that does not exist, or a stage that trains nothing.
