@@ -81,7 +81,7 @@ def _check_exists(part: str, stage: Stage, model: TaskModel) -> None:
     if not any(is_within(name, part) for name in known):
         parts = [name for name in modules if name.count(".") < 2]
         raise MMBenchError(
-            f"the stage {stage.name} names {part}, which is no part of this model."
+            f"the stage {stage.name} names {part}, which is not a part of this model."
             f"{did_you_mean(part, known)} Its parts are {', '.join(parts)}."
         )
 
