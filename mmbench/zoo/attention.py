@@ -173,11 +173,15 @@ class Joined(nn.Module):
             contexts: in the order of the names.
             like: (B, ..., D), of the batch, type and device that are wanted.
         """
-        tokens, masks = [like.new_zeros(len(like), 0, like.shape[-1])], []
-        masks.append(torch.zeros(len(like), 0, dtype=torch.bool, device=like.device))
+        tokens, masks = [], []
         for name, context in zip(self._names, contexts, strict=True):
             if context is not None:
                 marked = context.tokens + self.kinds[name]
                 tokens.append(marked.masked_fill(~context.mask[..., None], 0))
                 masks.append(context.mask)
+        if not tokens:
+            nothing = like.new_zeros(len(like), 0, like.shape[-1])
+            return nothing, torch.zeros_like(nothing[..., 0], dtype=torch.bool)
+        if len(tokens) == 1:  # cat would copy it
+            return tokens[0], masks[0]
         return torch.cat(tokens, 1), torch.cat(masks, 1)

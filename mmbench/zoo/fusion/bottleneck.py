@@ -70,7 +70,7 @@ class BottleneckFusion(Fusion):
     def forward(self, query: Stream, contexts: Contexts, *, causal: bool = False) -> Fused:
         x, count = query.clean(), len(self.bottlenecks)
         b = self.bottlenecks.expand(len(x), -1, -1)
-        seen = torch.cat([_all_there(b), query.mask], 1)[:, None]
+        seen = torch.cat([Stream.whole(b).mask, query.mask], 1)[:, None]
         x_seen = seen
         if causal:
             x_seen = seen & left_to_right(count, x.shape[1], x.device)[count:]
@@ -87,7 +87,7 @@ class BottleneckFusion(Fusion):
     def begin(self, batch: int, device: torch.device, contexts: Contexts) -> State:
         """The mask (B, K) of the bottlenecks, their keys and values (B, K, D) of each layer."""
         b = self.bottlenecks.expand(batch, -1, -1)
-        state = [_all_there(b)]
+        state = [Stream.whole(b).mask]
         contexts = [c and Stream(c.clean(), c.mask) for c in contexts]
         layer: Any
         for number, layer in enumerate(self.of_query):
@@ -119,7 +119,7 @@ class BottleneckFusion(Fusion):
                 after.append(None)
                 continue
             z = torch.cat([b, context.tokens], 1)
-            mask = torch.cat([_all_there(b), context.mask], 1)[:, None]
+            mask = torch.cat([Stream.whole(b).mask, context.mask], 1)[:, None]
             own, tokens = layer(z, *layer.keys_values(z), mask).split(
                 [b.shape[1], z.shape[1] - b.shape[1]], 1
             )
@@ -130,7 +130,3 @@ class BottleneckFusion(Fusion):
             total = total + own * present[:, None, None]
             count = count + present
         return total / count.clamp(min=1)[:, None, None], after
-
-
-def _all_there(tokens: Tensor) -> Tensor:
-    return tokens.new_ones(tokens.shape[:2], dtype=torch.bool)

@@ -75,7 +75,7 @@ class PerceiverFusion(Fusion):
         tokens, mask = self.joined(contexts, like)
         tokens = self.context_norm(tokens)
         z = self.latents.expand(len(tokens), -1, -1)
-        mask = torch.cat([mask, torch.ones_like(z[..., 0], dtype=torch.bool)], 1)[:, None]
+        mask = torch.cat([mask, Stream.whole(z).mask], 1)[:, None]
         layer: Any
         for layer in self.resampler:
             of_contexts = layer.keys_values(tokens, norm=False)
@@ -83,6 +83,6 @@ class PerceiverFusion(Fusion):
         return self.across.keys_values(self.latent_norm(z), norm=False)
 
     def _look(self, query: Stream, keys_values: list[Tensor]) -> Fused:
-        everything = torch.ones_like(keys_values[0][..., 0], dtype=torch.bool)[:, None]
+        everything = Stream.whole(keys_values[0]).mask[:, None]
         x = self.across(query.clean(), *keys_values, everything)
         return Fused(Stream(self.norm(x), query.mask))

@@ -75,7 +75,9 @@ class QFormerFusion(Fusion):
     def forward(self, query: Stream, contexts: Contexts, *, causal: bool = False) -> Fused:
         x, count = query.clean(), len(self.queries)
         q, tokens, mask = self._start(contexts, x)
-        seen = torch.cat([_all_there(q), query.mask], 1)[:, None].expand(-1, count + x.shape[1], -1)
+        seen = torch.cat([Stream.whole(q).mask, query.mask], 1)[:, None].expand(
+            -1, count + x.shape[1], -1
+        )
         if causal:
             seen = seen & left_to_right(count, x.shape[1], x.device)
         layer: Any
@@ -88,7 +90,7 @@ class QFormerFusion(Fusion):
     def begin(self, batch: int, device: torch.device, contexts: Contexts) -> State:
         """The mask (B, Q) of the learnt queries, their keys and values (B, Q, D) of each layer."""
         q, tokens, mask = self._start(contexts, self.queries.new_zeros(batch, self.dim))
-        there = _all_there(q)
+        there = Stream.whole(q).mask
         state = [there]
         layer: Any
         for number, layer in enumerate(self.layers):
@@ -124,7 +126,3 @@ class QFormerFusion(Fusion):
             across: Any = self.across[number // 2]
             q = across(q, *across.keys_values(tokens, norm=False), mask[:, None])
         return q + self.of_queries[number](q)
-
-
-def _all_there(tokens: Tensor) -> Tensor:
-    return tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
