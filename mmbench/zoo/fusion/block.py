@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mmbench.zoo.fusion.base import Fused, PooledFusion
 from mmbench.zoo.fusion.cost import Cost
 from mmbench.zoo.fusion.products import power_normalised, sum_of_products
+from mmbench.zoo.precision import in_float32
 from mmbench.zoo.stream import Stream
 
 
@@ -57,12 +58,11 @@ class BlockFusion(PooledFusion):
         self.out = nn.Linear(dim, dim)
 
     def fuse(self, vectors: Sequence[Tensor], present: Sequence[Tensor]) -> Fused:
-        y = [
-            w(x).unflatten(-1, (self._chunks, -1))
-            for w, x in zip(self.project, vectors, strict=True)
-        ]
-        factors = [m(x).float() for m, x in zip(self.core, y, strict=True)]  # (B, T, C, R * D / C)
-        z = power_normalised(sum_of_products(factors, present, self._rank))  # (B, T, C, D / C)
+        with in_float32(present[0].device):
+            y = [w(x.float()) for w, x in zip(self.project, vectors, strict=True)]
+            chunks = [x.unflatten(-1, (self._chunks, -1)) for x in y]  # (B, T, C, D / C)
+            factors = [m(x) for m, x in zip(self.core, chunks, strict=True)]
+            z = power_normalised(sum_of_products(factors, present, self._rank))
         return Fused(Stream(self.out(z.flatten(-2)), present[0]))
 
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mmbench.zoo.attention import Joined
 from mmbench.zoo.fusion.base import Fused, Fusion
@@ -54,6 +53,7 @@ class FiLMFusion(Fusion):
         self.modulation = nn.Linear(dim, blocks * 2 * dim)
         self.first = nn.ModuleList([nn.Linear(dim, dim) for _ in range(blocks)])
         self.second = nn.ModuleList([nn.Linear(dim, dim, bias=False) for _ in range(blocks)])
+        self.norm = nn.LayerNorm(dim, elementwise_affine=False)
         self.out = nn.Linear(dim, dim)
 
     def forward(self, query: Stream, contexts: Contexts, *, causal: bool = False) -> Fused:
@@ -63,7 +63,7 @@ class FiLMFusion(Fusion):
         for first, second, gains_shifts in blocks:
             gain, shift = gains_shifts.chunk(2, -1)
             u = first(c).relu()
-            c = u + ((1 + gain) * functional.layer_norm(second(u), (self.dim,)) + shift).relu()
+            c = u + ((1 + gain) * self.norm(second(u)) + shift).relu()
         # Nothing is below zero after a relu, so that zeros leave the maximum to the others.
         return Fused(Stream(self.out((c * there[..., None]).amax(2)), query.mask))
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mmbench.zoo.fusion.base import Fused, PooledFusion
 from mmbench.zoo.fusion.cost import Cost
 from mmbench.zoo.fusion.products import power_normalised, product
+from mmbench.zoo.precision import in_float32
 from mmbench.zoo.stream import Stream
 
 
@@ -53,10 +54,11 @@ class MFBFusion(PooledFusion):
         self.out = nn.Linear(blocks * dim, dim)
 
     def fuse(self, vectors: Sequence[Tensor], present: Sequence[Tensor]) -> Fused:
-        projected = [w(x).float() for w, x in zip(self.project, vectors, strict=True)]
         expanded, pooled = None, []
-        for block in zip(*(x.chunk(self._blocks, -1) for x in projected), strict=True):
-            e = product(block, present)
-            expanded = e if expanded is None else expanded * e
-            pooled.append(power_normalised(expanded.unflatten(-1, self._sizes).sum(-2)))
+        with in_float32(present[0].device):
+            projected = [w(x.float()) for w, x in zip(self.project, vectors, strict=True)]
+            for block in zip(*(x.chunk(self._blocks, -1) for x in projected), strict=True):
+                e = product(block, present)
+                expanded = e if expanded is None else expanded * e
+                pooled.append(power_normalised(expanded.unflatten(-1, self._sizes).sum(-2)))
         return Fused(Stream(self.out(torch.cat(pooled, -1)), present[0]))
