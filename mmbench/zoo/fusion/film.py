@@ -63,7 +63,7 @@ class FiLMFusion(Fusion):
         for first, second, gains_shifts in blocks:
             gain, shift = gains_shifts.chunk(2, -1)
             u = first(c).relu()
-            c = u + ((1 + gain) * self.norm(second(u)) + shift).relu()
+            c = u + torch.addcmul(shift, 1 + gain, self.norm(second(u))).relu()
         # Nothing is below zero after a relu, so that zeros leave the maximum to the others.
         return Fused(Stream(self.out((c * there[..., None]).amax(2)), query.mask))
 

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from mmbench.zoo.fusion.base import Fused, PooledFusion
 from mmbench.zoo.fusion.cost import Cost
 from mmbench.zoo.fusion.products import power_normalised, product
-from mmbench.zoo.precision import in_float32
 from mmbench.zoo.stream import Stream
 
 
@@ -54,10 +53,11 @@ class MCBFusion(PooledFusion):
         self.out = nn.Linear(size, dim)
 
     def fuse(self, vectors: Sequence[Tensor], present: Sequence[Tensor]) -> Fused:
-        with in_float32(present[0].device):
-            sketches = [self._sketch(x.float(), i) for i, x in enumerate(vectors)]
-            spectrum = product([torch.fft.rfft(x) for x in sketches], present)
-            z = power_normalised(torch.fft.irfft(spectrum, n=self._size))
+        # In float64: a transform in float32 leaves 1e-8 where nothing was sketched, or more, as the
+        # batch happens to be computed, and the root makes 1e-4 of it.
+        sketches = [self._sketch(x.double(), i) for i, x in enumerate(vectors)]
+        spectrum = product([torch.fft.rfft(x) for x in sketches], present)
+        z = power_normalised(torch.fft.irfft(spectrum, n=self._size)).float()
         return Fused(Stream(self.out(z), present[0]))
 
     def _sketch(self, x: Tensor, modality: int) -> Tensor:
