@@ -104,10 +104,10 @@ def mutan_by_hand(p, x, there, rank=5):
 
 def block_by_hand(p, x, there, chunks=4, rank=15):
     y, size = those(projected(p, x), there), D // chunks
-    names = those([f"core.{i}" for i in range(len(x))], there)
     pooled = []
     for c in range(chunks):
-        slices = [with_bias(p[f"{n}.weight"][c].T, p[f"{n}.bias"][c], rank) for n in names]
+        names = those([f"cores.{c}.{i}" for i in range(len(x))], there)
+        slices = [with_bias(p[f"{n}.weight"], p[f"{n}.bias"], rank) for n in names]
         chunk = [np.append(v[c * size : (c + 1) * size], 1) for v in y]
         pooled.append(normed(of_core(core_of_rank(slices), chunk)))
     return affine(p, "out", np.concatenate(pooled))
@@ -307,12 +307,9 @@ def test_mutan_is_the_reference():
 
 @torch.no_grad()
 def test_block_is_the_reference():
-    given = reference_weights("block")
-    weights = renamed(given, PROJECTIONS)
-    for i in (0, 1):
-        chunks = [f"merge_linears{i}.{c}" for c in range(CHUNKS)]
-        weights[f"core.{i}.weight"] = torch.stack([given[f"{c}.weight"].T for c in chunks])
-        weights[f"core.{i}.bias"] = torch.stack([given[f"{c}.bias"] for c in chunks])
+    chunks = itertools.product(range(CHUNKS), range(2))
+    names = PROJECTIONS | {f"cores.{c}.{i}": f"merge_linears{i}.{c}" for c, i in chunks}
+    weights = renamed(reference_weights("block"), names)
     check_reference(copied("block", weights, rank=RANK, chunks=CHUNKS), CASES["block"]["output"])
 
 

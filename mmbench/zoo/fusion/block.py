@@ -7,8 +7,8 @@ low rank; the norm of each chunk is that of its authors' code.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -49,37 +49,25 @@ class BlockFusion(PooledFusion):
             raise ValueError(f"chunks must divide the width {dim}, got {chunks}")
         if rank < 1:
             raise ValueError(f"rank must be at least 1, got {rank}")
-        self._chunks, self._rank = chunks, rank
+        self._rank = rank
         size = dim // chunks
         self.project = nn.ModuleList([nn.Linear(dim, dim) for _ in self.modalities])
-        self.core = nn.ModuleList(
-            [LinearOfChunks(chunks, size, rank * size) for _ in self.modalities]
+        self.cores = nn.ModuleList(
+            nn.ModuleList(nn.Linear(size, rank * size) for _ in self.modalities)
+            for _ in range(chunks)
         )
         self.out = nn.Linear(dim, dim)
 
     def fuse(self, vectors: Sequence[Tensor], present: Sequence[Tensor]) -> Fused:
         with in_float32(present[0].device):
             y = [w(x.float()) for w, x in zip(self.project, vectors, strict=True)]
-            chunks = [x.unflatten(-1, (self._chunks, -1)) for x in y]  # (B, T, C, D / C)
-            factors = [m(x) for m, x in zip(self.core, chunks, strict=True)]
-            z = power_normalised(sum_of_products(factors, present, self._rank))
+            chunks = zip(*(x.chunk(len(self.cores), -1) for x in y), strict=True)
+            pooled = [self._pool(*pair, present) for pair in zip(self.cores, chunks, strict=True)]
+            z = power_normalised(torch.stack(pooled, -2))  # (B, T, C, D / C)
         return Fused(Stream(self.out(z.flatten(-2)), present[0]))
 
-
-class LinearOfChunks(nn.Module):
-    """A linear layer for each chunk of features, (..., C, I) -> (..., C, O).
-
-    Args:
-        chunks: C.
-        inputs: I.
-        outputs: O.
-    """
-
-    def __init__(self, chunks: int, inputs: int, outputs: int) -> None:
-        super().__init__()
-        bound = 1 / math.sqrt(inputs)
-        self.weight = nn.Parameter(torch.empty(chunks, inputs, outputs).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(chunks, outputs).uniform_(-bound, bound))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.einsum("btci,cio->btco", x, self.weight) + self.bias
+    def _pool(self, core: nn.Module, chunk: Sequence[Tensor], present: Sequence[Tensor]) -> Tensor:
+        """z_c before its norm, (B, T, D / C), of the modalities' chunks (B, T or 1, D / C)."""
+        layers = cast(nn.ModuleList, core)
+        factors = [m(x.contiguous()) for m, x in zip(layers, chunk, strict=True)]
+        return sum_of_products(factors, present, self._rank)
