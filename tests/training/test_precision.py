@@ -17,6 +17,7 @@ CASES = [
     ("generation", "autoencoder", {"decoder.name": "cnn"}),
     ("generation", "task", {"decoder.name": "cnn"}),
     ("captioning", "task", {"decoder": "transformer"}),
+    *(("vqa", "task", {"fusion": fusion}) for fusion in ("block", "mcb", "mfb")),  # signed roots
 ]
 
 
