@@ -12,7 +12,7 @@ from mmbench.errors import MMBenchError
 from mmbench.zoo.fusion.products import power_normalised
 from mmbench.zoo.part import build_part
 from mmbench.zoo.stream import Stream
-from tests.zoo.fusion_references import numbers
+from tests.zoo.bilinear_references import numbers
 from tests.zoo.test_fusion_contract import NAMES, B, D, T, close, stream
 
 # Each equation by hand, for one position: of weights by name, of vectors (D,) of the query and the

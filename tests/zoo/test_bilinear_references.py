@@ -1,6 +1,6 @@
 """On copied weights, each fusion gives what its paper's reference code gave.
 
-The numbers are in `fusion_references.json`, and are made by `fusion_references.py`.
+The numbers are in `bilinear_references.json`, and are made by `bilinear_references.py`.
 """
 
 import itertools
@@ -12,7 +12,7 @@ import torch
 
 from mmbench.zoo.part import build_part
 from mmbench.zoo.stream import Stream
-from tests.zoo.fusion_references import (
+from tests.zoo.bilinear_references import (
     CHUNKS,
     FACTORS,
     FILE,

@@ -1,6 +1,6 @@
-"""Makes `reference_fusions.json`: what the papers' own code gives on weights of ours.
+"""Makes `token_references.json`: what the papers' own code gives on weights of ours.
 
-    python -m tests.zoo.reference_fusions FOLDER
+    python -m tests.zoo.token_references FOLDER
 
 FOLDER holds the repositories below at the commits named, each under its name; flamingo-pytorch
 needs einops and einops-exts. Their code runs here and is no part of this project.

@@ -1,9 +1,9 @@
 """Runs the papers' reference code on numbers of a fixed formula; its outputs are the fixture.
 
-    python -m tests.zoo.fusion_references BLOCK MULTIBENCH
+    python -m tests.zoo.bilinear_references BLOCK MULTIBENCH
 
 BLOCK and MULTIBENCH are checkouts of Cadene/block.bootstrap.pytorch and pliang279/MultiBench, at
-the commits named below. It writes `fusion_references.json`: by case, the outputs, and of each
+the commits named below. It writes `bilinear_references.json`: by case, the outputs, and of each
 weight of the reference its shape and the seed of `numbers` that it was filled with. torch.rfft and
 irfft, which the first needs and torch has no longer, are put back meanwhile, made of torch.fft.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-FILE = Path(__file__).with_name("fusion_references.json")
+FILE = Path(__file__).with_name("bilinear_references.json")
 SOURCES = {
     "block": {
         "repository": "https://github.com/Cadene/block.bootstrap.pytorch",

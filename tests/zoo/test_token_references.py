@@ -1,7 +1,7 @@
 """Fusions against the code of their papers, on the same weights.
 
-What repositories gave that the tests cannot run is in `reference_fusions.json`, with its source;
-`reference_fusions.py` made it. What torch and transformers have is run here.
+What repositories gave that the tests cannot run is in `token_references.json`, with its source;
+`token_references.py` made it. What torch and transformers have is run here.
 """
 
 import json
@@ -12,8 +12,8 @@ from torch import nn
 from transformers import Blip2QFormerConfig, Blip2QFormerModel, LxmertConfig
 from transformers.models.lxmert.modeling_lxmert import LxmertXLayer
 
-from tests.zoo.reference_fusions import FILE, SOURCES, alike, inputs, ours, same, weighted
 from tests.zoo.test_fusion_contract import close
+from tests.zoo.token_references import FILE, SOURCES, alike, inputs, ours, same, weighted
 
 RECORDED = json.loads(FILE.read_text())
 D, HEADS = 8, 4
