@@ -9,28 +9,13 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mmbench import registry
-from mmbench.recipe import FUSION_KINDS, Train
+from mmbench.recipe import Train
 from mmbench.stages import Stage
 from mmbench.training.loop import optimizer_for
 from mmbench.training.objectives.weighted import WeightedObjectives, total
 from mmbench.zoo.decoders.autoencoder import Quantiser
-from tests.zoo.test_fusion_contract import CAUSAL
+from tests.training.steps import STEPS, named
 
-CASES = [
-    *((task, "task", {}) for task in registry.names("tasks")),
-    *((task, "simclr", {}) for task in ("captioning", "retrieval", "vqa")),
-    ("generation", "autoencoder", {}),
-    ("generation", "autoencoder", {"decoder.name": "cnn"}),
-    ("generation", "task", {"decoder.name": "cnn"}),
-    ("captioning", "task", {"decoder": "transformer"}),
-    *(
-        ("vqa", "task", {"fusion": fusion})
-        for kind in FUSION_KINDS
-        for fusion in registry.names(kind)
-    ),
-    *(("captioning", "task", {"fusion": fusion}) for fusion in CAUSAL),
-]
 READS = {
     *("_local_scalar_dense", "nonzero", "bincount", "masked_select", "unique_dim", "_unique2"),
     *("equal", "is_nonzero", "lift_fresh"),  # the last: numbers of Python, copied there
@@ -53,8 +38,9 @@ class Reads(TorchDispatchMode):
         return op(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize(("task", "objective", "overrides"), CASES)
-def test_a_training_step_reads_nothing_from_the_device(small_model, task, objective, overrides):
+@pytest.mark.parametrize("step", STEPS, ids=named)
+def test_a_training_step_reads_nothing_from_the_device(small_model, step):
+    task, objective, overrides = step
     _, model, samples = small_model(task, **overrides)
     objectives = WeightedObjectives(Stage(name="one", objective=objective), model, Train())
     objectives.prepare(model, samples)
@@ -62,7 +48,7 @@ def test_a_training_step_reads_nothing_from_the_device(small_model, task, object
     optimizer = optimizer_for(both, Train())
     batches = objectives.collate(model, samples[:60], np.random.default_rng(0))
 
-    def step():
+    def take_step():
         loss = total(objectives.losses(model, batches))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -70,9 +56,9 @@ def test_a_training_step_reads_nothing_from_the_device(small_model, task, object
         optimizer.step()
         objectives.after_step(model)
 
-    step()  # what is set up once (a codebook begins) may read
+    take_step()  # what is set up once (a codebook begins) may read
     with Reads() as reads:
-        step()
+        take_step()
     assert reads.found == []
 
 

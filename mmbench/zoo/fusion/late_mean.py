@@ -28,6 +28,6 @@ class LateMean(LateFusion):
     ) -> Decoded:
         there = torch.stack(list(present), 1)  # (B, M)
         shares = there / there.sum(1, keepdim=True).clamp(min=1)
-        known = torch.stack(list(logits), 1).masked_fill(~there[..., None], 0)  # (B, M, C)
+        known = torch.stack(list(logits), 1).float().masked_fill(~there[..., None], 0)  # (B, M, C)
         mean = (known.softmax(-1) * shares[..., None]).sum(1)
         return Decoded(mean.clamp(min=torch.finfo(mean.dtype).tiny).log(), shares=shares[:, None])
