@@ -24,8 +24,8 @@ class MMPareto(Balance):
     """h = 2 a g_m + 2 (1 - a) g_u, a = 1/2, or argmin |a g_m + (1 - a) g_u| where they conflict.
 
     g_m and g_u are the gradients of an encoder, of the model's loss and of that of a head on its
-    modality alone; they conflict if g_m g_u < 0. The encoder gets gamma h max(1, |g_m + g_u|/|h|): a
-    direction in which both losses fall, not shorter than the plain sum. Fusion, decoder and heads
+    modality alone; they conflict if g_m g_u < 0. The encoder gets h gamma max(1, |g_m + g_u|/|h|):
+    a direction in which both losses fall, not shorter than the sum. Fusion, decoder and heads
     get their own gradients. Lengths are of an encoder's whole gradient; the authors' code lengthens
     each of its tensors by itself.
 
