@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ConfigDict, Field, model_validator
 
 from mmbench.errors import MMBenchError
-from mmbench.yaml_file import Settings, validate
+from mmbench.yaml_file import Settings, read_yaml, validate
 
 LARGEST_SEED = 2**31 - 1
 
@@ -81,6 +81,20 @@ def run_request(**values: Any) -> RunRequest:
         return validate(RunRequest, values, "run")
     except MMBenchError as error:
         raise MMBenchError(_as_option(str(error).removeprefix("run: "))) from None
+
+
+def read_request(path: Path, **changes: Any) -> RunRequest:
+    """The request in a YAML file: the fields of `RunRequest`, by name.
+
+    Args:
+        path: of the file.
+        changes: values that stand in place of the file's; overrides are added to its own.
+    Raises: MMBenchError that names the file, and the value that is missing, wrong or not known.
+    """
+    values = read_yaml(path)
+    if isinstance(values.get("overrides"), dict):
+        changes["overrides"] = values["overrides"] | changes.get("overrides", {})
+    return validate(RunRequest, values | changes, str(path))
 
 
 def _as_option(message: str) -> str:

@@ -61,8 +61,16 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; print only th
 @app.command()
 def run(
     context: typer.Context,
-    task: Task,
-    model: Annotated[str, typer.Option(help="A recipe: `mmbench list models`, or a YAML file.")],
+    task: Annotated[str | None, typer.Option(help="A task: `mmbench list tasks`.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A recipe: `mmbench list models`, or a YAML file.")
+    ] = None,
+    request: Annotated[
+        Path | None,
+        typer.Option(
+            help="A YAML file with these options by name (`batch_size`); others change it."
+        ),
+    ] = None,
     dataset: Dataset = None,
     split: Split = None,
     train: Annotated[
@@ -96,10 +104,16 @@ def run(
     """Run a model on a task, print its scores, and leave a record."""
     from mmbench.cli.progress import QuietWatch, TerminalWatch
     from mmbench.experiments.run import carry_out
-    from mmbench.request import run_request
+    from mmbench.request import read_request, run_request
 
-    request = run_request(**settings_given(context))
-    result = carry_out(request, QuietWatch() if quiet else TerminalWatch())
+    if request is None:
+        for option in ("task", "model"):
+            if context.params[option] is None:
+                raise MMBenchError(f"missing option --{option}: name one, or a --request")
+        asked = run_request(**settings_given(context))
+    else:
+        asked = read_request(request, **settings_given(context, changed=True))
+    result = carry_out(asked, QuietWatch() if quiet else TerminalWatch())
     if json:
         say(result.record.model_dump_json(indent=1))
         return

@@ -24,7 +24,7 @@ class OneValueCommand(TyperCommand):
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
         times = Counter(id(option) for option in given)
         for option in given:
-            is_flag = getattr(option, "is_flag", True)  # what is no option is an argument
+            is_flag = getattr(option, "is_flag", True)  # what is not an option is an argument
             if not is_flag and not getattr(option, "multiple", False) and times[id(option)] > 1:
                 ctx.fail(f"{option.opts[0]} is given {times[id(option)]} times: it takes one value")
         return super().parse_args(ctx, args)
@@ -63,10 +63,18 @@ def split_names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def settings_given(context: typer.Context) -> dict[str, Any]:
-    """What a command's options say of a run, by the names that `RunRequest` has for them."""
+def settings_given(context: typer.Context, changed: bool = False) -> dict[str, Any]:
+    """What a command's options say of a run, by the names that `RunRequest` has for them.
+
+    Args:
+        changed: only the options that were written.
+    """
     from mmbench.recipe import parse_overrides
 
-    given = dict(context.params)
-    given["overrides"] = parse_overrides(list(given.pop("set_") or ()))
-    return {name: value for name, value in given.items() if name not in ("json", "quiet")}
+    def written(name: str) -> bool:
+        source = context.get_parameter_source(name)
+        return source is not None and source.name == "COMMANDLINE"
+
+    given = {name: v for name, v in context.params.items() if not changed or written(name)}
+    given["overrides"] = parse_overrides(list(given.pop("set_", None) or ()))
+    return {name: v for name, v in given.items() if name not in ("json", "quiet", "request")}

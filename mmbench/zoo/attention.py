@@ -1,4 +1,4 @@
-"""Multi-head attention and a pre-norm layer of it, for fusions over tokens.
+"""Multi-head attention and pre-norm layers of it, for fusions over tokens.
 
 Source: Vaswani et al., Attention Is All You Need, 2017 (arXiv 1706.03762), sec. 3.2; norms before
 the sublayers as in Xiong et al., 2020 (arXiv 2002.04745).
@@ -6,13 +6,14 @@ the sublayers as in Xiong et al., 2020 (arXiv 2002.04745).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmbench.zoo.stream import Contexts
+from mmbench.zoo.stream import Contexts, State
 
 
 class Attention(nn.Module):
@@ -54,8 +55,8 @@ class Attention(nn.Module):
         return self.mix(found.transpose(1, 2).flatten(-2) * some)
 
 
-class AttentionLayer(nn.Module):
-    """Attention, then a feed-forward layer; both residual, with norms before them.
+class AttentionSublayer(nn.Module):
+    """x + Attention(norm(x), keys, values): the first half of a layer.
 
     Args:
         dim: width D.
@@ -66,19 +67,88 @@ class AttentionLayer(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(dim)
         self.attention = Attention(dim, heads)
-        self.feed_forward = nn.Sequential(
-            nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim)
-        )
 
     def keys_values(self, x: Tensor, norm: bool = True) -> list[Tensor]:
         """Keys and values of positions (B, N, D), normed first unless they have been."""
         x = self.norm(x) if norm else x
         return [self.attention.key(x), self.attention.value(x)]
 
+    def attend(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, D) -> (B, T, D); keys, values and mask as `Attention` takes them."""
+        return x + self.attention(self.norm(x), keys, values, mask)
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        return self.attend(x, keys, values, mask)
+
+
+class AttentionLayer(AttentionSublayer):
+    """Attention, then a feed-forward layer; both residual, with norms before them.
+
+    Args:
+        dim: width D.
+        heads: of the attention.
+    """
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__(dim, heads)
+        self.feed_forward = feed_forward(dim)
+
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, D); keys, values and mask as `Attention` takes them."""
-        x = x + self.attention(self.norm(x), keys, values, mask)
+        x = self.attend(x, keys, values, mask)
         return x + self.feed_forward(x)
+
+
+def feed_forward(dim: int) -> nn.Sequential:
+    """A norm and two layers, four times as wide between them: the second half of a layer."""
+    return nn.Sequential(
+        nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim)
+    )
+
+
+def stack(layers: int, make: Callable[[], nn.Module], least: int = 1) -> nn.ModuleList:
+    """So many layers.
+
+    Raises: ValueError for fewer than `least`.
+    """
+    if layers < least:
+        raise ValueError(f"layers must be at least {least}, got {layers}")
+    return nn.ModuleList([make() for _ in range(layers)])
+
+
+def left_to_right(prefix: int, length: int, device: torch.device) -> Tensor:
+    """What each of prefix + length positions may see of them, (P + T, P + T) bool.
+
+    The prefix sees the prefix; a position after it sees the prefix and what stands before it.
+    """
+    place = torch.arange(prefix + length, device=device)
+    place = place.clamp(min=prefix - 1)  # all of the prefix stands at one place
+    return place[:, None] >= place
+
+
+def extended(past: Sequence[Tensor], new: Sequence[Tensor]) -> list[Tensor]:
+    """Keys and values (B, N, D) of earlier positions, then those of new ones."""
+    return [torch.cat(pair, 1) for pair in zip(past, new, strict=True)]
+
+
+def step_through(layers: nn.ModuleList, x: Tensor, there: Tensor, state: State) -> State:
+    """One more position of a stream whose positions see what stands before them.
+
+    Args:
+        layers: each an `AttentionLayer`.
+        x: (B, 1, D).
+        there: (B, 1) bool, its mask.
+        state: the mask (B, N) of what stands before it, then its keys and values of each layer.
+    Returns: what the layers make of the position, (B, 1, D), then the state after it.
+    """
+    there = torch.cat([state[0], there], 1)
+    new = [there]
+    layer: Any
+    for number, layer in enumerate(layers):
+        keys_values = extended(state[1 + 2 * number : 3 + 2 * number], layer.keys_values(x))
+        x = layer(x, *keys_values, there[:, None])
+        new += keys_values
+    return [x, *new]
 
 
 class Joined(nn.Module):
@@ -103,11 +173,15 @@ class Joined(nn.Module):
             contexts: in the order of the names.
             like: (B, ..., D), of the batch, type and device that are wanted.
         """
-        tokens, masks = [like.new_zeros(len(like), 0, like.shape[-1])], []
-        masks.append(torch.zeros(len(like), 0, dtype=torch.bool, device=like.device))
+        tokens, masks = [], []
         for name, context in zip(self._names, contexts, strict=True):
             if context is not None:
                 marked = context.tokens + self.kinds[name]
                 tokens.append(marked.masked_fill(~context.mask[..., None], 0))
                 masks.append(context.mask)
+        if not tokens:
+            nothing = like.new_zeros(len(like), 0, like.shape[-1])
+            return nothing, torch.zeros_like(nothing[..., 0], dtype=torch.bool)
+        if len(tokens) == 1:  # cat would copy it
+            return tokens[0], masks[0]
         return torch.cat(tokens, 1), torch.cat(masks, 1)

@@ -134,7 +134,7 @@ RUN = ("run", "--task", "vqa", "--model")
         ((*RUN, "majority", "--device", "cuda:99"), "no device 'cuda:99' here"),
         ((*RUN, "none.yaml"), "no model file at none.yaml"),
         ((*RUN, "majority", "--out", "/proc/none"), "cannot write to /proc/none"),
-        (("run",), "Missing option"),
+        (("run",), "missing option --task"),
         (("run", "--task", "generation", "--model", "majority"), "generation asks for images"),
         (("run", "--task", "retrieval", "--model", "majority"), "retrieval asks for"),
         ((*RUN, "gated_fusion", "--train", "--set", f"width=1{'0' * 30}"), "width"),

@@ -88,6 +88,12 @@ def test_a_transformer_that_writes_counts_its_attention():
     assert each == B * (12 * product(1, D, D) + product(1, D, part.end + 1))
 
 
+def test_a_parameter_that_is_handed_to_a_module_is_counted_as_any_tensor():
+    learnt, layer = nn.Parameter(torch.randn(2, D)), nn.Linear(D, D)
+    assert count(layer, learnt) == product(2, D, D)
+    assert count(layer, learnt.expand(B, 2, D)) == product(B * 2, D, D)
+
+
 @pytest.mark.parametrize("fast", [True, False])
 def test_switches_are_as_they_were_afterwards(fast):
     torch.backends.mha.set_fastpath_enabled(fast)

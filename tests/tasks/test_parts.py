@@ -19,6 +19,7 @@ from mmbench.zoo.fusion.concat import ConcatFusion
 from mmbench.zoo.fusion.cross_attention import CrossAttentionFusion
 from mmbench.zoo.part import build_part
 from mmbench.zoo.stream import Stream
+from tests.zoo.test_fusion_contract import CAUSAL
 
 WORDS = Vocabulary(["a", "dog"])
 SMALL = {"width": 16, "encoders.image.channels": [8]}
@@ -246,14 +247,18 @@ class SeesAll(CrossAttentionFusion):
 
 
 @pytest.mark.parametrize("decoder", ["rnn", "transformer"])
+@pytest.mark.parametrize("fusion", ["sees_all", *sorted({*registry.names("fusions")} - {*CAUSAL})])
 def test_a_fusion_that_cannot_be_causal_is_refused_where_text_is_written(
-    plug_in, small_scenes, decoder
+    plug_in, small_scenes, decoder, fusion
 ):
     plug_in("fusions", "sees_all", SeesAll)
     task = registry.load("tasks", "captioning")()
     few = task.load(task.dataset(small_scenes["image"]), "train")
-    with pytest.raises(MMBenchError, match=f"{decoder}: writes from left to right.*causal"):
-        built("captioning", few, fusion="sees_all", decoder=decoder)
+    with pytest.raises(
+        MMBenchError, match=f"{decoder}: writes from left to right.*causal"
+    ) as error:
+        built("captioning", few, fusion=fusion, decoder=decoder)
+    assert "\n" not in str(error.value)
 
 
 def test_a_fusion_of_decisions_is_refused_where_there_are_none(small_scenes, tmp_path):

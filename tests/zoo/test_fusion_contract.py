@@ -15,6 +15,7 @@ from mmbench.zoo.stream import Stream
 
 B, T, D = 3, 4, 8
 NAMES = ("image", "audio", "video")
+CAUSAL = [name for name in registry.names("fusions") if registry.load("fusions", name).causal]
 
 
 def by_name(name):
@@ -23,11 +24,17 @@ def by_name(name):
 
 
 def by_class(cls):
+    """What is checked holds for any weights: a gate that starts at 0 would hide what is behind."""
+
     def make(contexts=2, seed=0):
         torch.manual_seed(seed)
         if cls.most_contexts is not None:
             contexts = min(contexts, cls.most_contexts)
-        return cls(dim=D, contexts=NAMES[:contexts]).eval()
+        module = cls(dim=D, contexts=NAMES[:contexts]).eval()
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        return module
 
     return make
 

@@ -42,7 +42,7 @@ class WeightedObjectives(nn.Module):
         for name, asked in stage.objective.items():
             part = build_part("objectives", name, asked.options, **context)
             if not isinstance(part, Objective):
-                raise MMBenchError(f"the objective {name} is no mmbench.training Objective")
+                raise MMBenchError(f"the objective {name} is not an mmbench.training Objective")
             self._parts[name] = part
 
         weighs = TASK in stage.objective and stage.objective[TASK].weight != 1

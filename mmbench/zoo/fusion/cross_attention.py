@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from mmbench.zoo.attention import AttentionLayer, Joined
+from mmbench.zoo.attention import AttentionLayer, Joined, stack
 from mmbench.zoo.fusion.base import Fused, Fusion
 from mmbench.zoo.fusion.cost import Cost
 from mmbench.zoo.stream import Contexts, Stream
@@ -43,11 +43,9 @@ class CrossAttentionFusion(Fusion):
 
     def __init__(self, dim: int, contexts: Sequence[str], layers: int = 3, heads: int = 4) -> None:
         super().__init__(dim, contexts)
-        if layers < 1:
-            raise ValueError(f"layers must be at least 1, got {layers}")
         self.joined = Joined(dim, contexts)
         self.context_norm = nn.LayerNorm(dim)
-        self.layers = nn.ModuleList([AttentionLayer(dim, heads) for _ in range(layers)])
+        self.layers = stack(layers, lambda: AttentionLayer(dim, heads))
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, query: Stream, contexts: Contexts, *, causal: bool = False) -> Fused:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mmbench.zoo.attention import AttentionLayer, Joined
+from mmbench.zoo.attention import AttentionLayer, Joined, left_to_right, stack, step_through
 from mmbench.zoo.fusion.base import QUERY, Fused, Fusion
 from mmbench.zoo.fusion.cost import Cost
 from mmbench.zoo.stream import Contexts, State, Stream
@@ -46,10 +46,8 @@ class MergedAttentionFusion(Fusion):
 
     def __init__(self, dim: int, contexts: Sequence[str], layers: int = 3, heads: int = 4) -> None:
         super().__init__(dim, contexts)
-        if layers < 1:
-            raise ValueError(f"layers must be at least 1, got {layers}")
         self.joined = Joined(dim, [*contexts, QUERY])
-        self.layers = nn.ModuleList([AttentionLayer(dim, heads) for _ in range(layers)])
+        self.layers = stack(layers, lambda: AttentionLayer(dim, heads))
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, query: Stream, contexts: Contexts, *, causal: bool = False) -> Fused:
@@ -57,9 +55,7 @@ class MergedAttentionFusion(Fusion):
         length, width = query.tokens.shape[1], x.shape[1]
         mask = there[:, None].expand(-1, width, -1)
         if causal:
-            place = torch.arange(width, device=x.device)
-            place = place.clamp(min=width - length - 1)  # all of the contexts stand at one place
-            mask = mask & (place[:, None] >= place)
+            mask = mask & left_to_right(width - length, length, x.device)
         layer: Any
         for layer in self.layers:
             x = layer(x, *layer.keys_values(x), mask)
@@ -79,14 +75,5 @@ class MergedAttentionFusion(Fusion):
 
     def step(self, query: Stream, state: State, contexts: Contexts) -> tuple[Fused, State]:
         x, there = self.joined([*[None] * len(contexts), query], query.tokens)
-        there = torch.cat([state[0], there], 1)
-        new = [there]
-        layer: Any
-        for number, layer in enumerate(self.layers):
-            past = state[1 + 2 * number : 3 + 2 * number]
-            keys_values = [
-                torch.cat(pair, 1) for pair in zip(past, layer.keys_values(x), strict=True)
-            ]
-            x = layer(x, *keys_values, there[:, None])
-            new += keys_values
-        return Fused(Stream(self.norm(x), query.mask)), new
+        x, *state = step_through(self.layers, x, there, state)
+        return Fused(Stream(self.norm(x), query.mask)), state
