@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmbench.data.batches import distinct
 from mmbench.data.features import FeatureCache, Features
-from mmbench.data.sample import Query
+from mmbench.data.sample import Query, Sample
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
 from mmbench.model import Batch, Losses, TaskModel
@@ -169,8 +169,24 @@ class ComposedModel(TaskModel):
         return Stream(encoder.pool(stream)[:, None], stream.present[:, None])
 
     def by_sample(self, modality: str, batch: Batch) -> Stream:
-        """The encoded input of each query, (B, N, D)."""
-        return self.stream(modality, batch).take(batch[f"{modality}_rows"])
+        """The encoded input of each query, (B, N, D); without tokens where it is dropped."""
+        return self.kept(
+            modality, self.stream(modality, batch).take(batch[f"{modality}_rows"]), batch
+        )
+
+    def contexts_kept(
+        self, samples: Sequence[Sample], share: float, rng: np.random.Generator
+    ) -> Batch:
+        """Returns: for example `image_kept` (B,) bool."""
+        return {
+            f"{modality}_kept": torch.from_numpy(rng.random(len(samples)) >= share)
+            for modality in self.fused_contexts
+        }
+
+    def kept(self, modality: str, stream: Stream, batch: Batch) -> Stream:
+        """The stream without the tokens of rows that `contexts_kept` drops."""
+        kept = batch.get(f"{modality}_kept")
+        return stream if kept is None else Stream(stream.tokens, stream.mask & kept[:, None])
 
     def contexts(self, batch: Batch) -> list[Stream]:
         """The encoded inputs of every modality, a row a query, (B, N, D) each."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,33 @@ from mmbench.data.media import MediaRef
 from mmbench.data.sample import Query, Sample
 from mmbench.errors import MMBenchError
 from mmbench.zoo.part import FROZEN
+from mmbench.zoo.stream import Stream
 
 Batch = dict[str, Tensor]
 Losses = dict[str, Tensor]  # scalars by name; what is minimised is their sum
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A batch decided among classes, and what it was decided by: what balancing methods read.
+
+    Attributes:
+        logits: (B, C), minus infinity where a sample has no such class.
+        target: (B,) int64, the right classes; negative where there is none.
+        losses: as `TaskModel.losses` gives them.
+        own: which of them is that of the logits; the others are a fusion's own.
+        streams: of each modality, as the fusion reads it.
+        present: (B,) bool of each, which samples have it.
+        arranged: what makes of a classifier's logits of a stream those of the samples, (B, C).
+    """
+
+    logits: Tensor
+    target: Tensor
+    losses: Losses
+    own: str
+    streams: Mapping[str, Stream]
+    present: Mapping[str, Tensor]
+    arranged: Callable[[Tensor], Tensor]
 
 
 class TaskModel(nn.Module, ABC):
@@ -24,13 +49,23 @@ class TaskModel(nn.Module, ABC):
 
     Its child modules are its parts: parameters are counted by child. A part that must be trained
     before the rest can be (an image decoder's autoencoder) says so by a method `own_stages`, which
-    gives stages as a recipe's YAML has them, with names relative to the part.
+    gives stages as a recipe's YAML has them, with names relative to the part. One that changes in
+    the course of training has a method `before_epoch(epoch, epochs)`.
+
+    One that decides among classes, by the encoders of a child `encoders`, may have `decide` and
+    `head` too: what balancing methods need.
 
     Attributes:
+        fused_contexts: the modalities that a fusion joins to its query: those that
+            `train.modality_dropout` drops.
+        classes: among how many it decides; None where samples have classes of their own, or there
+            are none.
         reuses_features: whether what `prepare` kept stands for running the frozen encoders. It is
             off while operations are counted, so that those of frozen encoders count too.
     """
 
+    fused_contexts: Sequence[str] = ()
+    classes: int | None = None
     reuses_features = True
 
     def __init_subclass__(cls) -> None:
@@ -73,6 +108,32 @@ class TaskModel(nn.Module, ABC):
     def prepare_training(self, samples: Sequence[Sample]) -> None:
         """Called with all samples, those of validation too, before `losses` is first asked for."""
         self.prepare(samples)
+
+    def decide(self, batch: Batch, label_smoothing: float = 0.0) -> Decision:
+        """The decision of which `losses` gives the losses, of a model whose answers are classes.
+
+        A recipe's `balance` is refused for a model that leaves this as it is.
+        """
+        raise NotImplementedError
+
+    def head(self, modality: str) -> nn.Module:
+        """A new classifier of one modality's stream, as the model's own is one of what is fused.
+
+        It makes (B, N, D) logits (B, C), which `Decision.arranged` takes.
+        """
+        raise NotImplementedError
+
+    def contexts_kept(
+        self, samples: Sequence[Sample], share: float, rng: np.random.Generator
+    ) -> Batch:
+        """Draw which samples keep which of `fused_contexts`, for what `losses` takes.
+
+        Args:
+            share: the probability that a sample loses a context; each is drawn by itself. The
+                query is always kept, so that no sample loses all.
+            rng: that it is drawn from.
+        """
+        raise NotImplementedError
 
     def alike(self, batches: Iterable[Batch], count: int) -> Tensor:
         """For each group the others that it is easily taken for, (G, count), most similar first.

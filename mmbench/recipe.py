@@ -68,6 +68,7 @@ def _read_part(value: Any) -> Any:
 PartField = Annotated[Part, BeforeValidator(_read_part)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 FUSION_KINDS = ("fusions", "late_fusions")  # what a recipe's `fusion` may name
+TRAINING_KINDS = ("objectives", "balance")  # parts that decide how a model is trained, and no more
 
 
 class Train(Settings):
@@ -89,6 +90,8 @@ class Train(Settings):
         warmup: share of all steps in which the learning rate rises linearly.
         clip: largest gradient norm.
         label_smoothing: of the cross-entropy.
+        modality_dropout: probability that a sample is trained on without one of the modalities that
+            the fusion joins to its query, drawn for each; the query is never dropped.
     """
 
     epochs: int = setting(16, added_with=16, ge=1)
@@ -104,6 +107,7 @@ class Train(Settings):
     warmup: float = setting(0.1, added_with=0.1, ge=0, lt=1)
     clip: float = setting(1.0, added_with=1.0, gt=0)
     label_smoothing: float = setting(0.0, added_with=0.0, ge=0, lt=1)
+    modality_dropout: float = setting(0.0, added_with=0.0, ge=0, lt=1)
 
 
 class Recipe(Settings):
@@ -118,6 +122,8 @@ class Recipe(Settings):
         decoder: the task's default if not named.
         losses: weights of the losses that the fusion gives, by name, and of the task's own
             (`task`); 1 for what is not named.
+        balance: what keeps its modalities in balance while it is trained; nothing of it is left
+            afterwards.
         train: how it is trained.
         stages: in which it is trained, one after the other; the task's own loss alone if none.
         predictor: instead of all these, a registered predictor (`majority`), with its options.
@@ -130,6 +136,7 @@ class Recipe(Settings):
     encoders: dict[str, PartField | None] = {}
     decoder: PartField | None = None
     losses: dict[str, Weight] = setting({}, added_with={})
+    balance: PartField | None = None
     train: Train = Train()
     stages: list[Stage] = []
     predictor: PartField | None = None
@@ -137,12 +144,14 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _one_kind(self) -> Recipe:
         parts = self.fusion or self.encoders or self.decoder or self.losses or self.stages
-        if self.predictor and parts:
+        if self.predictor and (parts or self.balance):
             raise ValueError(
-                "predictor stands alone: drop fusion, encoders, decoder, losses and stages"
+                "predictor stands alone: drop fusion, encoders, decoder, losses, balance and stages"
             )
         if self.predictor and not self.predictor.name:
             raise ValueError("predictor needs a name, such as majority")
+        if self.balance and not self.balance.name:
+            raise ValueError("balance needs a name, such as ogm_ge")
         return self
 
     @model_validator(mode="after")
@@ -204,6 +213,9 @@ class Recipe(Settings):
             found["fusion"] = registry.kind_of(self.fusion.name, FUSION_KINDS), self.fusion
         if self.decoder:
             found["decoder"] = "decoders", self.decoder
+        if self.balance:
+            registry.check("balance", self.balance.name)
+            found["balance"] = "balance", self.balance
         if self.predictor:
             found["predictor"] = "predictors", self.predictor
         for stage in self.stages:
@@ -222,7 +234,7 @@ class Recipe(Settings):
             f"encoders.{m}": "dropped" for m, part in self.encoders.items() if part is None
         }
         for key, (kind, part) in self.parts().items():
-            if kind == "objectives" and not trained:
+            if kind in TRAINING_KINDS and not trained:
                 continue
             found[key] = part.name
             now, added = part_defaults(kind, part.name)

@@ -1,8 +1,8 @@
 """Finds plug-ins by entry point: names -> objects. Nothing is imported until it is asked for.
 
 Code is registered under the groups `mmbench.tasks`, `.encoders`, `.fusions`, `.late_fusions`,
-`.decoders`, `.objectives`, `.metrics`, `.predictors` and `.readers`, one entry point an object;
-`mmbench.metric_families` registers metrics that differ in an argument, many an entry point.
+`.decoders`, `.objectives`, `.balance`, `.metrics`, `.predictors` and `.readers`, one entry point an
+object; `mmbench.metric_families` registers metrics that differ in an argument, many an entry point.
 Recipes and datasets are YAML files: the groups `mmbench.recipes` and `mmbench.datasets` name
 packages, and every `*.yaml` in such a package is an entry called by its file name. The built-in
 parts are registered in the same way as those of a third party.
@@ -23,11 +23,21 @@ from mmbench.families import Family, Member
 
 CODE_KINDS = (
     *("tasks", "encoders", "fusions", "late_fusions", "decoders"),
-    *("objectives", "metrics", "predictors", "readers"),
+    *("objectives", "balance", "metrics", "predictors", "readers"),
 )
 FILE_KINDS = ("datasets", "recipes")
-_SINGULAR = {"recipes": "model"} | {k: k[:-1] for k in (*CODE_KINDS, "datasets")}
+_SINGULAR = {k: k[:-1].replace("_", " ") for k in (*CODE_KINDS, "datasets")}
+_SINGULAR |= {"recipes": "model", "balance": "balancing method"}
 _COMMAND = {"recipes": "models"}  # people call recipes models: `mmbench list models`
+
+
+def singular(kind: str) -> str:
+    """What one of a kind is called.
+
+    >>> singular("late_fusions"), singular("balance")
+    ('late fusion', 'balancing method')
+    """
+    return _SINGULAR[kind]
 
 
 @cache

@@ -31,7 +31,7 @@ def part_version(kind: str, name: str) -> int | str:
     if module.partition(".")[0] in OWN_PACKAGES:
         version = _class_value(module, attribute, "version")
         return version if isinstance(version, int) else 1
-    return f"sha256:{source_hash(module, f'{kind[:-1]} {name}')}"
+    return f"sha256:{source_hash(module, f'{registry.singular(kind)} {name}')}"
 
 
 def part_defaults(kind: str, name: str) -> tuple[dict[str, Any], dict[str, Any]]:

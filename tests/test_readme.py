@@ -103,6 +103,26 @@ def test_the_fusion_of_ones_own_keeps_the_contract(plugins):
     assert " passed" in done.stdout
 
 
+def test_a_balancing_method_of_ones_own(plugins, mini_folder, tmp_path):
+    assert "even" in mmbench("list balance", tmp_path, plugins)
+    dataset = f"--dataset {mini_folder / 'mini.yaml'} --set train.epochs=1 --set width=16"
+    options = f"--model concat_fusion --train --set balance=even {dataset}"
+    assert "accuracy" in mmbench(f"run --task vqa {options}", tmp_path, plugins, mini_folder)
+
+
+def test_the_balancing_method_of_ones_own_keeps_the_contract(plugins):
+    contract = "tests/training/test_balance_contract.py"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-k", "even-concat or even]", contract],
+        cwd=ROOT,
+        env=environment(plugins),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
+
+
 def test_a_task_of_ones_own(plugins, tmp_path):
     assert "Image classification" in mmbench("list tasks", tmp_path, plugins)
     options = "--set fusion=null --set train.epochs=1 --train"

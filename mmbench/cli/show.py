@@ -22,6 +22,7 @@ LISTED = {
     "late_fusions": "late_fusions",
     "decoders": "decoders",
     "objectives": "objectives",
+    "balance": "balance",
     "metrics": "metrics",
 }
 
@@ -65,7 +66,7 @@ def show_text(name: str, task: str | None = None, dataset: str | None = None) ->
             if kind == "datasets":
                 _shown_for("a dataset", dataset=dataset)
                 return _dataset(name, task)
-            _shown_for(f"a {kind[:-1]}", task=task, dataset=dataset)
+            _shown_for(f"a {registry.singular(kind)}", task=task, dataset=dataset)
             return _task(name) if kind == "tasks" else _part(kind, name)
     known = sorted({n for kind in LISTED.values() for n in registry.names(kind)})
     raise MMBenchError(
@@ -238,7 +239,7 @@ def _part(kind: str, name: str) -> str:
         text = f"{inspect.getdoc(module)}\n\n{text}"
     rows = {"defined in": f"{found.__module__}.{found.__qualname__}"} | rows
     body = "\n".join(f"  {line}".rstrip() for line in text.splitlines())
-    return f"{_lines(f'{kind[:-1]} {name}', '', rows)}\n\n{body}"
+    return f"{_lines(f'{registry.singular(kind)} {name}', '', rows)}\n\n{body}"
 
 
 def _record(path: Path) -> str:

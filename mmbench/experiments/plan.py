@@ -15,7 +15,7 @@ from mmbench.data.sample import SampleSet
 from mmbench.errors import MMBenchError
 from mmbench.experiments.score import load_metrics
 from mmbench.metrics.base import Metric
-from mmbench.recipe import Recipe, Train, load_recipe
+from mmbench.recipe import TRAINING_KINDS, Part, Recipe, load_recipe
 from mmbench.records.identity import Identity
 from mmbench.records.record import Weights
 from mmbench.request import RunRequest
@@ -183,7 +183,7 @@ def _identity(
     parts |= {
         f"{kind}:{part.name}": part_version(kind, part.name)
         for kind, part in recipe.parts().values()
-        if trained or kind != "objectives"
+        if trained or kind not in TRAINING_KINDS
     }
     chosen_by = None
     if trained:
@@ -242,12 +242,21 @@ def _find_checkpoint(
             f"{header.path} was trained for {header.about.get('task')}, not {task.name}"
         )
     if source == "shipped":
-        # A setting that is newer than the weights had what is its default.
-        trained = validate(Train, header.recipe["train"], str(header.path)).model_dump()
-        for key, asked in recipe.train.model_dump().items():
-            if trained[key] != asked:
-                raise MMBenchError(
-                    f"the weights shipped for {model} were trained with other settings "
-                    f"(train.{key}={trained[key]}). Train them as asked with --train."
-                )
+        _check_trained_so(header, recipe, model)
     return header, source
+
+
+def _check_trained_so(header: Header, recipe: Recipe, model: str) -> None:
+    """Raise if shipped weights were not trained as a recipe asks."""
+    # A setting that is newer than the weights had what is its default.
+    known = {key: header.recipe[key] for key in Recipe.model_fields if key in header.recipe}
+    trained = validate(Recipe, known, str(header.path))
+    pairs = {f"train.{k}": (v, getattr(trained.train, k)) for k, v in dict(recipe.train).items()}
+    pairs |= {k: (getattr(recipe, k), getattr(trained, k)) for k in ("losses", "balance", "stages")}
+    for key, (asked, was) in pairs.items():
+        if was != asked:
+            plain = was.name if isinstance(was, Part) else was
+            raise MMBenchError(
+                f"the weights shipped for {model} were trained with other settings "
+                f"({key}={plain}). Train them as asked with --train."
+            )

@@ -43,7 +43,7 @@ def ready_model(
     assert plan.train is not None
     model = plan.task.build(plan.recipe, plan.task.assets(plan.train)).to(device)
     stages = stages_of(plan.recipe, model)
-    check_stages(stages, model, plan.recipe.train)
+    check_stages(stages, model, plan.recipe.train, plan.recipe.balance)
     allowed = trainable(model)
     done: list[Trained] = []
     for stage in stages:
@@ -77,7 +77,8 @@ def _train_stage(
     assert plan.validation is not None
     settings = settings_of(stage, plan.recipe.train)
     torch.manual_seed(plan.seed)
-    objectives = WeightedObjectives(stage, model, settings).to(device)
+    balance = plan.recipe.balance
+    objectives = WeightedObjectives(stage, model, settings, balance).to(device)
     enter(stage, model, objectives, allowed)
     seed = plan.seed
     shared = None
@@ -87,7 +88,7 @@ def _train_stage(
             return found
         seed = shared.seed  # all that share it would have trained it alike
         torch.manual_seed(seed)
-        objectives = WeightedObjectives(stage, model, settings).to(device)
+        objectives = WeightedObjectives(stage, model, settings, balance).to(device)
     if title != plan.model:
         watch.began(title, plan.seed)
     # Now, so that it is not in the time of training.
@@ -103,6 +104,7 @@ def _train_stage(
         folder=state,
         resume=True,
         watcher=watch,
+        validation=plan.validation,
     )
     if shared is not None:
         shared.write(model, trained)

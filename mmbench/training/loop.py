@@ -22,6 +22,7 @@ from mmbench.errors import MMBenchError
 from mmbench.model import Losses, TaskModel
 from mmbench.recipe import Train
 from mmbench.training.mining import alike_order, runs_in_order
+from mmbench.training.objectives.base import Epoch
 from mmbench.training.objectives.weighted import Batches, WeightedObjectives, moved, total
 from mmbench.training.prefetch import prefetched
 from mmbench.training.schedule import learning_rate_factor
@@ -119,6 +120,13 @@ class _Learner:
                 watcher.stepped(partial(_value, losses), count)
         return {name: value.item() / len(batches) for name, value in sums.items()}, lr
 
+    def before_epoch(self, epoch: Epoch) -> None:
+        """Tell the objectives, and those of the model's parts that change in training's course."""
+        for part in self.model.modules():
+            if hook := getattr(part, "before_epoch", None):
+                hook(epoch.number, epoch.epochs)
+        self.objectives.before_epoch(self.model, epoch)
+
     def _collated(
         self, epoch: Iterable[Sequence[Sample]], number: int
     ) -> Generator[tuple[int, Batches], None, None]:
@@ -137,6 +145,7 @@ class _Learner:
             losses = self.objectives.losses(self.model, batches)
         self.optimizer.zero_grad(set_to_none=True)
         total(losses).backward()
+        self.objectives.after_backward(self.model)
         nn.utils.clip_grad_norm_(self._trained, self._settings.clip)
         self.optimizer.step()
         self.objectives.after_step(self.model)
@@ -156,6 +165,7 @@ def fit(
     resume: bool,
     watcher: Watcher,
     prefetch: bool | None = None,
+    validation: Sequence[Sample] = (),
 ) -> Trained:
     """Train a model and leave it with the weights that scored highest on validation.
 
@@ -173,6 +183,7 @@ def fit(
         prefetch: whether a thread makes the next batch while this one trains, which changes no
             number, since collation draws from a generator of its own; None where there is a core
             for it, since that was faster whenever measured.
+        validation: for objectives that look at it.
     Raises: MMBenchError if the loss stops being a number, or the settings ask for neighbours that
         the model cannot find or a batch cannot hold.
     """
@@ -188,6 +199,9 @@ def fit(
     watcher.started(settings.epochs, len(batches), progress.epoch)
     for epoch in range(progress.epoch, settings.epochs):
         began = time.perf_counter()
+        learner.before_epoch(
+            Epoch(epoch, settings.epochs, samples, validation, settings.batch, device)
+        )
         torch.manual_seed(seed + 1_000_003 * epoch)  # the same dropout wherever a run was cut
         order = None
         if settings.neighbours > 1 and epoch >= settings.neighbours_from * settings.epochs:

@@ -8,7 +8,7 @@ import torch
 
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.model import TaskModel
-from mmbench.recipe import Recipe, Train
+from mmbench.recipe import Part, Recipe, Train
 from mmbench.stages import TASK, Stage, is_within
 from mmbench.training.objectives.weighted import WeightedObjectives
 from mmbench.yaml_file import validate
@@ -49,15 +49,21 @@ def settings_of(stage: Stage, train: Train) -> Train:
     return validate(Train, train.model_dump(exclude_unset=True) | stage.train, stage.name)
 
 
-def check_stages(stages: Sequence[Stage], model: TaskModel, train: Train) -> None:
+def check_stages(
+    stages: Sequence[Stage], model: TaskModel, train: Train, balance: Part | None = None
+) -> None:
     """Check that every stage can be carried out, before the first one is.
 
     Raises: MMBenchError for an objective that does not exist or cannot train this model, a part
-        that does not exist, or a stage that trains nothing.
+        that does not exist, a stage that trains nothing, or a balance that nothing is trained by.
     """
+    if balance is not None and not any(TASK in stage.objective for stage in stages):
+        raise MMBenchError(
+            f"balance: {balance.name} has no effect, since no stage minimises task: drop it"
+        )
     with torch.random.fork_rng(devices=[]):  # what objectives draw here leaves the run as it is
         for stage in stages:
-            objectives = WeightedObjectives(stage, model, settings_of(stage, train))
+            objectives = WeightedObjectives(stage, model, settings_of(stage, train), balance)
             for part in [*(stage.trains or ()), *stage.freezes]:
                 _check_exists(part, stage, model)
             reached = [n for n, _ in model.named_parameters() if objectives.reach(n)]

@@ -32,10 +32,9 @@ def build_part(kind: str, name: str, options: Mapping[str, Any], **context: Any)
     """
     cls = registry.load(kind, name)
     if missing := sorted(getattr(cls, "__abstractmethods__", ())):
-        what = kind[:-1].replace("_", " ")
         raise MMBenchError(
-            f"the {what} {name} lacks {', '.join(missing)}, which its contract asks for: it is "
-            "unfinished, or written for an earlier version"
+            f"the {registry.singular(kind)} {name} lacks {', '.join(missing)}, which its contract "
+            "asks for: it is unfinished, or written for an earlier version"
         )
     parameters = inspect.signature(cls).parameters
     settable = [p for p in parameters if p not in context]
@@ -58,7 +57,8 @@ def build_part(kind: str, name: str, options: Mapping[str, Any], **context: Any)
     needed = [p.name for p in parameters.values() if p.default is p.empty and p.name not in chosen]
     if needed:
         raise MMBenchError(
-            f"the {kind[:-1]} {name} cannot stand here: nothing gives it {' and '.join(needed)}"
+            f"the {registry.singular(kind)} {name} cannot stand here: nothing gives it "
+            f"{' and '.join(needed)}"
         )
     try:
         return cls(**chosen)

@@ -60,6 +60,7 @@ class CaptioningModel(ComposedModel):
         )
         if not isinstance(self.decoder, TextDecoder):
             raise MMBenchError(f"the decoder {recipe.decoder.name} writes no text")
+        self.fused_contexts = tuple(contexts)
         self.reads(forms_of(self.decoder, [QUERY, *contexts]))
         self.count_shares(self.decoder, ["text", *contexts])
 

@@ -59,6 +59,7 @@ class GenerationModel(ComposedModel):
             fusion=(lambda: build_fusion(recipe, contexts)) if contexts else None,
             autoencoder=validate(AutoencoderSettings, settings, "decoder.autoencoder"),
         )
+        self.fused_contexts = tuple(contexts)
         self.reads(forms_of(self.decoder, [QUERY, *contexts]))
         usual = type(self.decoder).usual.model_dump()
         self._sampling = Sampling(**(usual | sampling.model_dump(exclude_unset=True)))

@@ -75,6 +75,7 @@ class RetrievalModel(ComposedModel):
         )
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.fusion = build_fusion(recipe, media) if recipe.fusion else None
+        self.fused_contexts = tuple(media) if self.fusion else ()
         self.reads(forms_of(self.fusion, ["text", self.medium]), always_pools=True)
         self.count_shares(self.fusion, ["text", self.medium])
         assert recipe.decoder is not None  # a resolved recipe has one
@@ -104,6 +105,13 @@ class RetrievalModel(ComposedModel):
         media = [sample for sample in samples if self.medium in sample.inputs]
         known = [texts_of[sample.group] for sample in media]
         return self._sides([*media, *(texts[rng.integers(len(texts))] for texts in known)])
+
+    def contexts_kept(
+        self, samples: Sequence[Sample], share: float, rng: np.random.Generator
+    ) -> Batch:
+        """Of the media, as the fusion reads them; the dual encoder reads them all."""
+        media = [sample for sample in samples if self.medium in sample.inputs]
+        return super().contexts_kept(media, share, rng)
 
     def _sides(self, queries: Sequence[Query]) -> Batch:
         """What the encoder of each side that is there reads."""
@@ -149,6 +157,7 @@ class RetrievalModel(ComposedModel):
         losses = {"nt_xent": loss / 2}
         if self.fusion is None or len(own) < 2:
             return self.weighed(losses, {})
+        medium = self.kept(self.medium, medium, batch)
         near = logits.detach()
         media_of = self._rivals(near)  # (U, 1 + W), the right one first
         texts_of = self._rivals(near.T)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +13,10 @@ from torch.nn import functional
 
 from mmbench.data.sample import Query, Sample
 from mmbench.errors import MMBenchError
-from mmbench.model import Batch, Losses
+from mmbench.model import Batch
 from mmbench.recipe import Recipe
 from mmbench.zoo.decoders.fused import Decoded
+from mmbench.zoo.stream import Stream
 from mmbench_tasks.vqa.model import UNKNOWN_ANSWER, VQAModel
 
 
@@ -65,23 +66,28 @@ class ChoiceModel(VQAModel):
         """Those of the samples' first choices: what a sample has, all its pairs have."""
         return present[batch["pair"][:, 0]]
 
-    def forward(self, batch: Batch) -> Decoded:
+    def contexts_kept(
+        self, samples: Sequence[Sample], share: float, rng: np.random.Generator
+    ) -> Batch:
+        """A sample loses a context with all its pairs."""
+        pairs = torch.tensor([len(sample.inputs["choices"]) for sample in samples])
+        kept = super().contexts_kept(samples, share, rng)
+        return {name: each.repeat_interleave(pairs) for name, each in kept.items()}
+
+    def decoded(self, streams: Mapping[str, Stream], batch: Batch) -> Decoded:
         """Logits (B, C), minus infinity where a sample has no such choice."""
-        decoded = super().forward(batch)
+        decoded = super().decoded(streams, batch)
         logits = decoded.logits.masked_fill(batch["pair"] < 0, float("-inf"))
         return replace(decoded, logits=logits)
 
-    def losses(self, batch: Batch, label_smoothing: float = 0.0) -> Losses:
+    def answer_loss(self, logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
         """Cross-entropy of the right choice; smoothing goes to the choices that a sample has."""
-        decoded, target = self(batch), batch["target"]
-        logits = decoded.logits.float()
-        loss = functional.cross_entropy(logits, target, ignore_index=UNKNOWN_ANSWER)
+        loss = functional.cross_entropy(logits, batch["target"], ignore_index=UNKNOWN_ANSWER)
         if not label_smoothing:
-            return self.weighed({"answer": loss}, decoded.losses)
+            return loss
         there = batch["pair"] >= 0
         even = -logits.log_softmax(-1).masked_fill(~there, 0).sum(-1) / there.sum(-1)
-        smoothed = (1 - label_smoothing) * loss + label_smoothing * even.mean()
-        return self.weighed({"answer": smoothed}, decoded.losses)
+        return (1 - label_smoothing) * loss + label_smoothing * even.mean()
 
     def answer(self, batch: Batch) -> list[Any]:
         """The place of the likeliest choice; `conclude` makes it the choice."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,13 +13,14 @@ from mmbench.compose import ComposedModel, forms_of
 from mmbench.data.sample import Query, Sample
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
-from mmbench.model import Batch, Losses
+from mmbench.model import Batch, Decision, Losses
 from mmbench.parts import build_fusion, build_late_fusion, fuses_late
 from mmbench.recipe import Recipe
 from mmbench.zoo.decoders.fused import Decoded
 from mmbench.zoo.fusion.base import Fused
 from mmbench.zoo.fusion.late import LateFusion
 from mmbench.zoo.part import build_part
+from mmbench.zoo.stream import Stream
 from mmbench_tasks.vqa.task import most_frequent
 
 UNKNOWN_ANSWER = -100  # a target that training did not have: no loss, and it cannot be answered
@@ -52,18 +53,20 @@ class VQAModel(ComposedModel):
         if not several and recipe.fusion is not None:
             raise MMBenchError("a vqa recipe of one modality has nothing to fuse: drop its fusion")
         self.fusion: nn.Module | None = None
-        classes = None if answers is None else len(answers)
+        self._recipe = recipe
+        self.classes = classes = None if answers is None else len(answers)
         if fuses_late(recipe):
             self.fusion = build_late_fusion(recipe, modalities, classes)
         elif several:
             self.fusion = build_fusion(recipe, modalities[1:])
+        self.fused_contexts = tuple(modalities[1:])
         self.reads(forms_of(self.fusion, modalities))
         self.count_shares(self.fusion, modalities)
         late = isinstance(self.fusion, LateFusion)
         self.decoder = (
-            nn.ModuleDict({name: _classifier(recipe, classes or 1) for name in modalities})
+            nn.ModuleDict({name: self.head(name) for name in modalities})
             if late
-            else _classifier(recipe, classes or 1)
+            else self.head(modalities[0])
         )
 
     def collate(self, queries: Sequence[Query]) -> Batch:
@@ -76,17 +79,32 @@ class VQAModel(ComposedModel):
         labels = [self._label.get(answer, UNKNOWN_ANSWER) for answer in right]
         return self.inputs(samples) | {"target": torch.tensor(labels)}
 
+    def head(self, modality: str) -> nn.Module:
+        """The recipe's decoder; the same for every modality, and for what is fused."""
+        part = self._recipe.decoder
+        assert part is not None  # a resolved recipe has one
+        return build_part(
+            "decoders", part.name, part.options, dim=self._recipe.width, classes=self.classes or 1
+        )
+
     def forward(self, batch: Batch) -> Decoded:
         """Logits (B, answers), and what the fusion gave besides."""
-        query, *contexts = self.contexts(batch)
+        return self.decoded(self.streams(batch), batch)
+
+    def streams(self, batch: Batch) -> dict[str, Stream]:
+        """What each modality's encoder makes of each query, the fusion's query first."""
+        return dict(zip(self.encoders, self.contexts(batch), strict=True))
+
+    def decoded(self, streams: Mapping[str, Stream], batch: Batch) -> Decoded:
+        """Logits (B, answers) of the streams, and what the fusion gave besides."""
         if isinstance(self.fusion, LateFusion):
-            streams = dict(zip(self.encoders, [query, *contexts], strict=True))
             each = [
                 self.arranged(self.decoder[modality](stream), batch)  # type: ignore[index]
                 for modality, stream in streams.items()
             ]
             present = [self.held(stream.present, batch) for stream in streams.values()]
             return self.fusion(each, present, batch.get("target") if self.training else None)
+        query, *contexts = streams.values()
         fused = Fused(query) if self.fusion is None else self.fusion(query, contexts)
         logits = self.arranged(self.decoder(fused.stream), batch)
         return Decoded(logits, fused.losses, fused.shares)
@@ -100,23 +118,32 @@ class VQAModel(ComposedModel):
         return present
 
     def losses(self, batch: Batch, label_smoothing: float = 0.0) -> Losses:
+        """Cross-entropy of the right answer, and the fusion's own."""
+        return self.decide(batch, label_smoothing).losses
+
+    def decide(self, batch: Batch, label_smoothing: float = 0.0) -> Decision:
+        streams = self.streams(batch)
+        decoded = self.decoded(streams, batch)
+        loss = self.answer_loss(decoded.logits.float(), batch, label_smoothing)
+        return Decision(
+            decoded.logits,
+            batch["target"],
+            self.weighed({"answer": loss}, decoded.losses),
+            "answer",
+            streams,
+            {name: self.held(stream.present, batch) for name, stream in streams.items()},
+            lambda logits: self.arranged(logits, batch),
+        )
+
+    def answer_loss(self, logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
         """Cross-entropy of the right answer."""
-        decoded = self(batch)
-        loss = functional.cross_entropy(
-            decoded.logits.float(),
+        return functional.cross_entropy(
+            logits,
             batch["target"],
             ignore_index=UNKNOWN_ANSWER,
             label_smoothing=label_smoothing,
         )
-        return self.weighed({"answer": loss}, decoded.losses)
 
     def answer(self, batch: Batch) -> list[str]:
         """The likeliest answer."""
         return [self._answers[label] for label in self(batch).logits.argmax(-1).tolist()]
-
-
-def _classifier(recipe: Recipe, classes: int) -> nn.Module:
-    assert recipe.decoder is not None  # a resolved recipe has one
-    return build_part(
-        "decoders", recipe.decoder.name, recipe.decoder.options, dim=recipe.width, classes=classes
-    )

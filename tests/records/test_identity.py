@@ -50,6 +50,9 @@ def base(mini):
         {"overrides": {"train.warmup": 0.2}},
         {"overrides": {"train.clip": 2.0}},
         {"overrides": {"train.label_smoothing": 0.1}},
+        {"overrides": {"train.modality_dropout": 0.1}},
+        {"overrides": {"balance": "ogm_ge"}},
+        {"overrides": {"balance": {"name": "ogm_ge", "alpha": 0.2}}},
     ],
     ids=str,
 )
@@ -139,7 +142,8 @@ def test_a_default_that_is_changed_moves_the_hash():
 
 
 def test_every_setting_says_what_it_was_added_with():
-    parts = {"summary", "source", "fusion", "encoders", "decoder", "train", "predictor", "stages"}
+    parts = {"summary", "source", "fusion", "encoders", "decoder", "balance"}
+    parts |= {"train", "predictor", "stages"}
     stage = {"name", "objective"}
     for model, exempt in ((Train, set()), (Recipe, parts), (Stage, stage)):
         for name, field in model.model_fields.items():
@@ -236,7 +240,9 @@ def test_an_identity_is_plain_json_and_comes_back(base):
     assert Identity.model_validate(json.loads(base.model_dump_json())) == base
 
 
-@pytest.mark.parametrize("kind", ["encoders", "fusions", "decoders", "predictors"])
+@pytest.mark.parametrize(
+    "kind", ["encoders", "fusions", "late_fusions", "decoders", "balance", "predictors"]
+)
 def test_every_option_of_mmbenchs_own_parts_says_what_it_was_added_with(kind):
     for name in registry.names(kind):
         if registry.location(kind, name)[0].partition(".")[0] in versions.OWN_PACKAGES:
@@ -251,3 +257,14 @@ def test_a_recipe_without_options_holds_none(base):
         "encoders.text": "gru",
         "decoder": "classifier",
     }
+
+
+def test_a_balance_is_part_of_it_where_something_is_trained_and_nothing_is_where_there_is_none(
+    mini, base
+):
+    balanced = identity(mini, overrides={"balance": {"name": "ogm_ge", "alpha": 0.2}})
+    assert balanced.parts == base.parts | {"balance:ogm_ge": 1}
+    assert balanced.settings == base.settings | {"balance": "ogm_ge", "balance.alpha": 0.2}
+    assert not any("balance" in key or "dropout" in key for key in [*base.settings, *base.parts])
+    recipe = load_recipe("gated_fusion", {"balance": "ogm_ge"})
+    assert not any("balance" in key for key in recipe.deciding(trained=False))

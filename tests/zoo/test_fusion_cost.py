@@ -30,3 +30,18 @@ def test_the_formulas_are_what_is_counted(name, sizes):
     parameters, operations = cls.cost.at(cls, **sizes | {"tokens": tokens})
     assert parameters == sum(p.numel() for p in fusion.parameters())
     assert operations == operations_of(lambda: fusion(query, streams))
+
+
+@pytest.mark.parametrize("name", registry.names("late_fusions"))
+def test_the_formulas_of_fusions_of_decisions_are_what_is_counted(name):
+    cls = registry.load("late_fusions", name)
+    if cls.cost is None:
+        assert not cls.__module__.startswith("mmbench.")
+        return
+    assert cls.family
+    fusion = cls(["one", "two", "three"]).eval()
+    logits = [torch.randn(1, 7) for _ in range(3)]
+    present = [torch.ones(1, dtype=torch.bool)] * 3
+    parameters, operations = cls.cost.at(cls, dim=16, modalities=3, positions=1, tokens=1)
+    assert parameters == sum(p.numel() for p in fusion.parameters())
+    assert operations == operations_of(lambda: fusion(logits, present))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from mmbench.data.sample import Sample
@@ -14,6 +16,26 @@ from mmbench.errors import MMBenchError
 from mmbench.model import Batch, Losses, TaskModel
 from mmbench.recipe import Recipe
 from mmbench.zoo.encoders.base import Encoder
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an objective is told of an epoch that begins.
+
+    Attributes:
+        number: from 0.
+        epochs: how many there are.
+        train, validation: the stage's samples.
+        batch: groups a batch.
+        device: where the model is.
+    """
+
+    number: int
+    epochs: int
+    train: Sequence[Sample]
+    validation: Sequence[Sample]
+    batch: int
+    device: torch.device
 
 
 class Objective(nn.Module, ABC):
@@ -52,6 +74,12 @@ class Objective(nn.Module, ABC):
     @abstractmethod
     def losses(self, model: TaskModel, batch: Batch) -> Losses:
         """Losses by name, each a scalar on the device. In float32, whatever autocast does."""
+
+    def before_epoch(self, model: TaskModel, epoch: Epoch) -> None:
+        """Called before each epoch; what it keeps for later ones must be a buffer."""
+
+    def after_backward(self, model: TaskModel) -> None:
+        """Called when a step's gradients are there, before they are clipped: to change them."""
 
     def after_step(self, model: TaskModel) -> None:
         """Called after each step of the optimizer: to move a momentum copy, to fill a queue."""

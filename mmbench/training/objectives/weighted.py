@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError
 from mmbench.model import Batch, Losses, TaskModel, move
-from mmbench.recipe import Recipe, Train
+from mmbench.recipe import Part, Recipe, Train
 from mmbench.stages import TASK, Stage, is_within
-from mmbench.training.objectives.base import Objective
+from mmbench.training.objectives.base import Epoch, Objective
 from mmbench.zoo.part import build_part
 
 Batches = dict[str, Batch]  # by objective
@@ -27,18 +27,30 @@ class WeightedObjectives(nn.Module):
         stage: names them and their weights.
         model: that they train.
         settings: of the stage's training.
-    Raises: MMBenchError for an objective that does not exist, or cannot train this model.
+        balance: the recipe's, for the task's own loss.
+    Raises: MMBenchError for an objective that does not exist, or cannot train this model; a balance
+        of what is not the task's own loss alone.
     """
 
-    def __init__(self, stage: Stage, model: TaskModel, settings: Train) -> None:
+    def __init__(
+        self, stage: Stage, model: TaskModel, settings: Train, balance: Part | None = None
+    ) -> None:
         super().__init__()
         self._stage = stage
         self._parts = nn.ModuleDict()
+        context = {"model": model, "settings": settings, "balance": balance}
         for name, asked in stage.objective.items():
-            part = build_part("objectives", name, asked.options, model=model, settings=settings)
+            part = build_part("objectives", name, asked.options, **context)
             if not isinstance(part, Objective):
                 raise MMBenchError(f"the objective {name} is not an mmbench.training Objective")
             self._parts[name] = part
+
+        weighs = TASK in stage.objective and stage.objective[TASK].weight != 1
+        if balance is not None and TASK in self._parts and (weighs or not self.only_task):
+            raise MMBenchError(
+                f"balance: {balance.name} changes the gradients of the task's own loss: the stage "
+                f"{stage.name} must minimise task alone, with a weight of 1"
+            )
 
     @property
     def only_task(self) -> bool:
@@ -80,6 +92,16 @@ class WeightedObjectives(nn.Module):
             for key, loss in objective.losses(model, batches[name]).items():
                 found[prefix + key] = loss if weight == 1 else weight * loss
         return found
+
+    def before_epoch(self, model: TaskModel, epoch: Epoch) -> None:
+        """Called before each epoch."""
+        for _, objective in self._each():
+            objective.before_epoch(model, epoch)
+
+    def after_backward(self, model: TaskModel) -> None:
+        """Called when a step's gradients are there, before they are clipped."""
+        for _, objective in self._each():
+            objective.after_backward(model)
 
     def after_step(self, model: TaskModel) -> None:
         """Called after each step of the optimizer."""

@@ -9,6 +9,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from mmbench.zoo.decoders.fused import Decoded
+from mmbench.zoo.fusion.cost import Cost
 
 
 class LateFusion(nn.Module, ABC):
@@ -31,13 +32,26 @@ class LateFusion(nn.Module, ABC):
 
     Attributes:
         auxiliary: names of the losses that it gives in training.
+        family: what kind of fusion it is, a word or two: "averaging", "evidence".
+        cost: formulas of what the fusion costs by itself, besides the decoders whose logits it
+            joins; None where nobody has written them down.
     """
 
     auxiliary: ClassVar[tuple[str, ...]] = ()
+    family: ClassVar[str] = ""
+    cost: ClassVar[Cost | None] = None
 
     def __init__(self, modalities: Sequence[str]) -> None:
         super().__init__()
         self.modalities = tuple(modalities)
+
+    def before_epoch(self, epoch: int, epochs: int) -> None:
+        """Called before each epoch of training, for what changes in its course.
+
+        Args:
+            epoch: its number, from 0.
+            epochs: how many there are.
+        """
 
     @abstractmethod
     def forward(

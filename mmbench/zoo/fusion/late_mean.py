@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mmbench.zoo.decoders.fused import Decoded
+from mmbench.zoo.fusion.cost import Cost
 from mmbench.zoo.fusion.late import LateFusion
 
 
@@ -22,6 +23,9 @@ class LateMean(LateFusion):
         modalities: their names.
     Shape: M logits (B, C) -> (B, C).
     """
+
+    family = "averaging"
+    cost = Cost(parameters="0", operations="0")
 
     def forward(
         self, logits: Sequence[Tensor], present: Sequence[Tensor], target: Tensor | None = None

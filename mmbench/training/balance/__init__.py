@@ -1,0 +1,1 @@
+"""Balancing methods: what keeps one modality of a model from learning at another's expense."""
