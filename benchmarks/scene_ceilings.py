@@ -28,9 +28,7 @@ from mmbench.scenes.counter import Dice
 from mmbench.scenes.facts import Claims, ObjectFact, check, place
 from mmbench.scenes.interactions import (
     PAIR_CATEGORIES,
-    PAIRS,
     PICTURE_CATEGORIES,
-    PICTURES,
     Pairs,
     Pictures,
     sample_pairs,
@@ -185,10 +183,9 @@ def interactions(name: str, facts: Pairs | Pictures, categories: Sequence[str]) 
 
 
 if __name__ == "__main__":
-    pairs = sample_pairs("test", np.arange(PAIRS["test"]))
-    pictures = sample_pictures("test", np.arange(PICTURES["test"]))
-    interactions("interactions", pairs, PAIR_CATEGORIES)
-    interactions("interactions_image", pictures, PICTURE_CATEGORIES)
+    block = np.arange(128)  # every split is made of such blocks, in which all facts are crossed
+    interactions("interactions", sample_pairs("test", block), PAIR_CATEGORIES)
+    interactions("interactions_image", sample_pictures("test", block), PICTURE_CATEGORIES)
     test = load_scenes("test")
     questions(test)
     retrieval(test)

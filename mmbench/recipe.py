@@ -175,8 +175,8 @@ class Recipe(Settings):
         """
         if self.predictor:
             return self
-        for modality, part in self.encoders.items():
-            if modality not in encoders and (part is not None or modality not in MODALITIES):
+        for modality, asked in self.encoders.items():
+            if modality not in encoders and (asked is not None or modality not in MODALITIES):
                 raise MMBenchError(
                     f"the recipe names an encoder for '{modality}', which this task does not have: "
                     f"it has {', '.join(encoders)}.{did_you_mean(modality, encoders)}"

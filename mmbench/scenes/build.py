@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 
 class Told(Generic[AnyCaption]):
-    """What the splits of the three datasets with captions have. Text is read when it is first asked for.
+    """What the splits of the three datasets with captions have; text is read when first asked for.
 
     Attributes:
         split: its name.
@@ -156,7 +156,7 @@ class InteractionSplit:
         digest: a hash of waves and questions.
     """
 
-    def __init__(self, split: str, told: Path, pictures: Path, sound: bool) -> None:
+    def __init__(self, split: str, sound: bool, told: Path, pictures: Path) -> None:
         self.split = split
         self.pixels: ByteArray = store.array(pictures, "pixels")
         self.pixels_digest = store.digest(pictures)
@@ -235,7 +235,7 @@ def load_interactions(
         f"{dataset}-{split}": partial(interaction_content, split, sound),
         f"{dataset}-{split}-{size}": partial(interaction_pictures, split, sound, size),
     }
-    return InteractionSplit(split, *store.stored(parts, count, advanced), sound)
+    return InteractionSplit(split, sound, *store.stored(parts, count, advanced))
 
 
 def scene_text(split: str, index: IntArray) -> Content:

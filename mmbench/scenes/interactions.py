@@ -133,11 +133,11 @@ def scenes_of(shown: Pairs | Pictures, split: str) -> Scenes:
     x += (list(PAIRS).index(split) - x - y) % len(PAIRS)  # no picture is in two splits
     shapes = np.array([SHAPES.index(thing) for thing, *_ in SEEN])
     colour = below(bits(f"{stream}/colour", index, 1), len(COLOURS))[:, 0]
-    columns = (np.repeat(column[:, None], MOST, 1) for column in (shapes[shown.kind], colour, size))
-    shape, colour, size = columns
-    places = (np.repeat(column[:, None], MOST, 1) for column in (x, y))
+    shape, colour, size, x, y = (
+        np.repeat(column[:, None], MOST, 1) for column in (shapes[shown.kind], colour, size, x, y)
+    )
     background = 24 + below(bits(f"{stream}/background", index, 3), 32)
-    return Scenes(index, np.ones_like(index), shape, colour, size, *places, background)
+    return Scenes(index, np.ones_like(index), shape, colour, size, x, y, background)
 
 
 def sounds_of(pairs: Pairs, split: str) -> Sounds:
@@ -154,8 +154,13 @@ def sounds_of(pairs: Pairs, split: str) -> Sounds:
     frequency = between(f"{stream}/frequency", index, FREQUENCY[pitch][:, None])
     frequency += (list(PAIRS).index(split) - frequency) % len(PAIRS)  # no sound is in two splits
     amplitude = between(f"{stream}/amplitude", index, AMPLITUDE[loudness][:, None])
-    kinds = (column[:, None] for column in (length, loudness, pitch, timbre))
-    return Sounds(index, np.ones_like(index), *kinds, start, duration, frequency, amplitude)
+    length, loudness, pitch, timbre = (
+        column[:, None] for column in (length, loudness, pitch, timbre)
+    )
+    return Sounds(
+        *(index, np.ones_like(index), length, loudness, pitch, timbre),
+        *(start, duration, frequency, amplitude),
+    )
 
 
 def _design(stream: str, index: IntArray, facts: int) -> tuple[IntArray, ...]:

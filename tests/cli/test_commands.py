@@ -114,7 +114,8 @@ def test_show_dataset_gives_licence_citation_and_splits(mmbench):
 
 def test_show_dataset_gives_its_media_and_the_categories_of_its_samples(mmbench):
     text = mmbench("show", "interactions_image").stdout
-    rows = {line.split()[0]: line.split(maxsplit=1)[1] for line in text.splitlines() if line.strip()}
+    lines = [line.split(maxsplit=1) for line in text.splitlines()]
+    rows = {line[0]: line[1] for line in lines if len(line) == 2}
     assert rows["media"] == "image"
     assert sorted(rows["categories"].split(", ")) == [
         *("redundant", "synergy", "unique_image", "unique_text")

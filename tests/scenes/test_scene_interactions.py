@@ -69,9 +69,7 @@ def test_a_question_about_a_pair_is_answered_by_what_is_seen_and_heard(split):
     index = np.arange(128)
     pictures = interaction_pictures(split, True, 64, index)["pixels"]
     content = interaction_content(split, True, index)
-    for picture, wave, asked in zip(
-        pictures, content["waves"], content["questions"], strict=True
-    ):
+    for picture, wave, asked in zip(pictures, content["waves"], content["questions"], strict=True):
         true = seen(picture) | heard(wave)
         for question, answer, category in asked:
             claims = [claim in question for claim in CLAIMS]
@@ -169,7 +167,12 @@ def test_what_is_free_tells_nothing_of_the_answer():
     index = np.arange(PAIRS["train"])
     pairs = sample_pairs("train", index)
     scenes, sounds = scenes_of(pairs, "train"), sounds_of(pairs, "train")
-    free = (scenes.colour[:, 0], scenes.x[:, 0] // 60, sounds.length[:, 0], sounds.start[:, 0] > 500)
+    free = (
+        scenes.colour[:, 0],
+        scenes.x[:, 0] // 60,
+        sounds.length[:, 0],
+        sounds.start[:, 0] > 500,
+    )
     crossed = pairs.agrees == 0
     for bit, among in (
         (pairs.seen, pairs.agrees == 1),
