@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     task = registry.load("tasks", "vqa")()
-    recipe = load_recipe(options.model, {"train.epochs": 1}).resolve(task.encoders, task.decoder)
+    recipe = task.resolve(load_recipe(options.model, {"train.epochs": 1}), task.dataset())
     everything = task.load(task.dataset(), "train")
     groups = {s.group for s in everything}
     chosen = set(sorted(groups)[: options.groups])

@@ -7,13 +7,14 @@ one is meant. All captions mention every object.
 Captioning: five captions of one picture differ in what they tell and how, so that even captions
 made from the facts by the generator itself do not agree.
 VQA: what the likeliest answer to a kind of question, or to its template, is worth without an image.
+Interactions: what can be told of the answer from some of the modalities, exactly.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain, permutations
+from itertools import chain, combinations, permutations
 
 import numpy as np
 
@@ -22,8 +23,17 @@ from mmbench.metrics.captions.cider import CIDErD
 from mmbench.scenes.audio import sample_sounds
 from mmbench.scenes.build import SceneSplit, load_scenes, load_sounds, load_videos
 from mmbench.scenes.captions import captions
+from mmbench.scenes.ceilings import OVERALL, ceilings
 from mmbench.scenes.counter import Dice
 from mmbench.scenes.facts import Claims, ObjectFact, check, place
+from mmbench.scenes.interactions import (
+    PAIR_CATEGORIES,
+    PICTURE_CATEGORIES,
+    Pairs,
+    Pictures,
+    sample_pairs,
+    sample_pictures,
+)
 from mmbench.scenes.questions import Question
 from mmbench.scenes.video import sample_videos
 from mmbench.scenes.world import sample_scenes
@@ -161,7 +171,21 @@ def questions(scenes: SceneSplit) -> None:
     show("its template", lambda question: question.template)
 
 
+def interactions(name: str, facts: Pairs | Pictures, categories: Sequence[str]) -> None:
+    asked = list(chain(*facts.asked()))
+    columns = (*categories, OVERALL)
+    print(f"{name}, the best that can be made of what is shown: {', '.join(columns)}")
+    for count in range(len(asked[0].shown) + 1):
+        for shown in combinations(asked[0].shown, count):
+            found = ceilings(asked, shown)
+            values = "  ".join(f"{float(100 * found[column]):6.2f}" for column in columns)
+            print(f"  {' and '.join(shown) or 'nothing':<22}  {values}")
+
+
 if __name__ == "__main__":
+    block = np.arange(128)  # every split is made of such blocks, in which all facts are crossed
+    interactions("interactions", sample_pairs("test", block), PAIR_CATEGORIES)
+    interactions("interactions_image", sample_pictures("test", block), PICTURE_CATEGORIES)
     test = load_scenes("test")
     questions(test)
     retrieval(test)

@@ -67,6 +67,7 @@ def _read_part(value: Any) -> Any:
 
 PartField = Annotated[Part, BeforeValidator(_read_part)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+MODALITIES = ("text", "image", "video", "audio")
 FUSION_KINDS = ("fusions", "late_fusions")  # what a recipe's `fusion` may name
 TRAINING_KINDS = ("objectives", "balance")  # parts that decide how a model is trained, and no more
 
@@ -118,7 +119,8 @@ class Recipe(Settings):
         source: where it was published.
         fusion: how the streams are joined; null for a model of one modality.
         width: D, the width of every stream.
-        encoders: by modality; null drops the modality; what is not named is the task's default.
+        encoders: by modality; null drops the modality, if the dataset has it; what is not named is
+            the task's default.
         decoder: the task's default if not named.
         losses: weights of the losses that the fusion gives, by name, and of the task's own
             (`task`); 1 for what is not named.
@@ -177,12 +179,13 @@ class Recipe(Settings):
         Args:
             encoders, decoder: the task's.
             train: the dataset's settings of training; the recipe's own come before them.
-        Raises: MMBenchError if the recipe names a modality that the task does not have.
+        Raises: MMBenchError if the recipe names a modality that the task does not have. To drop one
+            is no mistake, so that one recipe (the question alone) serves datasets of other media.
         """
         if self.predictor:
             return self
-        for modality in self.encoders:
-            if modality not in encoders:
+        for modality, asked in self.encoders.items():
+            if modality not in encoders and (asked is not None or modality not in MODALITIES):
                 raise MMBenchError(
                     f"the recipe names an encoder for '{modality}', which this task does not have: "
                     f"it has {', '.join(encoders)}.{did_you_mean(modality, encoders)}"

@@ -120,40 +120,45 @@ def _dataset(name: str, task: str | None) -> str:
     from mmbench.data.dataset import load_spec, tasks_of
 
     spec = load_spec(name, task or tasks_of(name)[0])
+    splits, categories = _splits(spec)
     return _lines(
         f"dataset {name}",
         spec.summary,
         {
             "task": ", ".join(tasks_of(name)),
+            "media": ", ".join(spec.modalities),
             "licence": spec.licence,
             "homepage": spec.homepage,
             "from": origin(spec) + (f" ({spec.hub.path})" if spec.hub else ""),
             "download": spec.download,
             "folder": spec.folder.strip().splitlines(),
-            "splits": _splits(spec),
+            "splits": splits,
             "evaluates": spec.evaluate_on,
-            "categories": ", ".join(spec.categories),
+            "categories": ", ".join(categories),
             "citation": spec.citation.strip().splitlines(),
         },
     )
 
 
-def _splits(spec: DatasetSpec) -> list[str]:
-    """A line a split: what is in it, where it is here; otherwise what should be."""
+def _splits(spec: DatasetSpec) -> tuple[list[str], list[str]]:
+    """A line a split: what is in it, where it is here; otherwise what should be. And categories."""
     if spec.folder:
         held = {
             name: f"{s.hold_out:.1%} of {s.of}" for name, s in spec.splits.items() if s.hold_out
         }
         counts = {name: f"{s.samples:,} samples" for name, s in spec.splits.items() if s.samples}
-        return [f"{name}: {(counts | held).get(name, 'any number')}" for name in spec.splits]
+        lines = [f"{name}: {(counts | held).get(name, 'any number')}" for name in spec.splits]
+        return lines, list(spec.categories)
     task = registry.load("tasks", spec.task)()
     lines = []
+    categories = dict.fromkeys(spec.categories)
     for split in spec.splits:
         samples = task.load(spec, split)
         groups = len({sample.group for sample in samples})
         about = f"{split}: {len(samples):,} {task.unit}, {groups:,} groups"
         lines.append(f"{about}, fingerprint {samples.fingerprint}")
-    return lines
+        categories |= dict.fromkeys(s.category for s in samples if s.category is not None)
+    return lines, list(categories)
 
 
 def _recipe(name: str, task: str | None, dataset: str | None) -> str:

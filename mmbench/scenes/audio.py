@@ -32,9 +32,9 @@ _MOST = 4  # tones in a sound
 _KINDS = len(LENGTHS) * len(LOUDNESS) * len(PITCHES) * len(TIMBRES)
 _COUNTS = np.array([2] + [3] * 3 + [4] * 4)
 # The least of each and the number of values it takes, by place in the names above.
-_FREQUENCY = np.array([(110, 40), (230, 70), (460, 140)])  # Hz
-_DURATION = np.array([(400, 240), (1440, 320)])  # samples
-_AMPLITUDE = np.array([(3000, 1000), (13000, 3000)])  # of 32,767
+FREQUENCY = np.array([(110, 40), (230, 70), (460, 140)])  # Hz
+DURATION = np.array([(400, 240), (1440, 320)])  # samples
+AMPLITUDE = np.array([(3000, 1000), (13000, 3000)])  # of 32,767
 _GAP = 200  # samples between two tones
 _FADE = 80  # samples in which a tone swells and dies away
 _HARMONICS = ((1000,), (816, 408, 408))  # in thousandths, by timbre; the same power
@@ -79,15 +79,15 @@ class SoundCaption(NamedTuple):
 
 @dataclass(frozen=True)
 class Sounds:
-    """N sounds as arrays; tones beyond a sound's count are padding.
+    """N sounds as arrays of at most T tones each; those beyond a sound's count are padding.
 
     Attributes:
         index: (N,), place in the split.
-        count: (N,), tones in the sound, 2 to 4.
-        length, loudness, pitch, timbre: (N, 4), places in `LENGTHS`, `LOUDNESS`, ...
-        start, duration: (N, 4), in samples.
-        frequency: (N, 4), in Hz.
-        amplitude: (N, 4), of 32,767.
+        count: (N,), tones in the sound; 2 to 4 in `scenes_audio`, where T is 4.
+        length, loudness, pitch, timbre: (N, T), places in `LENGTHS`, `LOUDNESS`, ...
+        start, duration: (N, T), in samples.
+        frequency: (N, T), in Hz.
+        amplitude: (N, T), of 32,767.
     """
 
     index: IntArray
@@ -128,9 +128,9 @@ def sample_sounds(split: str, index: IntArray) -> Sounds:
     loudness, length = kind % len(LOUDNESS), kind // len(LOUDNESS)
 
     there = np.arange(_MOST) < count[:, None]
-    duration = _between(f"{stream}/duration", index, _DURATION[length]) * there
-    amplitude = _between(f"{stream}/amplitude", index, _AMPLITUDE[loudness])
-    frequency = _between(f"{stream}/frequency", index, _FREQUENCY[pitch])
+    duration = between(f"{stream}/duration", index, DURATION[length]) * there
+    amplitude = between(f"{stream}/amplitude", index, AMPLITUDE[loudness])
+    frequency = between(f"{stream}/frequency", index, FREQUENCY[pitch])
     total = (frequency * there).sum(axis=1)
     frequency[:, 0] += (list(SOUND_SPLITS).index(split) - total) % len(SOUND_SPLITS)
 
@@ -144,16 +144,24 @@ def sample_sounds(split: str, index: IntArray) -> Sounds:
     )
 
 
-def render_sounds(sounds: Sounds, split: str) -> WaveArray:
-    """Waveforms (N, 8000) int16, 2 s at 4 kHz.
+def between(stream: str, index: IntArray, limits: IntArray) -> IntArray:
+    """Draws (N, k) from `limits` (N, k, 2): the least and the number of values."""
+    return limits[..., 0] + below(bits(stream, index, limits.shape[1]), limits[..., 1])
+
+
+def render_sounds(
+    sounds: Sounds, split: str, dataset: str = "scenes_audio", samples: int = SAMPLES
+) -> WaveArray:
+    """Waveforms (N, samples) int16 at 4 kHz.
 
     Args:
-        sounds: from `sample_sounds` for the same split.
-        split: whose noise to add.
+        sounds: from `sample_sounds` for the same split, or another dataset's.
+        split, dataset: whose noise to add.
+        samples: in a sound, a multiple of 8; its tones must have ended before.
     """
-    noise = bits(f"scenes_audio/{split}/noise", sounds.index, SAMPLES // 8)
-    waves = noise.astype("<u8").view(np.int8).astype("<i2")  # (N, 8000)
-    tables, steps = _periods(), np.arange(SAMPLES)
+    noise = bits(f"{dataset}/{split}/noise", sounds.index, samples // 8)
+    waves = noise.astype("<u8").view(np.int8).astype("<i2")  # (N, samples)
+    tables, steps = _periods(), np.arange(samples)
     fade = np.arange(1, _FADE + 1)
     columns = (sounds.timbre, sounds.start, sounds.duration, sounds.frequency, sounds.amplitude)
     for wave, count, *rows in zip(
@@ -194,11 +202,6 @@ def _kinds(stream: str, index: IntArray) -> tuple[IntArray, IntArray]:
         drawn = np.array(orders)[1 + below(order[who], len(orders) - 1)]
         kinds[who, :number] = np.take_along_axis(kinds[who], drawn, axis=1)
     return count, kinds
-
-
-def _between(stream: str, index: IntArray, limits: IntArray) -> IntArray:
-    """Draws (N, 4) from `limits` (N, 4, 2): the least and the number of values."""
-    return limits[..., 0] + below(bits(stream, index, _MOST), limits[..., 1])
 
 
 @lru_cache(maxsize=1)

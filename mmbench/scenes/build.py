@@ -1,4 +1,4 @@
-"""The splits of `scenes`, `scenes_video` and `scenes_audio`, ready to read.
+"""The splits of `scenes`, `scenes_video`, `scenes_audio` and `interactions`, ready to read.
 
 A split is made when it is first loaded, which takes seconds, and kept in the cache folder.
 """
@@ -24,6 +24,16 @@ from mmbench.scenes.audio import (
 from mmbench.scenes.captions import Caption, captions
 from mmbench.scenes.counter import Dice, IntArray
 from mmbench.scenes.facts import ObjectFact, object_facts
+from mmbench.scenes.interactions import (
+    PAIRS,
+    PICTURES,
+    SAMPLES,
+    Asked,
+    sample_pairs,
+    sample_pictures,
+    scenes_of,
+    sounds_of,
+)
 from mmbench.scenes.questions import Question, questions
 from mmbench.scenes.render import ByteArray, render
 from mmbench.scenes.store import Advanced, Content
@@ -41,7 +51,7 @@ T = TypeVar("T")
 
 
 class Told(Generic[AnyCaption]):
-    """What the splits of all three datasets have. Text is read when it is first asked for.
+    """What the splits of the three datasets with captions have; text is read when first asked for.
 
     Attributes:
         split: its name.
@@ -135,6 +145,34 @@ class SoundSplit(Told[SoundCaption]):
         return len(self.waves)
 
 
+class InteractionSplit:
+    """A split of `interactions`, or of `interactions_image`, which has no sounds.
+
+    Attributes:
+        split: its name.
+        pixels: (N, size, size, 3) uint8, memory-mapped.
+        pixels_digest: a hash of the pixels.
+        waves: (N, 2000) int16, memory-mapped; None where there are none.
+        digest: a hash of waves and questions.
+    """
+
+    def __init__(self, split: str, sound: bool, told: Path, pictures: Path) -> None:
+        self.split = split
+        self.pixels: ByteArray = store.array(pictures, "pixels")
+        self.pixels_digest = store.digest(pictures)
+        self.waves: WaveArray | None = store.array(told, "waves") if sound else None
+        self.digest = store.digest(told)
+        self._folder = told
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @cached_property
+    def questions(self) -> list[list[list[str]]]:
+        """By picture, [question, answer, category] of each that is asked about it."""
+        return list(store.table(self._folder, "questions"))
+
+
 def load_scenes(split: str, size: int = 64, advanced: Advanced | None = None) -> SceneSplit:
     """A split of `scenes`: 20,000 pictures to train on, 2,000 in each of the others.
 
@@ -179,6 +217,27 @@ def load_sounds(split: str, advanced: Advanced | None = None) -> SoundSplit:
     return SoundSplit(split, *store.stored(parts, count, advanced))
 
 
+def load_interactions(
+    split: str, sound: bool = True, size: int = 32, advanced: Advanced | None = None
+) -> InteractionSplit:
+    """A split of `interactions`, 8,192 questions to train on, or of `interactions_image`.
+
+    Args:
+        split: train, validation or test.
+        sound: whether each picture has a sound beside it.
+        size: pixels a side, 64 or 32.
+        advanced: called with items made and items to make while the split is made.
+    Raises: MMBenchError if there is no such split or the cache cannot be written.
+    """
+    dataset = "interactions" if sound else "interactions_image"
+    count = _count(dataset, PAIRS if sound else PICTURES, split)
+    parts = {
+        f"{dataset}-{split}": partial(interaction_content, split, sound),
+        f"{dataset}-{split}-{size}": partial(interaction_pictures, split, sound, size),
+    }
+    return InteractionSplit(split, sound, *store.stored(parts, count, advanced))
+
+
 def scene_text(split: str, index: IntArray) -> Content:
     """Captions, questions and objects of the scenes at these places of a split."""
     objects = sample_scenes(split, index).objects()
@@ -204,6 +263,26 @@ def sound_content(split: str, index: IntArray) -> Content:
     sounds = sample_sounds(split, index)
     told = _each(sound_captions, sounds.tones(), f"scenes_audio/{split}/captions", index)
     return _columns(told) | {"waves": render_sounds(sounds, split)}
+
+
+def interaction_content(split: str, sound: bool, index: IntArray) -> Content:
+    """Questions, and sounds if there are any, at these places of a split."""
+    if not sound:
+        return {"questions": _plain(sample_pictures(split, index).asked())}
+    pairs = sample_pairs(split, index)
+    waves = render_sounds(sounds_of(pairs, split), split, "interactions", SAMPLES)
+    return {"questions": _plain(pairs.asked()), "waves": waves}
+
+
+def interaction_pictures(split: str, sound: bool, size: int, index: IntArray) -> Content:
+    """Pictures at these places of a split."""
+    shown = sample_pairs(split, index) if sound else sample_pictures(split, index)
+    dataset = "interactions" if sound else "interactions_image"
+    return {"pixels": render(scenes_of(shown, split), split, size, dataset)}
+
+
+def _plain(asked: Sequence[Sequence[Asked]]) -> list[list[list[str]]]:
+    return [[[one.question, one.answer, one.category] for one in item] for item in asked]
 
 
 def _each(

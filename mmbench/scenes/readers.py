@@ -53,6 +53,45 @@ class Scenes(Reader):
         return Table(rows, {"image": pictures})
 
 
+class Interactions(Reader):
+    """Questions of which it is known whether one medium tells the answer, the other, or both.
+
+    Attributes:
+        part: the split of the generator; the dataset's split of the same name if None.
+        first: only so many pictures, from the start; blocks of 128 pairs, or of 64 pictures
+            without sounds, are balanced.
+        sound: whether there is a sound to each picture.
+        size: pixels a side; the dataset's `image_size`.
+    """
+
+    kinds = ("questions",)
+    needs_folder = False
+
+    part: str | None = None
+    first: int | None = Field(None, ge=1)
+    sound: bool = True
+    size: Literal[32, 64] = 32
+
+    def read(self, folder: Path, split: str, kind: Kind) -> Table:
+        from mmbench.scenes.build import load_interactions
+
+        made = load_interactions(self.part or split, self.sound, self.size)
+        count = min(self.first or len(made), len(made))
+        media = {"image": MediaSet(made.pixels[:count], f"{made.pixels_digest}/{count}")}
+        if made.waves is not None:
+            media["audio"] = MediaSet(made.waves[:count], f"{made.digest}/{count}")
+        rows = [
+            {
+                **dict.fromkeys(media, place),
+                "group": str(place),
+                **dict(zip(("text", "target", "category"), asked, strict=True)),
+            }
+            for place, about in enumerate(made.questions[:count])
+            for asked in about
+        ]
+        return Table(rows, media)
+
+
 class ScenesVideo(Reader):
     """Videos with captions that need the motion.
 

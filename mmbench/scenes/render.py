@@ -33,12 +33,12 @@ _STENCIL = 24
 _BORDER = 6  # pixels around the canvas, so that a stencil may reach over its edge
 
 
-def render(scenes: Scenes, split: str, size: int = 64) -> ByteArray:
+def render(scenes: Scenes, split: str, size: int = 64, dataset: str = "scenes") -> ByteArray:
     """Pictures of N scenes, (N, size, size, 3) uint8.
 
     Args:
-        scenes: from `sample_scenes` for the same split.
-        split: whose noise to add.
+        scenes: from `sample_scenes` for the same split, or another dataset's.
+        split, dataset: whose noise to add.
         size: pixels a side; 64, or 32 by averaging 2x2 pixels.
     """
     if size not in (32, 64):
@@ -47,7 +47,7 @@ def render(scenes: Scenes, split: str, size: int = 64) -> ByteArray:
     for start in range(0, len(scenes), _BLOCK):
         block = scenes.part(start, start + _BLOCK)
         planes = _draw(block)
-        planes += noise(f"scenes/{split}/noise", block.index, (1, CANVAS, CANVAS))
+        planes += noise(f"{dataset}/{split}/noise", block.index, (1, CANVAS, CANVAS))
         planes = planes if size == CANVAS else _halve(planes)
         pictures[start : start + _BLOCK] = planes.transpose(0, 2, 3, 1)
     return pictures

@@ -1,4 +1,4 @@
-"""How a VQA model is composed: question and image, encoded, fused at the question, classified."""
+"""How a VQA model is composed: question and media, encoded, fused at the question, classified."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ from mmbench.zoo.part import build_part
 from mmbench.zoo.stream import Stream
 from mmbench_tasks.vqa.task import most_frequent
 
+MODALITIES = ("text", "image", "video", "audio")  # the first that a model has is the query
 UNKNOWN_ANSWER = -100  # a target that training did not have: no loss, and it cannot be answered
 
 
 class VQAModel(ComposedModel):
     """Encoders -> fusion -> classifier; or, fused at the decision, a classifier per modality.
 
-    The query of the fusion is the question, the image its context, each as the fusion reads it:
-    pooled or token by token. A recipe without a text encoder makes the image the query; one with a
-    single modality needs no fusion.
+    The query of the fusion is the question, the media its contexts, each as the fusion reads it:
+    pooled or token by token. A recipe without a text encoder makes the first medium the query; one
+    with a single modality needs no fusion.
 
     Args:
         recipe: resolved.
@@ -41,15 +42,19 @@ class VQAModel(ComposedModel):
     """
 
     def __init__(self, recipe: Recipe, words: list[str], answers: list[str] | None) -> None:
-        super().__init__(recipe, ("text", "image"), Vocabulary(words))  # the first is the query
+        super().__init__(recipe, MODALITIES, Vocabulary(words))
         self._answers = answers or []
         self._label = {answer: label for label, answer in enumerate(self._answers)}
         modalities = list(self.encoders)
         if not modalities:
-            raise MMBenchError("a vqa recipe needs an encoder for image or text; both are null")
+            known = list(recipe.encoders)
+            raise MMBenchError(
+                f"a vqa recipe needs an encoder for {' or '.join(known)}; "
+                f"{'both' if len(known) == 2 else 'all'} are null"
+            )
         several = len(modalities) > 1
         if several and recipe.fusion is None:
-            raise MMBenchError("a vqa recipe with image and text needs a fusion")
+            raise MMBenchError(f"a vqa recipe with {' and '.join(modalities)} needs a fusion")
         if not several and recipe.fusion is not None:
             raise MMBenchError("a vqa recipe of one modality has nothing to fuse: drop its fusion")
         self.fusion: nn.Module | None = None

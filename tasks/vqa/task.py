@@ -1,4 +1,4 @@
-"""What VQA is: a question about an image, answered by one of the answers known from training."""
+"""What VQA is: a question about media, answered by one of the answers known from training."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ MOST_ANSWERS = 3129  # as is common for VQA v2, since Anderson et al. 2018 (arXi
 
 
 class VQA(Task):
-    """Visual question answering: name the answer to a question about an image.
+    """Visual question answering: name the answer to a question about an image, or other media.
+
+    A dataset's `modalities` say what its questions are about: an image, a video, a sound, or
+    several of them.
 
     A target is the right answer, or the list of several annotators' answers. A model chooses among
     the most frequent answers of training; or, where a sample has `choices`, among those.
@@ -34,15 +37,20 @@ class VQA(Task):
     """
 
     name = "vqa"
-    inputs = ("image", "text")
+    inputs = ("image", "video", "audio", "text")
     default_dataset = "easy_vqa"
     metrics = ("accuracy",)
-    encoders = {"image": "conv", "text": "gru"}
+    encoders = {
+        "image": "conv",
+        "video": "conv3d",
+        "audio": "audio_transformer",
+        "text": "gru",
+    }
     decoder = "classifier"
     unit = "questions"
 
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
-        """Samples with an image and a question; group is the image, category the answer's type."""
+        """Samples with media and a question; groups by medium, unless the dataset has its own."""
         unknown = [name for name in dataset.options if name not in OPTIONS]
         if unknown:
             raise MMBenchError(

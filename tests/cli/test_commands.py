@@ -112,6 +112,17 @@ def test_show_dataset_gives_licence_citation_and_splits(mmbench):
         assert says in text
 
 
+def test_show_dataset_gives_its_media_and_the_categories_of_its_samples(mmbench):
+    text = mmbench("show", "interactions_image").stdout
+    lines = [line.split(maxsplit=1) for line in text.splitlines()]
+    rows = {line[0]: line[1] for line in lines if len(line) == 2}
+    assert rows["media"] == "image"
+    assert sorted(rows["categories"].split(", ")) == [
+        *("redundant", "synergy", "unique_image", "unique_text")
+    ]
+    assert "test: 3,072 questions, 768 groups" in text
+
+
 def test_show_model_gives_the_parameters_by_part(mmbench):
     text = mmbench("show", "gated_fusion", "--task", "vqa").stdout
     assert "461,229 (encoders.text 102,784, encoders.image 241,184, fusion 98,816" in text

@@ -118,7 +118,7 @@ def test_an_unknown_metric_names_the_nearest(mini, tmp_path):
 
 
 def test_each_distinct_input_stands_once_in_a_batch(task, splits):
-    recipe = load_recipe("concat_fusion").resolve(task.encoders, task.decoder)
+    recipe = task.resolve(load_recipe("concat_fusion"), task.dataset())
     model = task.build(recipe, task.assets(splits["train"]))
     samples = splits["test"][:40]
     batch = model.collate(samples)
@@ -143,6 +143,6 @@ def test_each_distinct_input_stands_once_in_a_batch(task, splits):
     ],
 )
 def test_a_recipe_that_makes_no_model_is_explained(task, splits, overrides, says):
-    recipe = load_recipe("gated_fusion", overrides).resolve(task.encoders, task.decoder)
+    recipe = task.resolve(load_recipe("gated_fusion", overrides), task.dataset())
     with pytest.raises(MMBenchError, match=says):
         task.build(recipe, task.assets(splits["test"][:50]))
