@@ -22,7 +22,6 @@ from mmbench.training.loop import Trained, fit, mean_loss
 from mmbench.training.objectives.weighted import WeightedObjectives
 from mmbench.training.stages import check_stages, enter, settings_of, stages_of, trainable
 
-_SHARED_SEED = 0  # of the stages that all runs of a comparison share
 _VALIDATION_BATCH = 128  # groups a batch where the loss chooses the epoch, whatever inference takes
 
 
@@ -86,7 +85,7 @@ def _train_stage(
         shared = SharedPart(plan, stage, settings, decides, model, objectives, device)
         if (found := shared.read(model)) is not None:
             return found
-        seed = _SHARED_SEED  # all that share it would have trained it alike
+        seed = shared.seed  # all that share it would have trained it alike
         torch.manual_seed(seed)
         objectives = WeightedObjectives(stage, model, settings).to(device)
     if title != plan.model:

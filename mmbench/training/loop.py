@@ -21,7 +21,6 @@ from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError
 from mmbench.model import Losses, TaskModel
 from mmbench.recipe import Train
-from mmbench.training import draws
 from mmbench.training.mining import alike_order, runs_in_order
 from mmbench.training.objectives.weighted import Batches, WeightedObjectives, moved, total
 from mmbench.training.prefetch import prefetched
@@ -172,14 +171,14 @@ def fit(
         resume: go on from the state in the folder if there is one.
         watcher: told of every step and epoch.
         prefetch: whether a thread makes the next batch while this one trains, which changes no
-            number where collation has draws of its own; None where it has, and there is a core for
-            it, since that was faster whenever measured.
+            number, since collation draws from a generator of its own; None where there is a core
+            for it, since that was faster whenever measured.
     Raises: MMBenchError if the loss stops being a number, or the settings ask for neighbours that
         the model cannot find or a batch cannot hold.
     """
     _check_neighbours(model, settings)
     if prefetch is None:
-        prefetch = draws.OWN_DRAWS and (os.cpu_count() or 1) > 1
+        prefetch = (os.cpu_count() or 1) > 1
     learner = _Learner(model, objectives, settings, seed, device, prefetch)
     batches = GroupBatches(samples, settings.batch, seed=seed)
     best: dict[str, Tensor] = {}

@@ -18,7 +18,6 @@ from mmbench.data.batches import GroupBatches, IntArray
 from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError
 from mmbench.model import TaskModel, move
-from mmbench.training.draws import task_draws
 
 _NEAR = 8  # times `size` of them are looked at, since some are taken
 
@@ -45,10 +44,7 @@ def alike_order(
     batches = GroupBatches(samples, batch)
     model.eval()
     with torch.inference_mode():
-        shown = (
-            move(model.collate_training(chosen, task_draws(rng)), device)
-            for chosen in batches.epoch()
-        )
+        shown = (move(model.collate_training(chosen, rng), device) for chosen in batches.epoch())
         near = model.alike(shown, _NEAR * size).cpu().numpy()
     if len(near) != batches.groups:
         raise MMBenchError(

@@ -15,7 +15,6 @@ from mmbench.experiments.answers import values_of
 from mmbench.experiments.infer import ModelPredictor, flops_per_sample
 from mmbench.experiments.watch import Watch
 from mmbench.recipe import load_recipe
-from mmbench.training.draws import task_draws
 from mmbench.training.mining import alike_order, runs_of_alike
 from mmbench.training.objectives.weighted import total
 from mmbench_tasks.retrieval.model import RetrievalModel
@@ -293,8 +292,7 @@ def test_the_order_of_training_is_of_what_the_model_finds_alike(task, few):
     order = alike_order(learner, few, 16, 2, torch.device("cpu"), np.random.default_rng(0))
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    draws = task_draws(rng)
-    shown = [learner.collate_training(chosen, draws) for chosen in GroupBatches(few, 16).epoch()]
+    shown = [learner.collate_training(chosen, rng) for chosen in GroupBatches(few, 16).epoch()]
     with torch.inference_mode():
         near = learner.alike(shown, 16)
     assert order.tolist() == runs_of_alike(near.numpy(), 2, rng).tolist()

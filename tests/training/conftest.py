@@ -9,7 +9,6 @@ import torch
 
 from mmbench import registry
 from mmbench.recipe import load_recipe
-from mmbench.training import draws
 
 SMALL = """
 tasks:
@@ -48,12 +47,6 @@ def scenes_file(tmp_path_factory) -> str:
 def quick(task: str) -> dict:
     """Overrides that make a recipe small."""
     return QUICK | ({"decoder": DECODER} if task == "generation" else {})
-
-
-@pytest.fixture
-def own_draws(monkeypatch):
-    """Collation draws from its own generator, as it does from version 2 of training on."""
-    monkeypatch.setattr(draws, "OWN_DRAWS", True)
 
 
 @pytest.fixture

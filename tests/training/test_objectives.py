@@ -100,9 +100,7 @@ def test_views_are_drawn_from_the_generator_alone():
 
 
 @pytest.mark.parametrize("name", registry.names("objectives"))
-def test_an_objective_gives_finite_losses_and_draws_only_from_its_generator(
-    own_draws, small_model, name
-):
+def test_an_objective_gives_finite_losses_and_draws_only_from_its_generator(small_model, name):
     """And its gradient stays within what it says that it reaches."""
     task = "generation" if name == "autoencoder" else "vqa"
     _, model, samples = small_model(task)
@@ -137,7 +135,7 @@ def test_losses_of_several_objectives_are_weighed_and_named(small_model):
     assert total(losses).item() == pytest.approx(sum(x.item() for x in losses.values()))
 
 
-def test_what_one_objective_draws_changes_nothing_of_anothers(own_draws, small_model):
+def test_what_one_objective_draws_changes_nothing_of_anothers(small_model):
     _, model, samples = small_model("captioning")
     chosen = samples[:12]
     first, second = (

@@ -12,7 +12,7 @@ from mmbench.training.prefetch import prefetched
 
 
 @pytest.mark.parametrize("name", ["captioning", "retrieval", "vqa"])
-def test_batches_made_ahead_give_the_same_bytes(own_draws, small_model, tmp_path, name):
+def test_batches_made_ahead_give_the_same_bytes(small_model, tmp_path, name):
     def trained(prefetch):
         _, model, samples = small_model(name)
         settings = Train(epochs=2, batch=16)

@@ -9,7 +9,6 @@ import numpy as np
 from mmbench.data.sample import Sample
 from mmbench.model import Batch, Losses, TaskModel
 from mmbench.recipe import Train
-from mmbench.training.draws import task_draws
 from mmbench.training.objectives.base import Objective
 
 
@@ -28,7 +27,7 @@ class TaskLoss(Objective):
         self, model: TaskModel, samples: Sequence[Sample], rng: np.random.Generator
     ) -> Batch:
         """As the model collates."""
-        return model.collate_training(samples, task_draws(rng))
+        return model.collate_training(samples, rng)
 
     def losses(self, model: TaskModel, batch: Batch) -> Losses:
         """The model's own."""

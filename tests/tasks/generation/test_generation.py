@@ -65,6 +65,16 @@ def trained(few, tmp_path_factory):
     return run(few, tmp_path_factory.mktemp("trained"))
 
 
+@pytest.fixture
+def part(trained, few, tmp_path):
+    """The file of the autoencoder that `trained` shares with whatever runs in this cache."""
+    for other in (cache_folder() / "parts").iterdir():
+        other.unlink()
+    run(few, tmp_path / "part")
+    (path,) = (cache_folder() / "parts").iterdir()
+    return path
+
+
 def pictures(result):
     return [np.asarray(Image.open(io.BytesIO(p))) for p in result.predictions()["prediction"]]
 
@@ -149,9 +159,8 @@ def test_a_training_cut_off_in_its_second_stage_ends_as_it_would_have(trained, f
 
 @pytest.mark.parametrize("how", ["truncated", "zeros", "empty", "a folder", "another log"])
 def test_a_damaged_part_in_the_cache_is_trained_anew_with_one_line(
-    trained, few, tmp_path, caplog, how
+    trained, few, tmp_path, part, caplog, how
 ):
-    (part,) = (cache_folder() / "parts").iterdir()
     content = part.read_bytes()
     part.unlink()
     if how == "a folder":
