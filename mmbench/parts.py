@@ -122,7 +122,7 @@ def build_late_fusion(recipe: Recipe, modalities: Sequence[str], classes: int | 
 def _check_contract(name: str, cls: type[Any]) -> None:
     """Raise if a fusion was written when it was told the number of contexts, not their names."""
     if not issubclass(cls, Fusion):
-        raise _earlier(name, "it is no subclass of mmbench.zoo.fusion.base.Fusion")
+        raise _earlier(name, "it is not a subclass of mmbench.zoo.fusion.base.Fusion")
     if _annotated(cls, "contexts") is int:
         raise _earlier(name, "its constructor takes the number of contexts")
     for attribute in ("query_form", "context_form", "causal"):

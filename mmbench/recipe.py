@@ -175,7 +175,7 @@ class Recipe(Settings):
         for modality in self.encoders:
             if modality not in encoders:
                 raise MMBenchError(
-                    f"the recipe names an encoder for '{modality}', which this task has not: "
+                    f"the recipe names an encoder for '{modality}', which this task does not have: "
                     f"it has {', '.join(encoders)}.{did_you_mean(modality, encoders)}"
                 )
         filled: dict[str, Part | None] = {}

@@ -39,7 +39,7 @@ class Task(ABC):
             the loss where answers take too long to be made every epoch.
         version: raised when the same samples and weights give other answers.
         answer_kind: what an answer is: "text", or the task's own word for something else. A
-            predictor that is no neural network must give answers of this kind.
+            predictor that is not a neural network must give answers of this kind.
     """
 
     name: ClassVar[str]

@@ -107,7 +107,7 @@ def _imports(module: str, path: Path, what: str) -> Iterator[str]:
 def _spec(module: str) -> ModuleSpec | None:
     try:
         return importlib.util.find_spec(module)
-    except (ImportError, AttributeError, ValueError):  # `a.b` where `a` is no package
+    except (ImportError, AttributeError, ValueError):  # `a.b` where `a` is not a package
         return None
 
 

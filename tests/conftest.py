@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import shutil
 import subprocess
@@ -45,6 +46,19 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip(f"needs the real data sets, which are not at {path}")
     return path
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what is in tests/published, unpacked, under the official names."""
+    source, folder = ROOT / "tests" / "published", tmp_path_factory.mktemp("published")
+    for path in (p for p in source.rglob("*") if p.is_file()):
+        packed = path.suffix == ".xz"
+        target = folder / path.relative_to(source).with_name(path.stem if packed else path.name)
+        target.parent.mkdir(exist_ok=True)
+        content = path.read_bytes()
+        target.write_bytes(lzma.decompress(content) if packed else content)
+    return folder
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -160,7 +160,7 @@ def _counts(loaded: LoadedSplit) -> str:
 
 def _place(values: object) -> str:
     """Where decoded media are."""
-    file = getattr(values, "filename", None)
+    file = getattr(getattr(values, "base", None), "filename", None)  # of what is memory-mapped
     if file is None:
         return "too large to be kept decoded: decoded when they are used"
     return f"{Path(file).stat().st_size / 1e6:,.0f} MB decoded, {file}"

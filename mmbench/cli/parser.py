@@ -24,7 +24,7 @@ class OneValueCommand(TyperCommand):
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
         times = Counter(id(option) for option in given)
         for option in given:
-            is_flag = getattr(option, "is_flag", True)  # what is no option is an argument
+            is_flag = getattr(option, "is_flag", True)  # what is not an option is an argument
             if not is_flag and not getattr(option, "multiple", False) and times[id(option)] > 1:
                 ctx.fail(f"{option.opts[0]} is given {times[id(option)]} times: it takes one value")
         return super().parse_args(ctx, args)

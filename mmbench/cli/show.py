@@ -251,7 +251,7 @@ def _record(path: Path) -> str:
 def difference_text(ours: Path, other: Path) -> str:
     """How two records differ: what decided their predictions, where they ran, and their values.
 
-    Raises: MMBenchError if either is no whole record.
+    Raises: MMBenchError if either is not a whole record.
     """
     from mmbench.experiments.conditions import footnotes
     from mmbench.records.identity import differences

@@ -103,5 +103,5 @@ def _reading(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise MMBenchError(f"cannot read {path}: {error.strerror or error}") from None
-    except Exception as error:  # numpy and zipfile raise anything of bytes that are no array
+    except Exception as error:  # numpy and zipfile raise anything of bytes that are not an array
         raise MMBenchError(f"{path} is not an array of numbers: {in_one_line(error)}") from None

@@ -17,7 +17,7 @@ def is_missing(value: Any) -> bool:
 
 
 def as_text(value: Any) -> str | None:
-    """An id, group or category as text; None for what is no text, number or truth value.
+    """An id, group or category as text; None for what is not text, number or truth value.
 
     A whole number is the same text in every file: a column of numbers of which one is missing has
     become one of floats.
@@ -50,14 +50,14 @@ def as_texts(value: Any) -> list[str] | None:
 def ids(values: Iterable[Any], where: Any) -> list[str]:
     """Ids as texts.
 
-    Raises: MMBenchError for what is no id, naming the rows.
+    Raises: MMBenchError for what is not an id, naming the rows.
     """
     found = list(values)
     texts = [None if is_missing(value) else as_text(value) for value in found]
     odd = [row for row, text in enumerate(texts) if text is None]
     if odd:
         raise MMBenchError(
-            f"{where}: {len(odd):,} ids are no texts or numbers: row {odd[0]} has "
+            f"{where}: {len(odd):,} ids are not texts or numbers: row {odd[0]} has "
             f"{_shown(found[odd[0]])}"
         )
     return [text for text in texts if text is not None]
@@ -71,13 +71,13 @@ def labels(values: Iterable[Any], names: Sequence[str], what: str, where: Any) -
         names: the ids of the rows, for an error.
         what: the column.
         where: the file.
-    Raises: MMBenchError for what is no text or number.
+    Raises: MMBenchError for what is not text or number.
     """
     found = [(None if is_missing(value) else value) for value in values]
     texts = [as_text(value) for value in found]
     odd = [i for i, text in enumerate(texts) if text is None and found[i] is not None]
     complain(
-        [names[i] for i in odd], f"have a {what} that is no text or number", where, _of(found, odd)
+        [names[i] for i in odd], f"have a {what} that is not text or number", where, _of(found, odd)
     )
     return texts
 

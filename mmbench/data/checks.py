@@ -119,7 +119,7 @@ def _text_problem(value: Any) -> str:
 
 
 def _plain_problem(name: str, value: Any) -> str:
-    """Why a value of any column is no plain JSON."""
+    """Why a value of any column is not plain JSON."""
     if isinstance(value, str):
         if not _is_unicode(value):
             return f"its {name} holds half a character (a lone surrogate): {_shown(value)}"

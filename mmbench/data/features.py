@@ -65,7 +65,7 @@ class FeatureCache:
         compute: Callable[[Sequence[Value]], Iterable[Features]],
         what: str,
     ) -> None:
-        """See that the features of these values are there.
+        """Make sure that the features of these values are there.
 
         Args:
             values: media and texts; each once.

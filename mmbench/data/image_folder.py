@@ -18,7 +18,7 @@ from mmbench.data.prediction_files import TABLES, read_table, unique_ids
 from mmbench.errors import MMBenchError, in_one_line
 from mmbench.rgb import is_deep, to_rgb
 
-# What Pillow opens but does not decode by itself: data that are no pictures, PostScript and Windows
+# What Pillow opens but does not decode by itself: what is not a picture, PostScript and Windows
 # metafiles, which it hands to another program.
 _NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 
@@ -91,7 +91,7 @@ def read_images(path: Path, column: str, allow_outside: bool = False) -> ImageFo
     if path.suffix in TABLES and path.is_file():
         return _decoded(path, _of_table(path, column, allow_outside), [])
     if not path.is_dir():
-        raise MMBenchError(f"{path} is no folder of images")
+        raise MMBenchError(f"{path} is not a folder of images")
     paths: dict[str, Path] = {}
     other = []
     try:
@@ -107,7 +107,7 @@ def read_images(path: Path, column: str, allow_outside: bool = False) -> ImageFo
     if not paths:
         left = f", only {first_ids(other)}" if other else ""
         raise MMBenchError(f"{path} holds no images{left}")
-    notes = [f"{path.name}: {len(other):,} files or folders are no images and were left out"]
+    notes = [f"{path.name}: {len(other):,} files or folders are not images and were left out"]
     return _decoded(path, paths, [f"{notes[0]} ({first_ids(other)})"] if other else [])
 
 

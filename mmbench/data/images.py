@@ -72,7 +72,7 @@ def decode_image(content: bytes, pixels: int) -> Array:
     A JPEG that is much larger is scaled down while it is decoded, to no less than twice the size.
     Grey values of 16 and 32 bits are scaled by their range (`to_rgb`).
 
-    Raises: Unreadable if it is no image, truncated, or absurdly large or small.
+    Raises: Unreadable if it is not an image, truncated, or absurdly large or small.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:

@@ -157,7 +157,7 @@ def in_order(
 def unique_ids(rows: Sequence[Mapping[str, Any]], path: Path) -> list[str]:
     """The ids of a table's rows, as texts.
 
-    Raises: MMBenchError for what is no id, and for ids that are given twice.
+    Raises: MMBenchError for what is not an id, and for ids that are given twice.
     """
     names = ids((row["id"] for row in rows), path)
     complain(_given_twice(names), "have more than one row", path)
@@ -167,7 +167,7 @@ def unique_ids(rows: Sequence[Mapping[str, Any]], path: Path) -> list[str]:
 def groups(rows: Sequence[Mapping[str, Any]], names: Sequence[str], path: Path) -> list[str]:
     """The group of each row of a table; its id where it has none.
 
-    Raises: MMBenchError for what is no text or number.
+    Raises: MMBenchError for what is not text or number.
     """
     given = labels((row.get("group") for row in rows), names, "group", path)
     return [name if group is None else group for name, group in zip(names, given, strict=True)]
@@ -223,7 +223,7 @@ def _references(official: FileLayout | None, path: Path) -> list[Sample]:
 
 def _laid_out(official: FileLayout | None, path: Path) -> FileLayout:
     if official is None:
-        raise MMBenchError(f"{path} is no table: this task reads {' and '.join(TABLES)} files")
+        raise MMBenchError(f"{path} is not a table: this task reads {' and '.join(TABLES)} files")
     return official
 
 

@@ -71,7 +71,7 @@ def _read_wav(content: bytes) -> tuple[int, Array]:
     if not wave.size or rate < 1:
         raise Unreadable("it holds no sound")
     if not np.isfinite(wave).all():
-        raise Unreadable("it holds values that are no numbers")
+        raise Unreadable("it holds values that are not numbers")
     return int(rate), _scaled(wave)
 
 

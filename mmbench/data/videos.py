@@ -42,10 +42,7 @@ class VideoDecoder(Decoder):
         return (self.frames, self.pixels, self.pixels, 3)
 
     def decode(self, medium: Stored) -> Array:
-        """See `Decoder`.
-
-        Raises: also MMBenchError, for a video file where `av` is not installed.
-        """
+        """Raises: also MMBenchError, for a video file where `av` is not installed."""
         if isinstance(medium, Frames):
             files = medium.frames()
             if not files:

@@ -62,7 +62,7 @@ class Scores:
     def kept(self, samples: Sequence[Sample]) -> Statistics:
         """What a record of these samples keeps of them.
 
-        Statistics that are no statistics of a sample (an adapter's), or too wide to be kept
+        Statistics that are not statistics of a sample (an adapter's), or too wide to be kept
         (features of many images), are left out; the replicates stand for those.
         """
         return statistics_of(

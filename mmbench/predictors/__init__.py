@@ -1,1 +1,1 @@
-"""Predictors that are no composed models."""
+"""Predictors that are not composed models."""

@@ -178,7 +178,9 @@ def find_records(
             raise MMBenchError(f"no such path: {path}")
         if path.is_file():
             if path.name != RUN_FILE:
-                raise MMBenchError(f"{path} is no record: name a folder of records or a {RUN_FILE}")
+                raise MMBenchError(
+                    f"{path} is not a record: name a folder of records or a {RUN_FILE}"
+                )
             path = path.parent
         problems: dict[Path, str] = {}
         found = _below(path, problems)

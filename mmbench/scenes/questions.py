@@ -231,7 +231,7 @@ def _exists(*kinds: str) -> Template:
 def _nearly(scene: Asking, kinds: Sequence[str]) -> set[str]:
     """Names of what there could be: an object of the scene, but for one of its attributes.
 
-    A combination that the split holds out is no such name, or it would always be missing.
+    A combination that the split holds out is not such a name, or it would always be missing.
     """
     names = set()
     compositional = any(HELD_OUT[thing.colour] == thing.shape for thing in scene.objects)

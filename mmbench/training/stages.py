@@ -50,7 +50,7 @@ def settings_of(stage: Stage, train: Train) -> Train:
 
 
 def check_stages(stages: Sequence[Stage], model: TaskModel, train: Train) -> None:
-    """See that every stage can be carried out, before the first one is.
+    """Check that every stage can be carried out, before the first one is.
 
     Raises: MMBenchError for an objective that does not exist or cannot train this model, a part
         that does not exist, or a stage that trains nothing.
@@ -81,7 +81,7 @@ def _check_exists(part: str, stage: Stage, model: TaskModel) -> None:
     if not any(is_within(name, part) for name in known):
         parts = [name for name in modules if name.count(".") < 2]
         raise MMBenchError(
-            f"the stage {stage.name} names {part}, which is no part of this model."
+            f"the stage {stage.name} names {part}, which is not a part of this model."
             f"{did_you_mean(part, known)} Its parts are {', '.join(parts)}."
         )
 

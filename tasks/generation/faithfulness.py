@@ -33,7 +33,7 @@ def tally(predictions: Sequence[Any], targets: Sequence[Any]) -> Tally:
         predictions: N pictures (H, W, 3) uint8.
         targets: N mappings with `image`, the real picture, and `claims`, the caption's `Claims`.
     Returns: (N, 6, 3), by kind as in `KINDS`.
-    Raises: MMBenchError where the two do not fit, one is no picture, or there are no claims.
+    Raises: MMBenchError where the two do not fit, one is not a picture, or there are no claims.
     """
     if len(predictions) != len(targets):
         raise MMBenchError(

@@ -57,7 +57,7 @@ class ChoiceModel(VQAModel):
         return self.collate(samples) | {"target": torch.tensor([_place(s) for s in samples])}
 
     def arranged(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Logits (P, 1) by sample and choice (B, C), minus infinity where there is no such one."""
+        """Logits (P, 1) by sample and choice (B, C), minus infinity where there is none."""
         pair = batch["pair"]
         return logits[:, 0][pair.clamp(min=0)].masked_fill(pair < 0, float("-inf"))
 

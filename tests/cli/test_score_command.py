@@ -23,9 +23,9 @@ def call(folder, *arguments):
 
 
 @pytest.fixture
-def vqa_files(shared_data):
-    results = shared_data / "metric_cases" / "vqa_official"
-    sample = shared_data / "vqav2_sample"
+def vqa_files(published):
+    results = published / "vqa_official"
+    sample = published / "vqav2_sample"
     return {
         "results": results,
         "references": sample / "v2_mscoco_val2014_annotations.json",

@@ -61,7 +61,7 @@ def test_truncated_image_is_named(folders):
     (folders / "empty").mkdir()
     with pytest.raises(MMBenchError, match="holds no images"):
         read_images(folders / "empty", "prediction")
-    with pytest.raises(MMBenchError, match="is no folder of images"):
+    with pytest.raises(MMBenchError, match="is not a folder of images"):
         read_images(folders / "absent", "prediction")
     assert json.dumps(read_images(folders / "real", "target").names[:2]) == '["0.png", "1.png"]'
 

@@ -47,8 +47,8 @@ def test_vqa_rads_official_test_questions(shared_data):
     assert len(yes_or_no) == 251
 
 
-def test_vqa_v2s_official_json(shared_data, tmp_path):
-    source = shared_data / "vqav2_sample"
+def test_vqa_v2s_official_json(published, tmp_path):
+    source = published / "vqav2_sample"
     spec = spec_of("vqav2", "vqa", source)
     with pytest.raises(MMBenchError, match="2,962 of 2,962 samples cannot be used: image .*540769"):
         load_split(spec, "val2014", "questions")

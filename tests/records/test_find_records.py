@@ -16,7 +16,7 @@ def root(tmp_path):
 
 def test_another_file_than_a_record_is_refused_and_not_taken_for_its_folder(root):
     (root / "notes.txt").write_text("mine")
-    with pytest.raises(MMBenchError, match=r"notes.txt is no record"):
+    with pytest.raises(MMBenchError, match=r"notes.txt is not a record"):
         find_records([root / "notes.txt"])
     assert find_records([root / "a" / "seed-0" / "run.json"]) == [root / "a" / "seed-0"]
 

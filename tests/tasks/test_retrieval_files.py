@@ -29,8 +29,10 @@ def r_precision_and_map(order, right):
 
 
 @pytest.mark.parametrize("name", ["eccv", "cxc"])
-def test_published_right_items_are_scored_from_embeddings(shared_data, tmp_path, name):
-    folder = shared_data / "metric_cases" / "eccv_caption_data"
+def test_published_right_items_are_scored_from_embeddings(published, request, tmp_path, name):
+    folder = published / "eccv_caption_data"
+    if name != "eccv":
+        folder = request.getfixturevalue("shared_data") / "metric_cases" / "eccv_caption_data"
     captions_of = read_positives(folder / f"{name}_image_to_caption.json")
     images_of = read_positives(folder / f"{name}_caption_to_image.json")
     images = np.array(sorted(read_positives(folder / "original_image_to_caption.json")))

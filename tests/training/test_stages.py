@@ -126,8 +126,8 @@ def test_stages_have_names_of_their_own():
     ("settings", "says"),
     [
         ({"objective": "tusk"}, "no objective called 'tusk'. Did you mean task"),
-        ({"trains": ["encoders.imag"]}, "no part of this model. Did you mean encoders.image"),
-        ({"freezes": ["adapter"]}, "names adapter, which is no part"),
+        ({"trains": ["encoders.imag"]}, "not a part of this model. Did you mean encoders.image"),
+        ({"freezes": ["adapter"]}, "names adapter, which is not a part"),
         ({"objective": "simclr", "trains": ["decoder"]}, "trains nothing"),
         ({"objective": "simclr", "freezes": ["encoders"]}, "trains nothing"),
     ],

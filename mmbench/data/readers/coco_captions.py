@@ -29,10 +29,7 @@ class CocoCaptions(Reader):
     draw: int | None = None
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
-        """See `Reader.read`.
-
-        A row's `caption_ids` are the numbers of its captions' annotations.
-        """
+        """A row's `caption_ids` are the numbers of its captions' annotations."""
         path = folder / self.table
         rows: dict[Any, dict[str, Any]] = {}
         with layout(path, "a file of COCO captions, {images: [...], annotations: [...]}"):

@@ -26,7 +26,7 @@ class ECCVCaption(CocoCaptions):
     text_to_image: str = "eccv_caption_to_image.json"
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
-        """See `Reader.read`.
+        """Images, and what is right for each.
 
         A row has `right_captions`, the numbers of the captions that are right for its image, and
         for each of its captions `right_images`, the numbers of the images that are; each is an

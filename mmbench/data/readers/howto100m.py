@@ -28,10 +28,7 @@ class HowTo100M(Reader):
     files: str = "videos/{video}.mp4"
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
-        """See `Reader.read`.
-
-        A sample is a clip; its group is its video.
-        """
+        """The clips of a split; a clip's group is its video."""
         path = folder / self.videos
         with layout(path, "HowTo100M's list of videos, with the column video_id"):
             names = list(dict.fromkeys(row["video_id"] for row in read_csv(path)))

@@ -27,7 +27,7 @@ class ScienceQA(Reader):
     images: str = "images/{split}/{id}/{image}"
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
-        """See `Reader.read`.
+        """Questions with choices.
 
         A row's target is the text of the right choice, its `choices` all of them, its category
         the subject.

@@ -25,10 +25,7 @@ class VQA(Reader):
     images: str
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
-        """See `Reader.read`.
-
-        A row's target is the list of the annotators' answers, its category the answer's type.
-        """
+        """A row's target is the list of the annotators' answers, its category the answer's type."""
         path = folder / self.annotations
         with layout(path, "a file of VQA annotations, {annotations: [{question_id, answers}]}"):
             annotations = {row["question_id"]: row for row in read_json(path)["annotations"]}

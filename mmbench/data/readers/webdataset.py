@@ -78,7 +78,7 @@ def _members(path: Path) -> dict[str, tuple[FilePart | None, bytes | None]]:
 
 
 def _text(content: bytes) -> str | bytes | None:
-    """A caption; what is no UTF-8 stays, for the check of rows to name."""
+    """A caption; what is not UTF-8 stays, for the check of rows to name."""
     try:
         return without_nan(content.decode("utf-8-sig").strip())
     except UnicodeDecodeError:

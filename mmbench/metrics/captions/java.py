@@ -31,7 +31,7 @@ _starting = Lock()
 def beside(threads: int) -> Iterator[ThreadPoolExecutor]:
     """Threads in which programs run beside what this one does.
 
-    An interruption (KeyboardInterrupt, or whatever else is no `Exception`) ends all programs, and
+    An interruption (KeyboardInterrupt, or what else is not an `Exception`) ends all programs, and
     no other starts in what is left of these threads; they are waited for at most a second.
     """
     global _stopped

@@ -61,7 +61,7 @@ class FeatureSetMetric(Metric):
 
         Args:
             predictions: N images; targets: M images, or mappings with an `image`.
-        Raises: MMBenchError where a set is empty, one is no image, or the weights are absent.
+        Raises: MMBenchError where a set is empty, one is not an image, or the weights are absent.
         """
         return side_by_side(*self.features_of(predictions, targets))
 

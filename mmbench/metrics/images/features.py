@@ -192,7 +192,7 @@ def extract_features(
         batch: images at a time; None for 32, or 256 on a GPU, which few images leave idle.
         threads: that make the network's inputs; None for one, or beside a GPU eight at most.
     Returns: (N, D) float32. In full float32, on the run's device (see `mmbench.computing`).
-    Raises: MMBenchError where there is no image, one is no image, or the weights are absent.
+    Raises: MMBenchError where there is no image, one is not an image, or the weights are absent.
     """
     import torch
 
@@ -225,7 +225,7 @@ def extract_features(
 def as_pixels(image: Any, row: int) -> Pixels:
     """The image as an array (H, W, 3) of uint8.
 
-    Raises: MMBenchError, naming the row, for anything that is no image (see above).
+    Raises: MMBenchError, naming the row, for anything that is not an image (see above).
     """
     if isinstance(image, Mapping) and "image" in image:
         image = image["image"]

@@ -49,7 +49,7 @@ class FrechetDistance(FeatureSetMetric):
         features = self.extractor
         if not isinstance(features, InceptionV3Features):
             raise MMBenchError(
-                f"a Frechet distance on {features.name} features is no FID: FID is defined on "
+                f"a Frechet distance on {features.name} features is not an FID: FID is defined on "
                 f"Inception-v3's. Call it fd_{features.name}"
             )
         if features.weights != features.published:

@@ -23,7 +23,7 @@ def inception_score(probabilities: npt.NDArray[Any], splits: int = SPLITS) -> fl
         probabilities: (N, C), class probabilities of each image.
         splits: into how many parts the images are cut, in their order; at most N.
     Returns: between 1 and C.
-    Raises: MMBenchError for rows that are no probabilities; NotMeasurable for fewer images than
+    Raises: MMBenchError for rows that are not probabilities; NotMeasurable for fewer images than
         splits.
     Source: Salimans et al., Improved techniques for training GANs, 2016 (arXiv 1606.03498), sec. 4,
         and its code for the splits.
@@ -88,7 +88,7 @@ class InceptionScore(Metric):
 
         Args:
             predictions: N images; targets: M images, of which only the number counts.
-        Raises: MMBenchError where there is no image, one is no image, or the weights are absent.
+        Raises: MMBenchError where there is no image, something else, or the weights are absent.
         """
         if len(predictions) == 0:
             raise MMBenchError("inception_score needs generated images, got none")

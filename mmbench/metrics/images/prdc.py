@@ -132,7 +132,7 @@ class ManifoldMetric(FeatureSetMetric, TotalsMetric):
 
         Args:
             predictions: N images; targets: M images: uint8 arrays (H, W, 3) or PIL images.
-        Raises: MMBenchError where a set has 5 images or fewer, one is no image, or the weights
+        Raises: MMBenchError where a set has 5 images or fewer, one is not an image, or the weights
             are absent.
         """
         generated, real = self.features_of(predictions, targets)

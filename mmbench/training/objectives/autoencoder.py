@@ -47,6 +47,6 @@ def _decoder(model: TaskModel) -> ImageDecoder:
     decoder = dict(model.named_children()).get("decoder")
     if not isinstance(decoder, ImageDecoder):
         raise MMBenchError(
-            "autoencoder trains a decoder of images; this model's decoder is no such one"
+            "autoencoder trains a decoder of images; this model's decoder is not one"
         )
     return decoder

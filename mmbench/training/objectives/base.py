@@ -23,7 +23,7 @@ class Objective(nn.Module, ABC):
     and lives as long as that: its own parameters (a projection head) are trained beside the model's
     and thrown away, its buffers (a queue, a momentum copy) are kept while a stage is resumed.
 
-    The model is handed to each call and is no submodule of it. A constructor takes `model` if it
+    The model is handed to each call and is not a submodule of it. A constructor takes `model` if it
     needs sizes, `settings` (the stage's `Train`) if it needs them, and options of its own; it
     raises MMBenchError for a model that it cannot train.
 

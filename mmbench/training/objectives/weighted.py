@@ -37,7 +37,7 @@ class WeightedObjectives(nn.Module):
         for name, asked in stage.objective.items():
             part = build_part("objectives", name, asked.options, model=model, settings=settings)
             if not isinstance(part, Objective):
-                raise MMBenchError(f"the objective {name} is no mmbench.training Objective")
+                raise MMBenchError(f"the objective {name} is not an mmbench.training Objective")
             self._parts[name] = part
 
     @property

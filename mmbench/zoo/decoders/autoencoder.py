@@ -67,7 +67,7 @@ class PatchLayer(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
+        """(B, P, D) -> (B, P, D)."""
         plane = self.norm(x).transpose(1, 2).unflatten(2, (self._grid, self._grid))
         x = x + self.near(plane).flatten(2).transpose(1, 2)
         return x + self.feed_forward(x)

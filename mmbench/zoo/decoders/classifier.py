@@ -27,5 +27,5 @@ class Classifier(nn.Module):
         )
 
     def forward(self, stream: Stream) -> Tensor:
-        """See the class."""
+        """(B, N, D) -> (B, classes)."""
         return self.layers(stream.pool())

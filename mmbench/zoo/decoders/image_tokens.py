@@ -40,7 +40,7 @@ class CodeHead(nn.Module):
         self.out = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, entries))
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
+        """(B, ..., D) -> (B, ..., codes)."""
         return self.out(x + self.hidden(x))
 
 

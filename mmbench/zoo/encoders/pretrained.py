@@ -54,7 +54,7 @@ class PretrainedEncoder(Encoder):
         self.frozen_parameters = sum(p.numel() for p in network.parameters()) if frozen else 0
         if frozen:
             network = self.fastest(network.eval().requires_grad_(False))
-            self._frozen = (network,)  # in a tuple it is no module of this one
+            self._frozen = (network,)  # in a tuple it is not a module of this one
         else:
             self.network = network
 

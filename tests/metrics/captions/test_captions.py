@@ -41,23 +41,22 @@ def values(metrics, predictions, targets):
     return {name: metric.aggregate(found[metric.name]) for name, metric in metrics.items()}
 
 
-def published(shared_data, name):
-    cases = json.loads((shared_data / "metric_cases" / "published_cases.json").read_text())
-    return cases[name]
+def published_case(published, name):
+    return json.loads((published / "published_cases.json").read_text())[name]
 
 
 @pytest.mark.parametrize("case", ["nlg_eval_readme", "nlg_eval_single"])
-def test_values_of_nlg_eval_are_reproduced(shared_data, case):
-    known = published(shared_data, case)
+def test_values_of_nlg_eval_are_reproduced(published, case):
+    known = published_case(published, case)
     found = values(suite("whitespace"), known["hyp"], known["refs"])
     for name, value in known["expected"].items():
         assert found[name] == pytest.approx(value, abs=1e-5), name
 
 
 @pytest.mark.parametrize("kind", ["good", "bad"])
-def test_values_of_the_clipscore_readme_are_reproduced(shared_data, kind):
-    known = published(shared_data, f"clipscore_readme_{kind}")
-    folder = shared_data / "metric_cases" / "clipscore_example"
+def test_values_of_the_clipscore_readme_are_reproduced(published, kind):
+    known = published_case(published, f"clipscore_readme_{kind}")
+    folder = published / "clipscore_example"
     captions = json.loads((folder / f"{kind}_captions.json").read_text())
     references = json.loads((folder / "refs.json").read_text())
     found = values(suite(), list(captions.values()), [references[key] for key in captions])

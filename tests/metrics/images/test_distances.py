@@ -84,8 +84,8 @@ def test_frechet_distance_of_a_singular_covariance_has_its_closed_form():
     assert frechet_distance(np.zeros(5), np.zeros((5, 5)), np.zeros(5), s1) == pytest.approx(9)
 
 
-def test_published_cases_of_pytorch_fid(shared_data):
-    path = shared_data / "metric_cases" / "published_cases.json"
+def test_published_cases_of_pytorch_fid(published):
+    path = published / "published_cases.json"
     gaussians, statistics = json.loads(path.read_text())["fid_pytorch_fid"]["cases"]
     eye = np.eye(2048)
     value = frechet_distance(np.zeros(2048), eye, np.ones(2048), eye)

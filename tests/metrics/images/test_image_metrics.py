@@ -137,7 +137,7 @@ def test_too_few_images_are_noted():
 
 
 def test_fid_is_refused_on_other_features(tmp_path):
-    with pytest.raises(MMBenchError, match="no FID: FID is defined on Inception-v3's"):
+    with pytest.raises(MMBenchError, match="not an FID: FID is defined on Inception-v3's"):
         FrechetDistance("efficientnet_lite0", name="fid")
     other = tmp_path / "weights.pth"
     other.write_bytes(b"other weights")

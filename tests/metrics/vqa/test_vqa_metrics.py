@@ -18,12 +18,12 @@ def value(metric, predictions, targets) -> float:
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
-def test_vqa_accuracy_gives_every_digit_of_the_official_evaluation(shared_data, name):
-    cases = shared_data / "metric_cases" / "vqa_official"
+def test_vqa_accuracy_gives_every_digit_of_the_official_evaluation(published, name):
+    cases = published / "vqa_official"
     expected = json.loads((cases / "official_scores.json").read_text())[name]
     given_answers = json.loads((cases / f"res_{name}.json").read_text())
     answers = {row["question_id"]: row["answer"] for row in given_answers}
-    file = shared_data / "vqav2_sample" / "v2_mscoco_val2014_annotations.json"
+    file = published / "vqav2_sample" / "v2_mscoco_val2014_annotations.json"
     annotations = json.loads(file.read_text())["annotations"]
     metric = VQAAccuracy()
 
