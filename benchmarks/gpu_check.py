@@ -28,7 +28,7 @@ GROUPS = [
     (["prepare", "parts"], 90),
     (["easy"], 60),
     (["speed"], 80),
-    (["busy"], 70),
+    (["busy"], 100),
     (["alike", "repeats", *TRAININGS], 480),
 ]
 WANTED = """
@@ -47,12 +47,9 @@ def main() -> None:
     parser.add_argument("--section", help=argparse.SUPPRESS)
     parser.add_argument("--until", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--result", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--worker", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.section:
         run_section(options)
-    elif options.worker:
-        run_worker(options)
     else:
         run_all(options)
 
@@ -117,18 +114,6 @@ def run_section(options: argparse.Namespace) -> None:
         kept = json.loads(options.result.read_text()) if options.result.exists() else {}
         job.write(kept | {"error": traceback.format_exc()})
         sys.exit(1)
-
-
-def run_worker(options: argparse.Namespace) -> None:
-    """A training of `busy`: it says that it is ready, waits for a word, and prints its rate."""
-    from gpu_speed import worker
-
-    def ready() -> None:
-        print("ready", flush=True)
-        sys.stdin.readline()
-
-    options.until, options.result = time.time() + 120, Path(os.devnull)
-    print(worker(job_of(options), options.worker, ready), flush=True)
 
 
 def job_of(options: argparse.Namespace) -> Any:

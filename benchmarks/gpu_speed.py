@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
@@ -10,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,13 @@ from gpu_setup import (
 from torch import nn
 
 from mmbench.experiments.infer import ModelPredictor
-from mmbench.experiments.watch import SILENT, Watch
+from mmbench.experiments.result import load_run
+from mmbench.experiments.watch import SILENT
 from mmbench.model import move
 from mmbench.training.loop import fit, optimizer_for, train_mode
 from mmbench.training.objectives.weighted import moved, total
 
 SCENES = 6400  # pictures of an epoch that is timed
-WARM_STEPS = 30  # of a worker, before its clock starts
 
 
 def _data(job: Job, task: str) -> tuple[str, dict[str, Any]]:
@@ -153,78 +154,18 @@ def _reset_peak(job: Job) -> None:
         torch.cuda.reset_peak_memory_stats()
 
 
-class _Enough(Exception):
-    pass
-
-
-class _Clock(Watch):
-    """Counts samples for so long, after a warm-up and a word from outside."""
-
-    def __init__(self, device: torch.device, seconds: float, warm: int, ready: Any) -> None:
-        self._device, self._seconds, self._warm, self._ready = device, seconds, warm, ready
-        self._steps = 0
-        self._began = 0.0
-        self.samples = 0
-        self.rate = 0.0
-
-    def stepped(self, loss: Callable[[], float], samples: int) -> None:
-        self._steps += 1
-        if self._steps < self._warm:
-            return
-        if self._steps == self._warm:
-            self._synchronize()
-            self._ready()
-            self._began = time.perf_counter()
-            return
-        self.samples += samples
-        if self._steps % 16 == 0 and time.perf_counter() - self._began > self._seconds:
-            self._synchronize()
-            self.rate = self.samples / (time.perf_counter() - self._began)
-            raise _Enough
-
-    def _synchronize(self) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize()
-
-
-def worker(job: Job, seconds: float, ready: Callable[[], None]) -> float:
-    """Samples per second of a training that goes on for so long."""
-    dataset, overrides = _data(job, "vqa")
-    _, recipe, model, samples = built("vqa", dataset, overrides)
-    model.to(job.device)
-    objectives = objectives_of(model, recipe, job.device)
-    objectives.prepare(model, samples)
-    clock = _Clock(job.device, seconds, 3 if job.quick else WARM_STEPS, ready)
-    settings = recipe.train.model_copy(update={"epochs": 10_000})
-    with tempfile.TemporaryDirectory() as folder, suppress(_Enough):
-        fit(
-            model,
-            objectives,
-            samples,
-            settings,
-            lambda: 0.0,
-            seed=0,
-            device=job.device,
-            folder=Path(folder),
-            resume=False,
-            watcher=clock,
-        )
-    return clock.rate
-
-
 def busy(job: Job) -> dict[str, Any]:
-    """The share of time that the card is busy with one training, and with 4 and 8 at once."""
+    """How busy the card is with one training, and with `compare --jobs` 1, 4 and 8."""
     found: dict[str, Any] = {}
     if job.device.type == "cuda":
         found["kernels"] = _kernel_share(job)
         say(f"busy, by the profiler, one training: {found['kernels']}")
         job.write(found)
-    seconds = 1.0 if job.quick else 6.0
     for count in (1, 2) if job.quick else (1, 4, 8):
         if job.left() < 25 and not job.quick:
             found[str(count)] = {"open": "no time was left"}
             continue
-        found[str(count)] = _at_once(job, count, seconds)
+        found[str(count)] = _at_once(job, count)
         alone = found["1"].get("samples_per_second", float("nan"))
         found[str(count)]["speed_up"] = found[str(count)]["samples_per_second"] / alone
         say(f"busy with {count}: {found[str(count)]}")
@@ -232,40 +173,27 @@ def busy(job: Job) -> dict[str, Any]:
     return found
 
 
-def _at_once(job: Job, count: int, seconds: float) -> dict[str, Any]:
-    """So many equal trainings in processes of their own, timed from when all are warm."""
-    threads = str(max(1, (os.cpu_count() or 1) // count // 2))
-    command = [python(), str(Path(__file__).with_name("gpu_check.py")), "--worker", str(seconds)]
-    command += ["--device", str(job.device), *(["--quick"] if job.quick else [])]
-    processes = [
-        subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"OMP_NUM_THREADS": threads},
-        )
-        for _ in range(count)
-    ]
-    try:
-        for process in processes:
-            assert process.stdout is not None
-            line = next(iter(process.stdout), "")
-            if line.strip() != "ready":
-                raise RuntimeError(f"a worker did not get ready: {line!r}")
+def _at_once(job: Job, count: int) -> dict[str, Any]:
+    """Eight short runs, so many at a time, as `mmbench compare` does it: start and answers too."""
+    dataset, overrides = _data(job, "vqa")
+    overrides = overrides | {"train.epochs": 1 if job.quick else 2}
+    command = [python(), "-c", "from mmbench.cli import main; main()", "compare", "--quiet"]
+    command += ["--task", "vqa", "--models", "concat_fusion,gated_fusion", "--dataset", dataset]
+    command += ["--seeds", "1" if job.quick else "4", "--jobs", str(count)]
+    command += ["--device", str(job.device)]
+    for key, value in overrides.items():
+        command += ["--set", f"{key}={json.dumps(value)}"]
+    with tempfile.TemporaryDirectory() as out:
+        began = time.perf_counter()
         with _utilisation(job.device) as shares:
-            for process in processes:
-                assert process.stdin is not None
-                process.stdin.write("go\n")
-                process.stdin.flush()
-            rates = [float(process.communicate()[0]) for process in processes]
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                process.kill()
+            subprocess.run([*command, "--out", out], check=True, stdout=subprocess.DEVNULL)
+        seconds = time.perf_counter() - began
+        trained = [load_run(file).record.training for file in Path(out).rglob("run.json")]
+    samples = sum(entry.samples for entry in trained if entry) * overrides["train.epochs"]
     return {
-        "samples_per_second": sum(rates),
-        "each": [round(rate) for rate in rates],
+        "runs": len(trained),
+        "seconds": seconds,
+        "samples_per_second": samples / seconds,
         "utilisation": statistics.mean(shares) if shares else None,
     }
 

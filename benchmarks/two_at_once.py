@@ -1,11 +1,13 @@
 """Training throughput of one process alone, and of two at once on the same machine.
 
     python benchmarks/two_at_once.py [--rounds 3] [--steps 60]
+    python benchmarks/two_at_once.py --compare [--rounds 2] [--epochs 2]
 
 Each process trains the default gated fusion of VQA on tensors that are collated beforehand, so that
 it computes all the time. Two at once reach at least 0.45 of the throughput alone each where idle
 OpenMP threads do not spin (`GOMP_SPINCOUNT`, which `import mmbench` sets). Exit code 1 if they do
-not. Run it on a quiet machine.
+not. With `--compare` it times `mmbench compare` of two models and two seeds on easy-VQA cut short,
+one run at a time and two (`--jobs 2`), start and answers included. Run it on a quiet machine.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 _WANTED = 0.45
@@ -24,12 +27,17 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--compare", action="store_true")
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         _train(options.steps)
         return
     print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f} before")
+    if options.compare:
+        _time_jobs(options.rounds, options.epochs)
+        return
     alone: list[float] = []
     shares: list[float] = []
     for number in range(1, options.rounds + 1):
@@ -44,6 +52,27 @@ def main() -> None:
     if share < _WANTED:
         print(f"below {_WANTED}")
         sys.exit(1)
+
+
+def _time_jobs(rounds: int, epochs: int) -> None:
+    """Print how long a comparison takes with one run at a time and with two, and their ratio."""
+    ratios = []
+    for number in range(1, rounds + 1):
+        one, two = (_compare(jobs, epochs) for jobs in (1, 2))
+        ratios.append(one / two)
+        print(f"round {number}: --jobs 1 {one:.1f} s, --jobs 2 {two:.1f} s", flush=True)
+    print(f"median: --jobs 2 is {statistics.median(ratios):.2f} times as fast")
+
+
+def _compare(jobs: int, epochs: int) -> float:
+    """Seconds of a comparison of four runs."""
+    command = [sys.executable, "-c", "from mmbench.cli import main; main()", "compare", "--quiet"]
+    command += ["--task", "vqa", "--models", "concat_fusion,gated_fusion", "--seeds", "2"]
+    command += ["--set", f"train.epochs={epochs}", "--device", "cpu", "--jobs", str(jobs)]
+    with tempfile.TemporaryDirectory() as out:
+        began = time.perf_counter()
+        subprocess.run([*command, "--out", out], check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - began
 
 
 def _at_once(count: int, steps: int) -> list[float]:

@@ -44,6 +44,35 @@ def computing_device() -> torch.device:
 
 
 @contextmanager
+def with_threads(count: int | None) -> Iterator[None]:
+    """Within, torch computes with so many threads of the CPU; with as many as before for None."""
+    if count is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def threads_alone() -> int:
+    """How many threads a run takes that has the machine for itself, told without torch."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return min(int(asked), usable_cores()) if asked.isdigit() and int(asked) else usable_cores()
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
 def exact_float32() -> Iterator[None]:
     """Within, a GPU computes in float32 what is in float32, and not in TF32.
 

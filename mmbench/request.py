@@ -14,6 +14,7 @@ from mmbench.errors import MMBenchError
 from mmbench.yaml_file import Settings, read_yaml, validate
 
 LARGEST_SEED = 2**31 - 1
+MOST_THREADS = 1024
 
 
 class RunRequest(Settings):
@@ -31,6 +32,8 @@ class RunRequest(Settings):
         limit: score only the first so many samples.
         device: "auto" (cuda, else mps, else cpu), or a device of torch.
         deterministic: on a GPU, repeats give the same bytes, more slowly.
+        threads: of the CPU to compute with; None for as many as torch takes by itself. How sums are
+            split depends on it, and so do the last bits of what is trained on a CPU.
         batch_size: groups (an image with its questions) a batch in inference; None for the usual.
         checkpoint: a `weights.safetensors` to use.
         data_dir: the folder of the dataset's files, for one that does not come with mmbench.
@@ -53,6 +56,7 @@ class RunRequest(Settings):
     limit: int | None = Field(None, ge=1)
     device: str = "auto"
     deterministic: bool = False
+    threads: int | None = Field(None, ge=1, le=MOST_THREADS)
     batch_size: int | None = Field(None, ge=1)
     checkpoint: Path | None = Field(None, strict=False)
     data_dir: Path | None = Field(None, strict=False)

@@ -34,6 +34,10 @@ Deterministic = Annotated[
     bool,
     typer.Option("--deterministic", help="On a GPU too, repeats give the same bytes. Slower."),
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(help="Of the CPU. They decide the last bits of what it trains. Default: all."),
+]
 BatchSize = Annotated[
     int | None, typer.Option(help="Groups (an image and its questions) a batch in inference.")
 ]
@@ -82,6 +86,7 @@ def run(
     device: Device = "auto",
     deterministic: Deterministic = False,
     batch_size: BatchSize = None,
+    threads: Threads = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Use the weights in this safetensors file.")
     ] = None,
@@ -138,6 +143,10 @@ def compare(
         str | None,
         typer.Option(help="Compare the others with this one. Default: all pairs."),
     ] = None,
+    jobs: Annotated[
+        int, typer.Option(help="Runs at a time, on one device; they share the cores.")
+    ] = 1,
+    threads: Threads = None,
     dataset: Dataset = None,
     split: Split = None,
     set_: Set = None,
@@ -167,13 +176,14 @@ def compare(
         source = "recorded before" if result.reused else "done"
         complain(f"{model} seed {seed}: {value:.2f} ({source})")
 
-    own = ("models", "seeds", "baseline", "task")
+    own = ("models", "seeds", "baseline", "jobs", "task")
     settings = {k: v for k, v in settings_given(context).items() if k not in own}
     comparison = compare_models(
         task,
         split_names(models),
         seeds=seeds,
         baseline=baseline,
+        jobs=jobs,
         watch=QuietWatch() if quiet else TerminalWatch(),
         told=(lambda *_: None) if quiet else tell,
         notice=(lambda _: None) if quiet else complain,

@@ -23,15 +23,60 @@ class QuietWatch(Watch):
         complain(f"mmbench: {line}")
 
 
-class TerminalWatch(QuietWatch):
-    """Shows a run's progress on standard error."""
+class _Bars:
+    """The bars of all runs that go on, one below the other; none where there is no terminal."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
+        self._shown: Progress | None = None
+
+    def add(self, title: str, total: int, completed: int) -> TaskID | None:
+        """A new one, if there is a terminal."""
+        if not self._console.is_terminal:
+            return None
+        if self._shown is None:
+            self._shown = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TextColumn("{task.fields[says]}"),
+                TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+            )
+            self._shown.start()
+        return self._shown.add_task(one_line(title), total=total, completed=completed, says="")
+
+    def update(self, bar: TaskID, **changes: Any) -> None:
+        """Show what has changed."""
+        if self._shown is not None:
+            self._shown.update(bar, **changes)
+
+    def remove(self, bar: TaskID) -> None:
+        """It is no longer needed."""
+        if self._shown is None:
+            return
+        self._shown.remove_task(bar)
+        if not self._shown.tasks:
+            self._shown.stop()
+            self._shown = None
+
+    def print(self, line: str) -> None:
+        """A line as it is, above the bars: brackets in a name are no markup."""
+        self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+class TerminalWatch(QuietWatch):
+    """Shows a run's progress on standard error.
+
+    Args:
+        bars: that its own stands among.
+    """
+
+    def __init__(self, bars: _Bars | None = None) -> None:
+        self._bars = bars or _Bars()
         self._title = ""
         self._reading = ""
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
+        self._bar: TaskID | None = None
         self._epochs = 0
         self._steps = 0
         self._epoch = 0
@@ -39,12 +84,15 @@ class TerminalWatch(QuietWatch):
         self._samples = 0
         self._looked = 0.0
 
+    def beside(self) -> TerminalWatch:
+        return TerminalWatch(self._bars)
+
     def read(self, what: str, done: int, of: int) -> None:
         if what != self._reading:
             self._open(what, of, 0)
             self._reading = what
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, says=f"{done:,} of {of:,}")
+            self._bars.update(self._bar, completed=done, says=f"{done:,} of {of:,}")
         if done == of:
             self._reading = ""
             self.done()
@@ -55,11 +103,11 @@ class TerminalWatch(QuietWatch):
     def started(self, epochs: int, steps: int, epoch: int) -> None:
         self._epochs, self._steps, self._epoch = epochs, steps, epoch
         if epoch:
-            self._say(f"{self._title} goes on after epoch {epoch}")
+            self._bars.print(f"{self._title} goes on after epoch {epoch}")
         self._open(f"{self._title} training", epochs * steps, epoch * steps)
 
-    def stepped(self, loss: Callable[[], float], samples: int) -> None:
-        self._step += 1
+    def stepped(self, loss: Callable[[], float], samples: int, steps: int = 1) -> None:
+        self._step += steps
         self._samples += samples
         now = time.perf_counter()
         if self._bar is None or now - self._looked < _EVERY:
@@ -67,13 +115,13 @@ class TerminalWatch(QuietWatch):
         speed = self._samples / (now - self._looked)
         done = self._epoch * self._steps + self._step
         says = f"epoch {self._epoch + 1}/{self._epochs}  loss {loss():.4f}  {speed:,.0f} samples/s"
-        self._bar.update(self._task, completed=done, says=says)
+        self._bars.update(self._bar, completed=done, says=says)
         self._samples, self._looked = 0, now
 
     def finished_epoch(self, entry: dict[str, Any]) -> None:
         self._epoch, self._step = entry["epoch"], 0
         if self._bar is None:
-            self._say(
+            self._bars.print(
                 f"{self._title} epoch {entry['epoch']}/{self._epochs}  "
                 f"loss {entry['loss']:.4f}  validation {entry['validation']:.4f}  "
                 f"{entry['samples_per_second']:,.0f} samples/s"
@@ -84,30 +132,14 @@ class TerminalWatch(QuietWatch):
 
     def answered(self, samples: int) -> None:
         if self._bar is not None:
-            self._bar.advance(self._task, samples)
+            self._bars.update(self._bar, advance=samples)
 
     def done(self) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            self._bars.remove(self._bar)
             self._bar = None
-
-    def _say(self, line: str) -> None:
-        """A line as it is: brackets in a name are no markup."""
-        self._console.print(line, highlight=False, soft_wrap=True, markup=False)
 
     def _open(self, title: str, total: int, completed: int) -> None:
         self.done()
         self._looked = time.perf_counter()
-        if self._console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                TextColumn("{task.fields[says]}"),
-                TimeRemainingColumn(),
-                console=self._console,
-                transient=True,
-            )
-            self._task = self._bar.add_task(
-                one_line(title), total=total, completed=completed, says=""
-            )
-            self._bar.start()
+        self._bar = self._bars.add(title, total, completed)

@@ -25,11 +25,13 @@ from typing import IO, Any
 import numpy as np
 import platformdirs
 import xxhash
+from filelock import FileLock, Timeout
 
 from mmbench.errors import MMBenchError
 
 _SEAL = 16  # bytes at the end of a sealed file
 _BLOCK = 1 << 20  # bytes read at once
+_PAUSE = 0.2  # seconds between looks whether another process is done
 _ABSENT = "a file is absent"
 _log = logging.getLogger(__name__)  # prints on standard error unless a program says otherwise
 
@@ -46,6 +48,32 @@ def unwritable(folder: Path, error: Exception) -> MMBenchError:
         f"cannot write the cache {folder}: {getattr(error, 'strerror', None) or error}. "
         "Make room there or set MMBENCH_CACHE to another folder."
     )
+
+
+@contextmanager
+def making(path: Path) -> Iterator[None]:
+    """Within, this process alone makes what belongs at a path of the cache; another one waits.
+
+    So what several processes need at once is made once: whoever waited looks again whether it is
+    there. A lock ends with its process, however that ends; its empty file stays.
+
+    Raises: MMBenchError if the cache cannot be written.
+    """
+    folder = cache_folder() / "locks"
+    lock = FileLock(folder / f"{xxhash.xxh3_64_hexdigest(os.fsencode(path))}.lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            _log.warning("mmbench: another process makes %s now; waiting for it", path)
+            lock.acquire(poll_interval=_PAUSE)
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class Sealing:

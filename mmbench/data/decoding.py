@@ -27,6 +27,7 @@ from mmbench.data.cache import (
     cache_folder,
     discard,
     is_whole,
+    making,
     read_note,
     sealing,
     unwritable,
@@ -167,7 +168,7 @@ def open_media(media: Sequence[Stored], decoder: Decoder) -> Opened:
         values = _values(good, decoder, digest)
         if isinstance(values, np.ndarray) or checked:
             break
-        broken = _decode_all(good, decoder, digest)
+        broken = _broken(good, decoder, digest, keeps=values is None)
         places = _without(range(len(media)), failures)
         failures |= {places[place]: found for place, found in broken.items()}
         checked = isinstance(values, DecodedOnRead)
@@ -229,6 +230,22 @@ def _values(media: Sequence[Stored], decoder: Decoder, digest: str) -> Array | D
         discard(cached, f"it holds {values.shape} {values.dtype}")
         return None
     return values
+
+
+def _broken(
+    media: Sequence[Stored], decoder: Decoder, digest: str, keeps: bool
+) -> dict[int, Failure]:
+    """Decode the media, unless another process has meanwhile kept them, and so found none broken.
+
+    Args:
+        keeps: whether what is decoded is kept.
+    """
+    if not keeps:
+        return _decode_all(media, decoder, digest)
+    with making(_cached(decoder, digest)):
+        if _values(media, decoder, digest) is not None:
+            return {}
+        return _decode_all(media, decoder, digest)
 
 
 def _decode_all(media: Sequence[Stored], decoder: Decoder, digest: str) -> dict[int, Failure]:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.data.cache import cache_folder, damage, discard, sealing, unwritable
+from mmbench.data.cache import cache_folder, damage, discard, making, sealing, unwritable
 from mmbench.data.media import Array, MediaRef
 from mmbench.data.reading import report_progress
 
@@ -73,9 +73,22 @@ class FeatureCache:
             what: for the report of progress ("features of image").
         Raises: MMBenchError if the cache cannot be written.
         """
+        if self._missing(values):
+            with making(self.folder):
+                self._compute(self._missing(values), compute, what)  # less another process's
+
+    def _missing(self, values: Sequence[Value]) -> list[Value]:
+        """Those whose features are not kept yet; the others' are mapped."""
         self._open()
         self._map(values)
-        missing = [value for value in values if self._key(value) not in self._places]
+        return [value for value in values if self._key(value) not in self._places]
+
+    def _compute(
+        self,
+        missing: list[Value],
+        compute: Callable[[Sequence[Value]], Iterable[Features]],
+        what: str,
+    ) -> None:
         missing.sort(key=lambda value: len(value) if isinstance(value, str) else 0)
         size = max(_BLOCK, -(-len(missing) // _BLOCKS))
         for start in range(0, len(missing), size):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmbench.errors import MMBenchError
+from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.conditions import (
     Conditions,
     check_mixture,
@@ -17,15 +18,16 @@ from mmbench.experiments.conditions import (
     footnotes,
     unequal_training,
 )
+from mmbench.experiments.execution import Failed, outcomes, threads_beside
 from mmbench.experiments.measured_runs import measured_runs, same_samples
 from mmbench.experiments.plan import Splits, make_plan, recipe_name
 from mmbench.experiments.result import RunResult
-from mmbench.experiments.run import carry_out
 from mmbench.experiments.score import load_metrics
+from mmbench.experiments.training_state import TrainingState
 from mmbench.experiments.watch import SILENT, Watch
 from mmbench.records.identity import Identity, differences
 from mmbench.records.record import MetricEntry
-from mmbench.records.store import read_record, record_folder, seeds_of
+from mmbench.records.store import read_record, seeds_of
 from mmbench.request import RunRequest, run_request
 from mmbench.statistics.comparison import ModelEstimate
 from mmbench.statistics.family import Family, Pair, compare_models
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN = 3  # differences of identities in a line
+_KEPT = "Its training is kept: the same command goes on after its last whole epoch."
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ def compare(
     *,
     seeds: int = 3,
     baseline: str | None = None,
+    jobs: int = 1,
     watch: Watch = SILENT,
     told: Callable[[str, int, RunResult], None] = lambda *_: None,
     notice: Callable[[str], None] = lambda _: None,
@@ -142,16 +146,21 @@ def compare(
         models: two or more recipes.
         seeds: how many.
         baseline: the model that the others are compared with; all pairs if None.
+        jobs: how many runs at a time, each in a process of its own. Unless `threads` says
+            otherwise, the cores are shared out among them; on a CPU the number of threads is part
+            of a run's identity then.
         watch: told of each run's progress.
         told: called with model, seed and result after each run.
         notice: called with what should be known before hours are spent: trainings that are not
             equal, and which runs are new and why.
-        settings: dataset, split, overrides, limit, device, deterministic, batch_size, data_dir,
-            skip_bad, allow_hub_code, out, force: see `mmbench.request.RunRequest`.
+        settings: dataset, split, overrides, limit, device, deterministic, threads, batch_size,
+            data_dir, skip_bad, allow_hub_code, out, force: see `mmbench.request.RunRequest`.
     Raises: MMBenchError for a mistake in these, before anything is trained where it can be seen.
     """
     if seeds < 1:
         raise MMBenchError(f"--seeds must be at least 1, got {seeds}")
+    if jobs < 1:
+        raise MMBenchError(f"--jobs must be at least 1, got {jobs}")
     if len(models) < 2:
         raise MMBenchError(f"compare needs at least two models, got {', '.join(models) or 'none'}")
     names = [recipe_name(model) for model in models]
@@ -159,25 +168,33 @@ def compare(
         raise MMBenchError(f"a model is named twice: {', '.join(models)}")
     if baseline is not None and baseline not in names:
         raise MMBenchError(f"the baseline {baseline} is not among the models: {', '.join(names)}")
+    if jobs > 1 and settings.get("threads") is None:
+        settings["threads"] = threads_beside(jobs)
     requests = [
         run_request(**{"task": task, "model": model, "train": True, "seed": seed} | settings)
         for seed in range(seeds)
         for model in models
     ]
     read: dict[str, Splits] = {}
-    _announce(requests, read, notice)
-    runs: dict[str, list[RunResult]] = {name: [] for name in names}
+    folders = _announce(requests, read, notice)
+    found: dict[tuple[str, int], RunResult] = {}
     failed: dict[tuple[str, int], str] = {}
-    for request in requests:
-        name = recipe_name(request.model)
-        try:
-            result = carry_out(request, watch, read)
-        except MMBenchError as error:
-            failed[name, request.seed] = str(error)
-            notice(f"{name} seed {request.seed} failed: {error}")
-            continue
-        runs[name].append(result)
-        told(name, request.seed, result)
+    try:
+        with closing(outcomes(requests, jobs, watch, read)) as ended:
+            for request, outcome in ended:
+                run = recipe_name(request.model), request.seed
+                if isinstance(outcome, Failed):
+                    kept = outcome.broke and TrainingState(folders[run]).exists()
+                    failed[run] = f"{outcome.reason}. {_KEPT}" if kept else outcome.reason
+                    notice(f"{run[0]} seed {run[1]} failed: {failed[run]}")
+                else:
+                    found[run] = outcome
+                    told(*run, outcome)
+    except KeyboardInterrupt:  # while others run for it
+        kept = any(TrainingState(folder).exists() for folder in folders.values())
+        raise Interrupted(f"stopped. {_KEPT if kept else ''}".strip()) from None
+    failed = {run: failed[run] for run in folders if run in failed}
+    runs = {name: [found[name, s] for s in range(seeds) if (name, s) in found] for name in names}
     return compare_runs(runs, baseline=baseline, failed=failed)
 
 
@@ -200,7 +217,7 @@ def compare_runs(
     failed = failed or {}
     found = {model: list(results) for model, results in runs.items() if results}
     if len(found) < 2:
-        reasons = "; ".join(dict.fromkeys(failed.values()))
+        reasons = "; ".join(f"{model} seed {seed}: {why}" for (model, seed), why in failed.items())
         raise MMBenchError(f"fewer than two models have a run to be compared. {reasons}".strip())
     records = {model: [run.record for run in results] for model, results in found.items()}
     every = [record for of_model in records.values() for record in of_model]
@@ -224,15 +241,18 @@ def compare_runs(
 
 def _announce(
     requests: Sequence[RunRequest], read: dict[str, Splits], notice: Callable[[str], None]
-) -> None:
-    """Say before anything is trained whose training is another, and which runs are new and why."""
+) -> dict[tuple[str, int], Path]:
+    """Say before anything is trained whose training is another, and which runs are new and why.
+
+    Returns: by model and seed, where the record lies, or will.
+    """
     recipes = {}
+    folders: dict[tuple[str, int], Path] = {}
     lines: list[str] = []
     for request in requests:
         plan = make_plan(request, read)
         recipes[plan.model] = plan.recipe.settings()
-        place = plan.task.name, plan.dataset.name, plan.model, plan.identity.hash, plan.seed
-        folder = record_folder(request.out, *place)
+        folder = folders[plan.model, plan.seed] = plan.folder
         if folder.exists() and not request.force:
             continue
         why = "--force runs it again" if folder.exists() else _why_new(folder, plan.identity)
@@ -241,6 +261,7 @@ def _announce(
         notice(line)
     for model, words in unequal_training(recipes).items():
         notice(f"warning: {model} is not trained as the others are: {words}")
+    return folders
 
 
 def _why_new(folder: Path, identity: Identity) -> str:

@@ -117,6 +117,9 @@ def footnotes(records: Iterable[Record]) -> list[str]:
         for package, version in here.packages.items():
             found.setdefault(f"versions of {package}", set()).add(version)
         found.setdefault("machines", set()).add(here.device_name)
+        if record.identity.device == "cpu":
+            asked = record.identity.threads
+            found.setdefault("threads asked for", set()).add(str(asked) if asked else "all")
     for what, values in found.items():
         if len(values) > 1:
             notes.append(f"different {what}: {', '.join(sorted(values))}")

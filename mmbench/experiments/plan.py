@@ -18,6 +18,7 @@ from mmbench.metrics.base import Metric
 from mmbench.recipe import TRAINING_KINDS, Part, Recipe, load_recipe
 from mmbench.records.identity import Identity
 from mmbench.records.record import Weights
+from mmbench.records.store import record_folder
 from mmbench.request import RunRequest
 from mmbench.task import Task
 from mmbench.training import VERSION as TRAINING_VERSION
@@ -99,6 +100,18 @@ class Plan:
         """What chooses the epoch; None where nothing is trained."""
         chooses = "validation" in self.identity.fitted_on
         return self.splits.samples("validation") if chooses else None
+
+    @property
+    def folder(self) -> Path:
+        """Where its record lies, or will."""
+        return record_folder(
+            self.request.out,
+            self.task.name,
+            self.dataset.name,
+            self.model,
+            self.identity.hash,
+            self.seed,
+        )
 
     def read(self) -> Sequence[SampleSet]:
         """All splits that it needs, read now: what is to be scored, then what it learns from.
@@ -189,6 +202,7 @@ def _identity(
     if trained:
         parts["training"] = TRAINING_VERSION
         chosen_by = metrics[0].signature if task.chosen_by == "metric" else "loss"
+    device = device_kind(request.device) if trained else None
     return Identity(
         task=task.name,
         dataset=spec.name,
@@ -205,7 +219,8 @@ def _identity(
         weights=weights.sha256 or weights.source,
         fitted_on={name: splits.facts(name).fingerprint for name in fitted_on},
         chosen_by=chosen_by,
-        device=device_kind(request.device) if trained else None,
+        device=device,
+        threads=request.threads if device == "cpu" else None,
     )
 
 

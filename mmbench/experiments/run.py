@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmbench.computing import computing_on, exact_float32, repeatable
+from mmbench.computing import computing_on, exact_float32, repeatable, with_threads
 from mmbench.data.checks import first_reasons
 from mmbench.data.reading import reporting_to
 from mmbench.errors import Interrupted
@@ -31,7 +32,6 @@ from mmbench.records.store import (
     WEIGHTS_FILE,
     check_writable,
     clear,
-    record_folder,
     recover,
     write_record,
 )
@@ -60,8 +60,8 @@ def run(task: str, model: str, *, watch: Watch = SILENT, **settings: Any) -> Run
         task: a registered task ("vqa").
         model: a registered recipe ("gated_fusion"), or the path of a recipe's YAML file.
         watch: told of progress.
-        settings: dataset, split, train, seed, overrides, limit, device, deterministic, batch_size,
-            checkpoint, data_dir, skip_bad, allow_hub_code, out, force, resume: see
+        settings: dataset, split, train, seed, overrides, limit, device, deterministic, threads,
+            batch_size, checkpoint, data_dir, skip_bad, allow_hub_code, out, force, resume: see
             `mmbench.request.RunRequest`.
     Raises: MMBenchError for any mistake in these.
     """
@@ -69,7 +69,10 @@ def run(task: str, model: str, *, watch: Watch = SILENT, **settings: Any) -> Run
 
 
 def carry_out(
-    request: RunRequest, watch: Watch = SILENT, read: dict[str, Splits] | None = None
+    request: RunRequest,
+    watch: Watch = SILENT,
+    read: dict[str, Splits] | None = None,
+    notes: Sequence[str] = (),
 ) -> RunResult:
     """The result of a request: from its record, or by running it.
 
@@ -77,12 +80,11 @@ def carry_out(
         request: what is asked for.
         watch: told of progress.
         read: splits that were read for other requests, which this one shares and adds to.
+        notes: what a reader of the record should know besides, such as what ran beside it.
     """
     with reporting_to(watch.read):
         plan = make_plan(request, read)
-    folder = record_folder(
-        request.out, plan.task.name, plan.dataset.name, plan.model, plan.identity.hash, plan.seed
-    )
+    folder = plan.folder
     recover(folder)
     if folder.exists() and not request.force:
         return _recorded(plan, folder, watch)
@@ -110,8 +112,10 @@ def carry_out(
                     computing_on(str(device)),
                     exact_float32(),
                     repeatable(request.deterministic),
+                    with_threads(request.threads),
                 ):
                     record, files = _carry_out(plan, device, state.path, watch)
+            record = record.model_copy(update={"notes": [*record.notes, *notes]})
             record = write_record(folder, record, files)
         except KeyboardInterrupt:
             kept = "Its training is kept: the same command goes on after its last whole epoch."

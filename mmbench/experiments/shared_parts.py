@@ -52,17 +52,18 @@ class SharedPart:
         tensors = model.state_dict()
         reached = [name for name in tensors if objectives.reach(name)]
         self._names = stage.trained(reached)
-        identity = digest(
-            {
-                "trains": self._names,
-                "objectives": dict(decides),
-                "train": settings.model_dump(mode="json"),
-                "fitted_on": [plan.train.fingerprint, plan.validation.fingerprint],
-                "begins_from": _check({name: tensors[name] for name in reached}, ""),
-                "versions": [torch.__version__, VERSION, device.type, *_mode()],
-            }
-        )
-        self.seed = int(identity[:7], 16)
+        decided: dict[str, object] = {
+            "trains": self._names,
+            "objectives": dict(decides),
+            "train": settings.model_dump(mode="json"),
+            "fitted_on": [plan.train.fingerprint, plan.validation.fingerprint],
+            "begins_from": _check({name: tensors[name] for name in reached}, ""),
+            "versions": [torch.__version__, VERSION, device.type, *_mode()],
+        }
+        self.seed = int(digest(decided)[:7], 16)
+        if plan.identity.threads:  # the same training but for the last bits
+            decided["threads"] = plan.identity.threads
+        identity = digest(decided)
         self.path = cache_folder() / "parts" / f"{identity[:24]}.safetensors"
 
     def read(self, model: TaskModel) -> Trained | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from mmbench.checkpoint import read_checkpoint
+from mmbench.data.cache import making
 from mmbench.errors import MMBenchError
 from mmbench.experiments.answers import values_of
 from mmbench.experiments.infer import ModelPredictor
@@ -80,20 +81,44 @@ def _train_stage(
     balance = plan.recipe.balance
     objectives = WeightedObjectives(stage, model, settings, balance).to(device)
     enter(stage, model, objectives, allowed)
-    seed = plan.seed
-    shared = None
-    if (decides := objectives.shared(model, plan.recipe)) is not None:
-        shared = SharedPart(plan, stage, settings, decides, model, objectives, device)
-        if (found := shared.read(model)) is not None:
+
+    def train(objectives: WeightedObjectives, seed: int) -> Trained:
+        return _fit(plan, model, objectives, settings, seed, title, device, batch, state, watch)
+
+    if (decides := objectives.shared(model, plan.recipe)) is None:
+        return train(objectives, plan.seed)
+    shared = SharedPart(plan, stage, settings, decides, model, objectives, device)
+    if (found := shared.read(model)) is not None:
+        return found
+    with making(shared.path):
+        if (found := shared.read(model)) is not None:  # another process trained it meanwhile
             return found
-        seed = shared.seed  # all that share it would have trained it alike
-        torch.manual_seed(seed)
+        torch.manual_seed(shared.seed)  # all that share it would have trained it alike
         objectives = WeightedObjectives(stage, model, settings, balance).to(device)
+        trained = train(objectives, shared.seed)
+        shared.write(model, trained)
+    return trained
+
+
+def _fit(
+    plan: Plan,
+    model: TaskModel,
+    objectives: WeightedObjectives,
+    settings: Train,
+    seed: int,
+    title: str,
+    device: torch.device,
+    batch: int,
+    state: Path,
+    watch: Watch,
+) -> Trained:
+    assert plan.train is not None
+    assert plan.validation is not None
     if title != plan.model:
         watch.began(title, plan.seed)
     # Now, so that it is not in the time of training.
     objectives.prepare(model, [*plan.train, *plan.validation])
-    trained = fit(
+    return fit(
         model,
         objectives,
         plan.train,
@@ -106,9 +131,6 @@ def _train_stage(
         watcher=watch,
         validation=plan.validation,
     )
-    if shared is not None:
-        shared.write(model, trained)
-    return trained
 
 
 def _validation(

@@ -9,6 +9,10 @@ from typing import Any
 class Watch:
     """Told how a run goes; this one says nothing. `mmbench.cli.progress` shows bars."""
 
+    def beside(self) -> Watch:
+        """Whoever is told of one of several runs that go on at once, all from one thread."""
+        return self
+
     def says(self, line: str) -> None:
         """Something that whoever started the run should know, such as what it waits for."""
 
@@ -21,8 +25,10 @@ class Watch:
     def started(self, epochs: int, steps: int, epoch: int) -> None:
         """Training starts, or goes on, at an epoch; so many steps an epoch."""
 
-    def stepped(self, loss: Callable[[], float], samples: int) -> None:
-        """A training step is done. `loss()` waits for the device: call it seldom."""
+    def stepped(self, loss: Callable[[], float], samples: int, steps: int = 1) -> None:
+        """So many training steps are done, of so many samples. Call `loss()` seldom: it waits for
+        the device.
+        """
 
     def finished_epoch(self, entry: dict[str, Any]) -> None:
         """An epoch is done; the entry is a line of `log.jsonl`."""

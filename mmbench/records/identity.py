@@ -34,6 +34,8 @@ class Identity(BaseModel):
         chosen_by: the signature of what chooses the epoch; None where nothing is trained.
         device: the kind that it is trained on, since bf16 on CUDA is another result; None where
             nothing is trained.
+        threads: of the CPU that it is trained with, where a number was asked for: sums that are
+            split otherwise differ in their last bits. On a GPU it decides nothing.
         predictions: SHA-256 of a file of predictions from elsewhere.
     """
 
@@ -51,6 +53,7 @@ class Identity(BaseModel):
     fitted_on: dict[str, str] = {}
     chosen_by: str | None = None
     device: str | None = None
+    threads: int | None = None
     predictions: str | None = None
 
     @field_validator("*", mode="before")

@@ -29,6 +29,7 @@ from mmbench.data.cache import (
     content_of,
     damage,
     discard,
+    making,
     read_note,
     sealing,
     unwritable,
@@ -65,7 +66,9 @@ def stored(parts: Mapping[str, Make], count: int, advanced: Advanced | None = No
             if advanced is not None:
                 advanced(before + done, len(absent) * count)
 
-        _store(folders[name], parts[name], count, report)
+        with making(folders[name]):
+            if not _is_whole(folders[name]):  # else another process made it meanwhile
+                _store(folders[name], parts[name], count, report)
     return list(folders.values())
 
 

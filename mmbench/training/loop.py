@@ -27,6 +27,7 @@ from mmbench.training.objectives.weighted import Batches, WeightedObjectives, mo
 from mmbench.training.prefetch import prefetched
 from mmbench.training.schedule import learning_rate_factor
 from mmbench.training.state import Progress, load_state, save_state
+from mmbench.training.transfer import Sent, Transfer
 
 
 class Watcher(Protocol):
@@ -99,6 +100,7 @@ class _Learner:
         self._seed = seed
         self._device = device
         self._prefetch = prefetch
+        self._transfer = Transfer(device)
 
     def train_epoch(
         self, batches: GroupBatches, order: IntArray | None, epoch: int, watcher: Watcher
@@ -115,7 +117,7 @@ class _Learner:
             for step, (count, collated) in enumerate(ready, epoch * len(batches)):
                 factor = learning_rate_factor(settings.schedule, step, steps, settings.warmup)
                 lr = settings.lr * factor
-                losses = self._step(collated, lr)
+                losses = self._step(self._transfer.take(collated), lr)
                 sums = {name: sums[name] + loss if sums else loss for name, loss in losses.items()}
                 watcher.stepped(partial(_value, losses), count)
         return {name: value.item() / len(batches) for name, value in sums.items()}, lr
@@ -129,12 +131,12 @@ class _Learner:
 
     def _collated(
         self, epoch: Iterable[Sequence[Sample]], number: int
-    ) -> Generator[tuple[int, Batches], None, None]:
+    ) -> Generator[tuple[int, Sent], None, None]:
         """How many samples each batch of an epoch has, and what the objectives read of it."""
         for step, chosen in enumerate(epoch, 1):  # 0 is what the order is drawn from
             rng = np.random.default_rng([self._seed, number, step])
             collated = self.objectives.collate(self.model, chosen, rng)
-            yield len(chosen), moved(collated, self._device)
+            yield len(chosen), self._transfer.send(collated)
 
     def _step(self, batches: Batches, lr: float) -> Losses:
         """One step on batches that are on the device; the losses, still on the device."""

@@ -53,6 +53,7 @@ def base(mini):
         {"overrides": {"train.modality_dropout": 0.1}},
         {"overrides": {"balance": "ogm_ge"}},
         {"overrides": {"balance": {"name": "ogm_ge", "alpha": 0.2}}},
+        {"threads": 3},
     ],
     ids=str,
 )
@@ -83,6 +84,7 @@ def test_each_field_of_an_identity_moves_its_hash(base):
         **dict.fromkeys(("task", "dataset", "split", "fingerprint", "weights"), "other"),
         **dict.fromkeys(("chosen_by", "device", "predictions"), "other"),
         "limit": 7,
+        "threads": 3,
         **{key: {"key": "other"} for key in ("data", "settings", "parts", "fitted_on")},
     }
     assert set(other) == set(Identity.model_fields)
@@ -107,6 +109,11 @@ def test_each_field_of_an_identity_moves_its_hash(base):
 )
 def test_what_decides_nothing_leaves_the_hash(mini, base, changes):
     assert identity(mini, **changes).hash == base.hash
+
+
+def test_threads_decide_nothing_where_nothing_is_trained(mini):
+    alone = identity(mini, model="majority", train=False)
+    assert identity(mini, model="majority", train=False, threads=3).hash == alone.hash
 
 
 def test_what_is_reported_is_not_part_of_it_but_what_chooses_the_epoch_is(tmp_path, mini, base):
