@@ -99,7 +99,7 @@ class SaysNoForm(Fusion):
         (GivesTensor, "not Tensor"),
         (GivesStream, "not Stream"),
         (SaysNoForm, "does not say its `query_form`"),
-        (nn.Linear, "no subclass"),
+        (nn.Linear, "not a subclass"),
     ],
 )
 def test_a_fusion_of_the_earlier_contract_gets_one_line_that_says_what_changed(plug_in, cls, says):
