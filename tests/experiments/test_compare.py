@@ -132,7 +132,7 @@ def altered(run, **changes):
     ("identity", "says"),
     [
         ({"device": "cuda"}, r"kinds of device \(cpu, cuda\)"),
-        ({"parts": {"training": 9}}, r"versions of training \(1, 9\)"),
+        ({"parts": {"training": 9}}, r"versions of training \(2, 9\)"),
     ],
 )
 def test_mixed_devices_and_versions_are_refused_unless_asked_for(comparison, identity, says):
