@@ -7,6 +7,7 @@ learnt positions that ask, as the queries of Li et al., BLIP-2, 2023 (arXiv 2301
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -134,7 +135,7 @@ class GPT2Decoder(HoldsNetwork, WordDecoder):
         before, calls = self._before(len(words), contexts, network)
         told = torch.cat([before, network.wte(words)], 1)
         self._check_length(told.shape[1])
-        states = network(inputs_embeds=told, use_cache=False).last_hidden_state
+        states = _run(network, told)
         return self._decoded(states[:, before.shape[1] :], calls, network)
 
     def begin(self, batch: int, device: torch.device, contexts: Contexts) -> State:
@@ -148,7 +149,7 @@ class GPT2Decoder(HoldsNetwork, WordDecoder):
             empty = before.new_zeros(batch, self.config.n_head, 0, width)
             return [empty] * (2 * self.config.n_layer)
         kept = DynamicCache()
-        network(inputs_embeds=before, cache=kept, use_cache=True)
+        _run(network, before, kept)
         return _tensors(kept)
 
     def step(self, words: Tensor, state: State, contexts: Contexts) -> tuple[Decoded, State]:
@@ -159,8 +160,7 @@ class GPT2Decoder(HoldsNetwork, WordDecoder):
         kept = DynamicCache()
         for layer in range(len(state) // 2):
             kept.update(state[2 * layer], state[2 * layer + 1], layer)
-        told = network.wte(words[:, None])
-        states = network(inputs_embeds=told, cache=kept, use_cache=True).last_hidden_state
+        states = _run(network, network.wte(words[:, None]), kept, state[0].shape[2])
         return self._decoded(states[:, -1], [], network), _tensors(kept)
 
     def _before(self, batch: int, contexts: Contexts, network: Any) -> tuple[Tensor, list[Fused]]:
@@ -179,6 +179,26 @@ class GPT2Decoder(HoldsNetwork, WordDecoder):
 
     def _decoded(self, states: Tensor, calls: list[Fused], network: Any) -> Decoded:
         return Decoded.of(functional.linear(states, network.wte.weight), calls)
+
+
+def _run(network: Any, told: Tensor, kept: Any = None, before: int = 0) -> Tensor:
+    """States (B, T, F) of vectors (B, T, F), after so many that are kept; it keeps these too.
+
+    Which positions each may see is said here, since transformers would look at their numbers, and
+    wait for the device.
+    """
+    count = told.shape[1]
+    seen = torch.ones(count, before + count, dtype=torch.bool, device=told.device).tril(before)
+    # What transformers calls `cache` was `past_key_values` in its first versions 5.
+    takes = inspect.signature(network.forward).parameters
+    cache = {"cache" if "cache" in takes else "past_key_values": kept}
+    found = network(
+        inputs_embeds=told,
+        attention_mask=seen[None, None],
+        use_cache=kept is not None,
+        **({} if kept is None else cache),
+    )
+    return found.last_hidden_state
 
 
 def _tensors(kept: Any) -> State:
