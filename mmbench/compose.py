@@ -235,7 +235,8 @@ def forms_of(part: nn.Module | None, modalities: Sequence[str]) -> dict[str, For
     """By modality, in what form a fusion reads it, or the fusions that a decoder holds.
 
     Args:
-        part: that fusion or decoder; pooled is what is read where there is no fusion.
+        part: that fusion or decoder; pooled is what is read where there is no fusion. A decoder
+            that looks at tokens itself says so (`reads_tokens`).
         modalities: the query's first.
     """
     fusions = [m for m in part.modules() if isinstance(m, Fusion)] if part is not None else []
@@ -244,6 +245,8 @@ def forms_of(part: nn.Module | None, modalities: Sequence[str]) -> dict[str, For
     for fusion in fusions:
         forms[query] = fusion.query_form
         forms |= dict.fromkeys(contexts, fusion.context_form)
+    if getattr(part, "reads_tokens", False):
+        forms |= dict.fromkeys(contexts, "tokens")
     return forms
 
 

@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from mmbench import registry
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.json_values import not_finite
+from mmbench.published_checkpoint import identified
 from mmbench.stages import Stage
 from mmbench.versions import part_defaults
 from mmbench.yaml_file import Settings, parse_yaml, read_yaml, setting, validate
@@ -230,6 +231,8 @@ class Recipe(Settings):
     def deciding(self, trained: bool) -> dict[str, Any]:
         """By dotted key, the settings that differ from what they were when they were added.
 
+        Of a checkpoint that a part begins from, the hash, whatever it is called.
+
         Args:
             trained: whether training's own decide anything.
         """
@@ -241,7 +244,7 @@ class Recipe(Settings):
                 continue
             found[key] = part.name
             now, added = part_defaults(kind, part.name)
-            for option, value in (now | part.options).items():
+            for option, value in (now | identified(kind, part)).items():
                 if value != added.get(option, _ABSENT):
                     found[f"{key}.{option}"] = value
         if not self.predictor:

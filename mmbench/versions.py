@@ -29,7 +29,7 @@ def part_version(kind: str, name: str) -> int | str:
     """
     module, attribute = registry.location(kind, name)
     if module.partition(".")[0] in OWN_PACKAGES:
-        version = _class_value(module, attribute, "version")
+        version = class_value(module, attribute, "version")
         return version if isinstance(version, int) else 1
     return f"sha256:{source_hash(module, f'{registry.singular(kind)} {name}')}"
 
@@ -41,7 +41,7 @@ def part_defaults(kind: str, name: str) -> tuple[dict[str, Any], dict[str, Any]]
         class's `added_with` holds it (a default that was changed since is another behaviour).
     """
     module, attribute = registry.location(kind, name)
-    added = _class_value(module, attribute, "added_with")
+    added = class_value(module, attribute, "added_with")
     return _constructor_defaults(module, attribute), added if isinstance(added, dict) else {}
 
 
@@ -132,8 +132,13 @@ def _class(module: str, attribute: str) -> ast.ClassDef | None:
     return None
 
 
-def _class_value(module: str, attribute: str, name: str) -> Any:
-    """The literal that a class's body gives to a name; None if it does not."""
+def class_value(module: str, attribute: str, name: str) -> Any:
+    """The literal that a class's body gives to a name; None if it does not. Imports nothing.
+
+    Args:
+        module, attribute: of the class, as `registry.location` gives them.
+        name: of an attribute of the class.
+    """
     found = _class(module, attribute)
     for node in found.body if found else ():
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]

@@ -151,12 +151,13 @@ def open_media(media: Sequence[Stored], decoder: Decoder) -> Opened:
             f"one {decoder.modality} of shape {decoder.shape} takes {size}, "
             f"more than {LARGEST_MEDIUM / 1e9:g} GB: lower image_size, frames or seconds"
         )
+    rate = getattr(decoder, "rate", None)  # of sounds
     note = _Note(media, f"{decoder.format} v{decoder.version}")
     if (known := note.read()) is not None:
         bad = {int(place): str(why) for place, why in known["bad"].items()}
         values = _values(_without(media, bad), decoder, known["digest"])
         if values is not None:
-            return Opened(MediaSet(values, known["digest"]), bad)
+            return Opened(MediaSet(values, known["digest"], rate), bad)
 
     digests = _digests(media, decoder.modality, decoder.digest)
     failures = {place: found for place, found in enumerate(digests) if isinstance(found, Failure)}
@@ -176,7 +177,7 @@ def open_media(media: Sequence[Stored], decoder: Decoder) -> Opened:
     bad = {place: found.why for place, found in failures.items()}
     if all(found.lasting for found in failures.values()):
         note.write({"digest": digest, "bad": bad})
-    return Opened(MediaSet(values, digest), bad)
+    return Opened(MediaSet(values, digest, rate), bad)
 
 
 def contents(media: Sequence[Stored], modality: str) -> list[str | None]:

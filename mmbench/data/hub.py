@@ -6,18 +6,14 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from mmbench.data.cache import cache_folder, is_whole, seal, tell_damaged, unwritable
 from mmbench.data.checks import files_below, is_missing
@@ -27,6 +23,7 @@ from mmbench.data.reading import report_progress
 from mmbench.data.stored import File, Stamp, Stored, stored_video
 from mmbench.data.table import Kind, Table
 from mmbench.errors import MMBenchError, did_you_mean, in_one_line
+from mmbench.hub_network import offline_without_network
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -217,7 +214,7 @@ def _load(spec: DatasetSpec, source: HubSplit, streaming: bool = False) -> Any:
         streaming=streaming,
     )
     try:
-        with _offline_without_network():
+        with offline_without_network():
             try:
                 return load()
             except (pyarrow.ArrowException, OSError) as error:
@@ -246,25 +243,6 @@ def _cannot_be_had(spec: DatasetSpec, source: HubSplit, error: Exception) -> MMB
         f"{spec.name} cannot be had from the hub ({source.path}): {first}. Without "
         "network, name its folder with --data-dir."
     )
-
-
-@contextmanager
-def _offline_without_network() -> Iterator[None]:
-    """Where the hub's name leads nowhere, only the local cache is looked at, without retries."""
-    import datasets
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_OFFLINE
-    try:
-        if not getproxies():
-            host = urlsplit(constants.ENDPOINT)
-            socket.getaddrinfo(host.hostname, host.port or 443)
-    except OSError:
-        constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = before
 
 
 def _streamed(spec: DatasetSpec, source: HubSplit) -> Dataset:

@@ -29,10 +29,12 @@ class MediaSet:
         values: memory-mapped, or decoded whenever a row is read (`OnTheFly`). Images are
             (M, H, W, 3) uint8, RGB; videos (M, T, H, W, 3) uint8; sounds (M, S) int16, one channel.
         digest: a hash of their content.
+        rate: of sounds, samples a second; None where it is not known.
     """
 
     values: Array | OnTheFly
     digest: str
+    rate: int | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -49,6 +51,11 @@ class MediaRef:
     def array(self) -> Array:
         """Its values: of an image, (H, W, 3) uint8, RGB."""
         return self.media.values[self.row]
+
+    @property
+    def rate(self) -> int | None:
+        """Of a sound, samples a second."""
+        return self.media.rate
 
     def pil(self) -> Image.Image:
         """An image as a PIL image, for models with a processor of their own."""

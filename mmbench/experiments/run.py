@@ -22,6 +22,7 @@ from mmbench.experiments.result import RunResult, predictions_file
 from mmbench.experiments.score import score_answers
 from mmbench.experiments.training_state import TrainingState
 from mmbench.experiments.watch import SILENT, Watch
+from mmbench.published_checkpoint import checkpoints_of
 from mmbench.records.environment import PeakMemory, environment
 from mmbench.records.locks import held
 from mmbench.records.record import InferenceEntry, Record, TrainingEntry
@@ -232,12 +233,24 @@ def _carry_out(
         peak_memory_mb=memory.resident_mb(),
         peak_gpu_memory_mb=memory.gpu_mb(),
         environment=environment(str(device), device_name(device), plan.request.deterministic),
-        notes=scores.notes + notes + (model.notes() if model else []) + _skipped_notes(plan),
+        notes=[
+            *scores.notes,
+            *notes,
+            *(model.notes() if model else []),
+            *_checkpoint_notes(plan),
+            *_skipped_notes(plan),
+        ],
         skipped={s.split: len(s.skipped) for s in plan.read() if s.skipped},
         failed=scores.failed,
         files={},
     )
     return record, files
+
+
+def _checkpoint_notes(plan: Plan) -> list[str]:
+    """Of each part that begins from a published checkpoint, which one, to the byte."""
+    found = checkpoints_of(plan.recipe.parts())
+    return [f"{key} begins from {checkpoint}" for key, checkpoint in found.items()]
 
 
 def _skipped_notes(plan: Plan) -> list[str]:

@@ -135,4 +135,5 @@ class ScenesAudio(Reader):
         sounds = load_sounds(self.part or split)
         count = min(self.first or len(sounds), len(sounds))
         rows = [{"audio": place, "captions": sounds.texts[place]} for place in range(count)]
-        return Table(rows, {"audio": MediaSet(sounds.waves[:count], f"{sounds.digest}/{count}")})
+        waves = MediaSet(sounds.waves[:count], f"{sounds.digest}/{count}", sounds.RATE)
+        return Table(rows, {"audio": waves})

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmbench.zoo.stream import Stream
 
-Kind = Literal["mean", "first", "attention"]
+Kind = Literal["mean", "first", "last", "attention"]
 
 
 class Pooling(nn.Module, ABC):
@@ -49,6 +49,18 @@ class FirstPooling(Pooling):
         return found.masked_fill(~stream.present[:, None], 0)
 
 
+class LastPooling(Pooling):
+    """The last token that is there, such as the end of a text in GPT (Radford et al. 2018)."""
+
+    kind = "last"
+
+    def forward(self, stream: Stream) -> Tensor:
+        places = torch.arange(stream.mask.shape[1], device=stream.mask.device)
+        last = (stream.mask * places).argmax(1)
+        found = stream.tokens[torch.arange(len(last), device=last.device), last]
+        return found.masked_fill(~stream.present[:, None], 0)
+
+
 class AttentionPooling(Pooling):
     """A weighted mean: w_i = softmax_i of v^T tanh(W x_i).
 
@@ -76,4 +88,6 @@ def make_pooling(kind: Kind, dim: int) -> Pooling:
     """The pooling of this kind for streams of width `dim`."""
     if kind == "attention":
         return AttentionPooling(dim)
+    if kind == "last":
+        return LastPooling()
     return {"mean": MeanPooling, "first": FirstPooling}[kind]()

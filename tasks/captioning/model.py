@@ -48,7 +48,6 @@ class CaptioningModel(ComposedModel):
         assert recipe.decoder is not None  # a resolved recipe has one
         options = dict(recipe.decoder.options)
         self._search = validate(Search, options.pop("search", {}), "decoder.search")
-        self._longest = longest
         self.decoder = build_part(
             "decoders",
             recipe.decoder.name,
@@ -61,6 +60,7 @@ class CaptioningModel(ComposedModel):
         if not isinstance(self.decoder, TextDecoder):
             raise MMBenchError(f"the decoder {recipe.decoder.name} writes no text")
         self.fused_contexts = tuple(contexts)
+        self._longest = longest * self.decoder.pieces
         self.reads(forms_of(self.decoder, [QUERY, *contexts]))
         self.count_shares(self.decoder, ["text", *contexts])
 

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 from scipy.io import wavfile
 
-from mmbench.data.decoding import Unreadable
+from mmbench.data.decoding import Unreadable, open_media
 from mmbench.data.images import ImageDecoder, decode_image
+from mmbench.data.media import MediaRef
 from mmbench.data.sounds import SoundDecoder
 from mmbench.data.stored import Clip, File, Frames, stored_video
 from mmbench.data.videos import VideoDecoder
@@ -78,6 +79,14 @@ def test_other_samples_and_stereo_become_16_bits(tmp_path, dtype):
     wavfile.write(tmp_path / "a.wav", 8000, np.full((80, 2), quarter, dtype))
     decoded = SoundDecoder(8000, 0.01).decode(File(tmp_path / "a.wav"))
     assert set(decoded.tolist()) == {8192}
+
+
+def test_decoded_sounds_know_their_rate(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path / "cache"))
+    wavfile.write(tmp_path / "a.wav", 4000, np.zeros(400, np.int16))
+    for _ in range(2):  # decoded, then from the cache
+        media = open_media([File(tmp_path / "a.wav")], SoundDecoder(8000, 0.1)).media
+        assert MediaRef(media, media.digest, 0).rate == 8000
 
 
 def test_a_truncated_wav(tmp_path):

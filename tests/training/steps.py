@@ -13,6 +13,21 @@ STEPS = [
     ("generation", "autoencoder", {"decoder.name": "cnn"}),
     ("generation", "task", {"decoder.name": "cnn"}),
     ("captioning", "task", {"decoder": "transformer"}),
+    ("captioning", "task", {"decoder": "gpt2"}),
+    ("captioning", "task", {"decoder": {"name": "rnn", "attention": True}}),
+    *(
+        ("vqa", "task", {"encoders.image": {"name": name, **sizes}})
+        for name, sizes in {
+            "vit": {"layers": 2, "size": 32},
+            "clip_vision": {"layers": 2, "size": 32},
+            "siglip_vision": {"layers": 2, "size": 32},
+            "resnet": {"layers": [1, 1], "channels": [8, 16]},
+        }.items()
+    ),
+    *(
+        ("vqa", "task", {"encoders.text": {"name": name, "layers": 2}})
+        for name in ("bert", "gpt2", "clip_text")
+    ),
     *(
         ("vqa", "task", {"fusion": fusion})
         for kind in FUSION_KINDS

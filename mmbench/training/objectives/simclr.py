@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from mmbench.data.sample import Sample
 from mmbench.model import Batch, Losses, TaskModel, pixels
+from mmbench.published_checkpoint import identified
 from mmbench.recipe import Recipe
 from mmbench.training.objectives.base import Objective, encoder_of
 from mmbench.training.objectives.images import augmented, draw_views, images_of
@@ -82,7 +83,8 @@ class SimCLR(Objective):
         part = recipe.encoders["image"]
         assert part is not None  # the model has such an encoder
         version = part_version("encoders", part.name)
-        return {"encoder": part.model_dump(), "version": version, "width": recipe.width}
+        encoder = part.model_dump() | {"options": identified("encoders", part)}
+        return {"encoder": encoder, "version": version, "width": recipe.width}
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmbench.zoo.decoders.attentive_gru import AttentiveGRU
 from mmbench.zoo.decoders.fused import Decoded, FusedStates, MakeFusion, portions
 from mmbench.zoo.decoders.text import WordDecoder
 from mmbench.zoo.fusion.base import Fused
 from mmbench.zoo.precision import in_float32
-from mmbench.zoo.stream import Contexts, State
+from mmbench.zoo.stream import Contexts, State, Stream
 from mmbench.zoo.words import Words
 
 
@@ -29,9 +30,14 @@ class RNNDecoder(WordDecoder):
         fusion: makes the recipe's fusion; None writes without looking at any context.
         layers: stacked recurrent layers.
         fusion_at: "last" fuses the states of the last layer; "every" those of each layer.
+        attention: whether the first layer looks at the contexts' tokens anew before every word,
+            besides the fusion of the states; see `AttentiveGRU`.
+
+    Attributes:
+        reads_tokens: whether it looks at the tokens of contexts itself, whatever the fusion reads.
     """
 
-    added_with = {"layers": 2, "fusion_at": "last"}
+    added_with = {"layers": 2, "fusion_at": "last", "attention": False}
 
     def __init__(
         self,
@@ -40,13 +46,17 @@ class RNNDecoder(WordDecoder):
         fusion: MakeFusion,
         layers: int = 2,
         fusion_at: Literal["last", "every"] = "last",
+        attention: bool = False,
     ) -> None:
         super().__init__(vocabulary)
         if layers < 1:
             raise ValueError(f"layers must be at least 1, got {layers}")
         self.words = nn.Embedding(self.end + 1, dim)
         nn.init.normal_(self.words.weight, std=dim**-0.5)
+        self.reads_tokens = attention
         self.cells = nn.ModuleList([nn.GRU(dim, dim, batch_first=True) for _ in range(layers)])
+        if attention:
+            self.cells[0] = AttentiveGRU(dim)
         fused = [
             fusion is not None and (fusion_at == "every" or layer == layers - 1)
             for layer in range(layers)
@@ -63,10 +73,9 @@ class RNNDecoder(WordDecoder):
         x = self.words(words)
         calls: list[Fused] = []
         for cell, joined in zip(self.cells, self.fused, strict=True):
-            with in_float32(x.device):
-                x, _ = cell(x.float())
+            x = self._states(cell, x, x.new_zeros(len(x), x.shape[2]), contexts)
             if isinstance(joined, FusedStates):
-                x, call = joined(x, contexts)
+                x, call = joined(x, self._read_by(joined, contexts))
                 calls.append(call)
         return self._decoded(x, calls)
 
@@ -74,7 +83,8 @@ class RNNDecoder(WordDecoder):
         """Zero states (B, D) of each layer, then what the fusions keep."""
         dim = self.words.embedding_dim
         hidden = [torch.zeros(batch, dim, device=device) for _ in self.cells]
-        return hidden + [s for f in self._fusions() for s in f.begin(batch, device, contexts)]
+        fusions = ((f, self._read_by(f, contexts)) for f in self._fusions())
+        return hidden + [s for f, given in fusions for s in f.begin(batch, device, given)]
 
     def step(self, words: Tensor, state: State, contexts: Contexts) -> tuple[Decoded, State]:
         count = len(self.cells)
@@ -84,14 +94,27 @@ class RNNDecoder(WordDecoder):
         hidden: State = []
         fusions: State = []
         for cell, joined, before in zip(self.cells, self.fused, state[:count], strict=True):
-            with in_float32(x.device):
-                x, after = cell(x.float(), before[None].contiguous())
-            hidden.append(after[0])
+            x = self._states(cell, x, before, contexts)
+            hidden.append(x[:, -1])
             if isinstance(joined, FusedStates):
-                x, call, new = joined.step(x, next(kept), contexts)
+                x, call, new = joined.step(x, next(kept), self._read_by(joined, contexts))
                 calls.append(call)
                 fusions += new
         return self._decoded(x[:, -1], calls), hidden + fusions
+
+    def _states(self, cell: nn.Module, x: Tensor, before: Tensor, contexts: Contexts) -> Tensor:
+        """A layer's states (B, T, D) of (B, T, D), after the state (B, D) before the first."""
+        if isinstance(cell, AttentiveGRU):
+            return cell(x, before, contexts)
+        with in_float32(x.device):
+            states, _ = cell(x.float(), before.float()[None].contiguous())
+        return states
+
+    def _read_by(self, joined: FusedStates, contexts: Contexts) -> Contexts:
+        """The contexts in the form that a fusion reads: the attention had them as tokens."""
+        if not self.reads_tokens or joined.fusion.context_form == "tokens":
+            return contexts
+        return [c and Stream(c.pool()[:, None], c.present[:, None]) for c in contexts]
 
     def _fusions(self) -> list[FusedStates]:
         return [joined for joined in self.fused if isinstance(joined, FusedStates)]

@@ -23,10 +23,12 @@ class TextDecoder(nn.Module, ABC):
     Attributes:
         end: the number that begins and ends a text.
         never: numbers that are never written, such as that of an unknown word.
+        pieces: how many numbers a word is reckoned as, where a text may have so many words.
     """
 
     end: int
     never: tuple[int, ...]
+    pieces: int = 1
 
     @abstractmethod
     def read(self, texts: Sequence[str], longest: int) -> tuple[Tensor, Tensor]:

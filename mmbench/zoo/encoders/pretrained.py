@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmbench.zoo.encoders.base import Encoder
+from mmbench.zoo.held_network import HoldsNetwork
 from mmbench.zoo.stream import Stream
 
 
-class PretrainedEncoder(Encoder):
+class PretrainedEncoder(HoldsNetwork, Encoder):
     """The features of a pretrained network, normalised and projected to the width.
 
-    A frozen network is neither trained nor part of a checkpoint, it stays in evaluation mode, and
-    it does not run for inputs whose features are known: whoever keeps what `extract` or
-    `extract_pooled` gave hands it to `of_features` or `of_pooled` and saves its time.
+    A frozen network does not run for inputs whose features are known: whoever keeps what `extract`
+    or `extract_pooled` gave hands it to `of_features` or `of_pooled` and saves its time.
 
     Args:
         dim: width D of the tokens.
@@ -30,19 +30,26 @@ class PretrainedEncoder(Encoder):
         frozen: whether the network stays as it is. Otherwise it is trained with the rest.
         settings: all that decides the features besides the network's weights: which of its layers
             they are of, at what resolution.
+        trained: of a network that is not frozen, by name, those of its modules that are trained;
+            None for all.
 
     Attributes:
         version: raised when what `run` does with the same weights and settings changes.
         at_once: how many inputs run at a time on a CPU: what is fastest there.
         fingerprint: of the weights of this network and of all else that decides its features.
-        frozen_parameters: of the network, where it is frozen; else 0.
     """
 
     version: ClassVar[int] = 1
     at_once: ClassVar[int] = 1
 
     def __init__(
-        self, dim: int, network: nn.Module, features: int, frozen: bool, settings: Mapping[str, Any]
+        self,
+        dim: int,
+        network: nn.Module,
+        features: int,
+        frozen: bool,
+        settings: Mapping[str, Any],
+        trained: Mapping[str, nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.dim = dim
@@ -51,12 +58,11 @@ class PretrainedEncoder(Encoder):
         self.norm = nn.LayerNorm(features)
         self.project = nn.Linear(features, dim)
         self.fingerprint = self._fingerprint(network, settings) if frozen else ""
-        self.frozen_parameters = sum(p.numel() for p in network.parameters()) if frozen else 0
         if frozen:
-            network = self.fastest(network.eval().requires_grad_(False))
-            self._frozen = (network,)  # in a tuple it is not a module of this one
+            self.hold(network, {})
+            self._frozen = (self.fastest(network),)
         else:
-            self.network = network
+            self.hold(network, trained)
 
     def _fingerprint(self, network: nn.Module, settings: Mapping[str, Any]) -> str:
         known = {"encoder": type(self).__qualname__, "version": self.version, **settings}
@@ -80,10 +86,11 @@ class PretrainedEncoder(Encoder):
         Args:
             x, mask: as `read` gives them.
         """
+        network = self.network_on(x.device)
         if not self.frozen:
-            return Stream(*self.run(self.network, x, mask))
+            return Stream(*self.run(network, x, mask))
         with torch.no_grad():
-            return Stream(*self.run(self._frozen[0].to(x.device), x, mask))
+            return Stream(*self.run(network, x, mask))
 
     def extract_pooled(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """The features of inputs, each token normalised, then pooled: (B, F) float32.

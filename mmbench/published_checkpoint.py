@@ -1,0 +1,261 @@
+"""Checkpoints that others published, as transformers saves them: found, looked at, and hashed.
+
+Nothing of one is loaded here, and torch is not imported: what a run is of (`Identity`) is known
+before its model is built. Weights are safetensors or they are refused, and no code that lies beside
+them is ever run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from mmbench import registry
+from mmbench.errors import MMBenchError, in_one_line
+from mmbench.hub_network import offline_without_network
+from mmbench.json_text import parse_json
+from mmbench.versions import class_value
+
+WEIGHTS, SHARDS = "model.safetensors", "model.safetensors.index.json"
+_PREPARATION = "preprocessor_config.json"  # of images and sounds
+WORDS = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
+_SETTINGS = (
+    *("config.json", _PREPARATION, "processor_config.json", "tokenizer_config.json"),
+    *("video_preprocessor_config.json", "special_tokens_map.json", "added_tokens.json"),
+    "merges.txt",
+)
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+@dataclass(frozen=True)
+class PublishedCheckpoint:
+    """A folder of files that transformers saved.
+
+    Attributes:
+        name: as it was asked for: on the hub, or the folder.
+        folder: where its files are: of one on the hub, the snapshot in the hub's own cache.
+        revision: the hub's commit; None for a folder of one's own.
+        architecture: the `model_type` of its configuration.
+        sha256: of all its files that decide what it computes: weights, configuration, tokenizer,
+            processor.
+    """
+
+    name: str
+    folder: Path
+    revision: str | None
+    architecture: str
+    sha256: str = field(repr=False)
+
+    def __str__(self) -> str:
+        at = f" at revision {self.revision}" if self.revision else ""
+        return f"{self.name}{at}, sha256 {self.sha256[:16]}"
+
+    def has_words(self) -> bool:
+        """Whether a tokenizer lies beside the weights."""
+        return any((self.folder / name).is_file() for name in WORDS)
+
+    def has_preparation(self) -> bool:
+        """Whether it is said how its images or sounds are prepared."""
+        return (self.folder / _PREPARATION).is_file()
+
+
+def find_checkpoint(
+    name: str, revision: str | None = None, architectures: Sequence[str] = ()
+) -> PublishedCheckpoint:
+    """A checkpoint in a folder, or on the hub: what the hub's cache has is taken from there.
+
+    Args:
+        name: of a folder, or on the hub (google/vit-base-patch16-224).
+        revision: a commit, branch or tag on the hub; None for its main branch.
+        architectures: the model types that may be; none for any.
+    Raises: MMBenchError if it cannot be had, has no safetensors, wants to run code of its own, or
+        is of another architecture.
+    """
+    folder, commit = _folder(name, revision)
+    config = _read(folder / "config.json", name)
+    _refuse_code(folder, name)
+    files = [folder / "config.json", *_weights(folder, name)]
+    architecture = str(config.get("model_type", "unknown"))
+    if architectures and architecture not in architectures:
+        other = f" The encoder {architecture} reads it." * registry.has("encoders", architecture)
+        raise MMBenchError(
+            f"the checkpoint {name} is of a network of type {architecture}, and what is to begin "
+            f"from it is of type {' or '.join(architectures)}: name another checkpoint.{other}"
+        )
+    files += [folder / file for file in (*_SETTINGS, *WORDS)]
+    stamps = tuple(_stamp(file) for file in dict.fromkeys(files) if file.is_file())
+    return PublishedCheckpoint(name, folder, commit, architecture, _hash(stamps))
+
+
+def checkpoints_of(parts: Mapping[str, tuple[str, Any]]) -> dict[str, PublishedCheckpoint]:
+    """By key, the checkpoints that parts of a recipe begin from, as `Recipe.parts` gives these."""
+    found = {key: checkpoint_of(kind, part) for key, (kind, part) in parts.items()}
+    return {key: checkpoint for key, checkpoint in found.items() if checkpoint is not None}
+
+
+def checkpoint_of(kind: str, part: Any) -> PublishedCheckpoint | None:
+    """The checkpoint that a part of a recipe begins from, if it does.
+
+    Such a part's class says which types of networks it reads: `architectures`, in its body.
+
+    Args:
+        kind: "encoders" or "decoders".
+        part: with a name and options, of which `pretrained` names the checkpoint.
+    """
+    name, revision = part.options.get("pretrained"), part.options.get("revision")
+    if not isinstance(name, str) or not isinstance(revision, str | None):
+        return None
+    architectures = class_value(*registry.location(kind, part.name), "architectures")
+    return find_checkpoint(name, revision, architectures) if architectures else None
+
+
+def identified(kind: str, part: Any) -> dict[str, Any]:
+    """The options of a part, with the hash of a checkpoint in place of its name and revision."""
+    checkpoint = checkpoint_of(kind, part)
+    if checkpoint is None:
+        return dict(part.options)
+    options = {key: value for key, value in part.options.items() if key != "revision"}
+    return options | {"pretrained": f"sha256:{checkpoint.sha256}"}
+
+
+def _folder(name: str, revision: str | None) -> tuple[Path, str | None]:
+    """The folder of a checkpoint's files, and the commit of one on the hub."""
+    own = Path(name).expanduser()
+    if own.is_dir():
+        if revision is not None:
+            raise MMBenchError(f"{name} is a folder, which has no revision: leave `revision` out")
+        return own, None
+    if own.is_file() or own.is_absolute() or not _HUB_NAME.fullmatch(name) or name[0] == ".":
+        raise MMBenchError(f"no folder of a checkpoint at {name}, and no name on the hub")
+    with offline_without_network() as offline:
+        kept = _fetched(name, revision, only_cached=True)
+        if isinstance(kept, Exception) or not _is_whole(kept):
+            kept = _fetched(name, revision, only_cached=False)
+    if isinstance(kept, Exception):
+        at = f" at revision {revision}" if revision else ""
+        why = "it is not reached from here" if offline else in_one_line(kept).rstrip(".")
+        raise MMBenchError(
+            f"the checkpoint {name}{at} is not in the hub's cache and cannot be had from the hub: "
+            f"{why}. Without network, name a folder that holds it, or fetch it before: "
+            f"hf download {name}"
+        )
+    return kept, kept.name
+
+
+def _fetched(name: str, revision: str | None, only_cached: bool) -> Path | Exception:
+    """The folder of a snapshot, or why there is none; before weights, its settings are looked at.
+
+    So no pickles are fetched, nor any weights that would be refused.
+    """
+    from huggingface_hub import snapshot_download
+
+    def fetch(revision: str | None, patterns: Sequence[str]) -> Path:
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                allow_patterns=list(patterns),
+                local_files_only=only_cached,
+            )
+        )
+
+    try:
+        folder = fetch(revision, [*_SETTINGS, SHARDS])
+        if not only_cached:
+            _read(folder / "config.json", name)
+            _refuse_code(folder, name)
+        return fetch(folder.name, [*_SETTINGS, *WORDS, SHARDS, "model*.safetensors"])
+    except MMBenchError:
+        raise
+    except Exception as error:  # of a dozen kinds: of huggingface_hub, httpx, the file system
+        return error
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a snapshot in the cache holds the configuration and weights."""
+    return (folder / "config.json").is_file() and any(
+        (folder / name).is_file() for name in (WEIGHTS, SHARDS)
+    )
+
+
+def _read(path: Path, name: str) -> dict[str, Any]:
+    """A file of JSON beside the weights."""
+    try:
+        value = parse_json(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError:
+        adapter = (path.parent / "adapter_config.json").is_file()
+        why = "holds an adapter alone" if adapter else f"lacks {path.name}"
+        raise MMBenchError(
+            f"the checkpoint {name} {why}: name a folder in which transformers saved a whole "
+            "network (save_pretrained), or one on the hub"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise MMBenchError(f"{path} cannot be read: {in_one_line(error)}") from None
+    if not isinstance(value, dict):
+        raise MMBenchError(f"{path} holds no settings of a checkpoint")
+    return value
+
+
+def _refuse_code(folder: Path, name: str) -> None:
+    """Refuse a checkpoint that brings code with it, whether it would be needed or not."""
+    for file in _SETTINGS:
+        path = folder / file
+        if path.suffix == ".json" and path.is_file() and "auto_map" in _read(path, name):
+            raise MMBenchError(
+                f"the checkpoint {name} wants to run code of its own (auto_map in {file}), which "
+                "mmbench never does: name one of an architecture that transformers has"
+            )
+    if (folder / "adapter_config.json").is_file():
+        raise MMBenchError(
+            f"the checkpoint {name} holds an adapter (adapter_config.json), which would change the "
+            "network unseen: name one with the adapter merged into its weights"
+        )
+
+
+def _weights(folder: Path, name: str) -> list[Path]:
+    """The files of its weights, all safetensors."""
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    if (folder / SHARDS).is_file():
+        shards = _read(folder / SHARDS, name).get("weight_map")
+        named = set(shards.values()) if isinstance(shards, dict) else set()
+        files = sorted(f for f in named if isinstance(f, str) and Path(f).name == f)
+        if not files or len(files) < len(named):
+            raise MMBenchError(f"{folder / SHARDS} names no files beside it")
+        if missing := [file for file in files if not (folder / file).is_file()]:
+            raise MMBenchError(f"the checkpoint {name} lacks {missing[0]}, which its index names")
+        return [folder / SHARDS, *(folder / file for file in files)]
+    pickles = sorted(file.name for file in folder.iterdir() if file.suffix in _PICKLES)
+    has = f"holds its weights as {pickles[0]} alone" if pickles else f"has no {WEIGHTS}"
+    raise MMBenchError(
+        f"the checkpoint {name} {has}; mmbench reads safetensors and never a pickle, which can run "
+        f"code: name one that has {WEIGHTS}, or save it anew (save_pretrained)"
+    )
+
+
+def _stamp(file: Path) -> tuple[str, str, int, int, int]:
+    """What tells a file that was changed."""
+    found = file.stat()
+    return str(file), file.name, found.st_size, found.st_mtime_ns, found.st_ino
+
+
+@lru_cache(maxsize=256)
+def _hash(stamps: tuple[tuple[str, str, int, int, int], ...]) -> str:
+    """The SHA-256 of files' names and contents; a second time only of files that were changed."""
+    whole = hashlib.sha256()
+    for path, name, *_ in sorted(stamps, key=lambda stamp: stamp[1]):
+        try:
+            content = hashlib.sha256()
+            with Path(path).open("rb") as file:
+                while piece := file.read(1 << 20):
+                    content.update(piece)
+        except OSError as error:
+            raise MMBenchError(f"{path} cannot be read: {error.strerror}") from None
+        whole.update(f"{name} {content.hexdigest()}\n".encode())
+    return whole.hexdigest()
