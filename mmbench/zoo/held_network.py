@@ -27,6 +27,7 @@ class HoldsNetwork(nn.Module):
         Args:
             trained: by dotted name, those of its modules that are trained; None for all.
         """
+        _keep_on_device(network)
         self.frozen_parameters = 0
         self._frozen: tuple[nn.Module, ...] = ()  # in a tuple it is not a module of this one
         if trained is None:
@@ -43,6 +44,18 @@ class HoldsNetwork(nn.Module):
     def network_on(self, device: torch.device) -> Any:
         """The network, on a device."""
         return self._frozen[0].to(device) if self._frozen else self.network
+
+
+def _keep_on_device(network: nn.Module) -> None:
+    """Make buffers of tensors that modules keep as plain attributes (fixed positions).
+
+    Otherwise they stay on the CPU, and are copied to the device at every step.
+    """
+    for module in network.modules():
+        for name, value in list(vars(module).items()):
+            if isinstance(value, torch.Tensor):
+                delattr(module, name)
+                module.register_buffer(name, value, persistent=False)
 
 
 def _count(module: nn.Module) -> int:

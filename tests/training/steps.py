@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
 from mmbench import registry
 from mmbench.recipe import FUSION_KINDS
+from tests.zoo.test_encoders import encoder, inputs, mask_of
 from tests.zoo.test_fusion_contract import CAUSAL
 
 STEPS = [
@@ -41,3 +47,25 @@ def named(step: tuple) -> str:
     """What a test calls a step."""
     task, objective, overrides = step
     return " ".join([task, objective, *map(str, overrides.values())])
+
+
+SMALLER = {"resnet": {"layers": [1, 1], "channels": [8, 16]}}  # deep, it says more of its norms
+TRAINED = [name for name in registry.names("encoders") if not getattr(encoder(name), "frozen", 0)]
+
+
+def encoder_step(name: str) -> tuple[nn.Module, dict[str, Tensor], Callable[..., Tensor]]:
+    """An encoder, what it reads, and a loss of what it makes of that."""
+    module = encoder(name, **SMALLER.get(name, {})).train()
+    read = {"x": inputs(module.modality, 8)}
+    if module.modality in ("image", "video"):  # larger squares than pixels, as pictures have
+        squares = read["x"][..., ::16, ::16]
+        read["x"] = squares.repeat_interleave(16, -1).repeat_interleave(16, -2)
+    if (mask := mask_of(module.modality, 8)) is not None:
+        read["mask"] = mask
+    shape = module(**read).tokens.shape
+    read["direction"] = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+    def loss(x: Tensor, direction: Tensor, mask: Tensor | None = None) -> Tensor:
+        return (module(x, mask).clean().float() * direction).sum()
+
+    return module, read, loss

@@ -15,7 +15,7 @@ from mmbench.model import move
 from mmbench.recipe import Train
 from mmbench.stages import Stage
 from mmbench.training.objectives.weighted import WeightedObjectives, total
-from tests.training.steps import STEPS, named
+from tests.training.steps import STEPS, TRAINED, encoder_step, named
 
 OF_DATA = {"generation autoencoder": "a codebook begins with the latents that it is shown"}
 
@@ -47,6 +47,16 @@ def test_a_training_step_makes_nothing_on_the_cpu(small_model, step):
     with Elsewhere() as elsewhere:
         loss = total(objectives.losses(model, on_meta))
         loss.backward()
+    assert elsewhere.found == []
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_an_encoder_makes_nothing_on_the_cpu(name):
+    module, read, loss = encoder_step(name)
+    module.to("meta")
+    on_meta = move(read, torch.device("meta"))
+    with Elsewhere() as elsewhere:
+        loss(**on_meta).backward()
     assert elsewhere.found == []
 
 

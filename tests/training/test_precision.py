@@ -8,7 +8,7 @@ from mmbench.recipe import Train
 from mmbench.stages import Stage
 from mmbench.training.objectives.weighted import WeightedObjectives, total
 from mmbench.zoo.decoders.autoencoder import Quantiser
-from tests.training.steps import STEPS, named
+from tests.training.steps import STEPS, TRAINED, encoder_step, named
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +66,21 @@ def test_the_gradient_in_bfloat16_points_where_that_in_float32_does(small_model,
     assert half.isfinite().all()
     assert other.item() == pytest.approx(one.item(), rel=0.05)
     assert torch.cosine_similarity(full, half, dim=0) >= 0.99
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_an_encoders_gradient_in_bfloat16_points_where_that_in_float32_does(name):
+    module, read, loss = encoder_step(name)
+    found = []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        module.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            value = loss(**read)
+        value.backward()
+        found.append(torch.cat([p.grad.flatten() for p in module.parameters()]))
+        assert found[-1].isfinite().all()
+    assert torch.cosine_similarity(*found, dim=0) >= 0.99
 
 
 def test_codes_are_found_in_float32_under_autocast():
