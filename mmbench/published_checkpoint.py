@@ -19,7 +19,7 @@ from mmbench import registry
 from mmbench.errors import MMBenchError, in_one_line
 from mmbench.hub_network import offline_without_network
 from mmbench.json_text import parse_json
-from mmbench.versions import class_value
+from mmbench.sources import class_value
 
 WEIGHTS, SHARDS = "model.safetensors", "model.safetensors.index.json"
 _PREPARATION = "preprocessor_config.json"  # of images and sounds

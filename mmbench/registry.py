@@ -10,7 +10,6 @@ parts are registered in the same way as those of a third party.
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 from collections.abc import Sequence
 from functools import cache
@@ -20,6 +19,7 @@ from typing import Any
 
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.families import Family, Member
+from mmbench.sources import docstrings
 
 CODE_KINDS = (
     *("tasks", "encoders", "fusions", "late_fusions", "decoders"),
@@ -166,20 +166,8 @@ def summary(kind: str, name: str) -> str:
             if line.startswith("summary:"):
                 return line.removeprefix("summary:").strip().strip("\"'")
         return ""
-    entry = _registered(kind, name)
-    spec = importlib.util.find_spec(entry.module)
-    if spec is None or spec.origin is None:
-        return ""
-    module = _parsed(spec.origin)
-    for node in module.body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == entry.attr:
-            return (ast.get_docstring(node) or "").partition("\n")[0]
-    return (ast.get_docstring(module) or "").partition("\n")[0]
-
-
-@cache
-def _parsed(source: str) -> ast.Module:
-    return ast.parse(Path(source).read_text(encoding="utf-8"))
+    of_module, of_part = docstrings(*location(kind, name))
+    return (of_part or of_module).partition("\n")[0]
 
 
 def check(kind: str, name: str) -> None:

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
 from collections.abc import Iterator
-from functools import cache
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
 from mmbench import registry
 from mmbench.errors import MMBenchError
+from mmbench.sources import class_value, constructor_defaults, spec_of
 
 OWN_PACKAGES = ("mmbench", "mmbench_tasks", "mmbench_baselines")
 
@@ -42,7 +40,7 @@ def part_defaults(kind: str, name: str) -> tuple[dict[str, Any], dict[str, Any]]
     """
     module, attribute = registry.location(kind, name)
     added = class_value(module, attribute, "added_with")
-    return _constructor_defaults(module, attribute), added if isinstance(added, dict) else {}
+    return constructor_defaults(module, attribute), added if isinstance(added, dict) else {}
 
 
 def source_hash(module: str, what: str) -> str:
@@ -62,7 +60,7 @@ def source_hash(module: str, what: str) -> str:
 
 def _own_files(module: str, what: str) -> dict[str, Path]:
     """By dotted name, the file of a module and of all that it reaches in its package or folder."""
-    spec = _spec(module)
+    spec = spec_of(module)
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         raise MMBenchError(
             f"the source of {what} (module {module}) cannot be read, so that a run of it could not "
@@ -74,7 +72,7 @@ def _own_files(module: str, what: str) -> dict[str, Path]:
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        spec = _spec(name)
+        spec = spec_of(name)
         if name in found or spec is None or spec.origin is None or not Path(spec.origin).is_file():
             continue
         path = Path(spec.origin)
@@ -104,13 +102,6 @@ def _imports(module: str, path: Path, what: str) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def _spec(module: str) -> ModuleSpec | None:
-    try:
-        return importlib.util.find_spec(module)
-    except (ImportError, AttributeError, ValueError):  # `a.b` where `a` is not a package
-        return None
-
-
 def _read(path: Path, what: str) -> bytes:
     try:
         return path.read_bytes()
@@ -118,59 +109,3 @@ def _read(path: Path, what: str) -> bytes:
         raise MMBenchError(
             f"the source of {what} cannot be read: {path}: {error.strerror}"
         ) from None
-
-
-@cache
-def _class(module: str, attribute: str) -> ast.ClassDef | None:
-    spec = _spec(module)
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return None
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == attribute:
-            return node
-    return None
-
-
-def class_value(module: str, attribute: str, name: str) -> Any:
-    """The literal that a class's body gives to a name; None if it does not. Imports nothing.
-
-    Args:
-        module, attribute: of the class, as `registry.location` gives them.
-        name: of an attribute of the class.
-    """
-    found = _class(module, attribute)
-    for node in found.body if found else ():
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        value = getattr(node, "value", None)
-        if value is not None and any(isinstance(t, ast.Name) and t.id == name for t in targets):
-            return _literal(value)
-    return None
-
-
-def _constructor_defaults(module: str, attribute: str) -> dict[str, Any]:
-    found = _class(module, attribute)
-    for node in found.body if found else ():
-        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
-            given = node.args
-            placed = [*given.posonlyargs, *given.args]
-            pairs: list[tuple[ast.arg, ast.expr | None]] = list(
-                zip(placed[len(placed) - len(given.defaults) :], given.defaults, strict=True)
-            )
-            pairs += zip(given.kwonlyargs, given.kw_defaults, strict=True)
-            return {argument.arg: _literal(value) for argument, value in pairs if value is not None}
-    return {}
-
-
-def _literal(node: ast.expr) -> Any:
-    """A literal's value as JSON has it; of anything else its text."""
-    try:
-        return _plain(ast.literal_eval(node))
-    except (ValueError, TypeError):
-        return ast.unparse(node)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, tuple | list) else value

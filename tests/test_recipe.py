@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from mmbench.errors import MMBenchError
-from mmbench.recipe import Part, Recipe, digest, load_recipe, parse_overrides
+from mmbench.recipe import FUSION_KINDS, Part, Recipe, digest, load_recipe, parse_overrides
+from mmbench.registry import kind_of, location, names
 
 ENCODERS = {"image": "conv", "text": "gru"}
 
@@ -111,3 +112,20 @@ def test_an_encoder_for_a_modality_that_the_task_has_not():
     recipe = Recipe.model_validate({"encoders": {"imge": "conv"}})
     with pytest.raises(MMBenchError, match="Did you mean image"):
         recipe.resolve(ENCODERS, "classifier")
+
+
+@pytest.mark.parametrize("fusion", [*names("fusions"), *names("late_fusions")])
+def test_every_fusion_of_our_own_has_recipes_that_differ_in_their_encoders_alone(fusion):
+    kind = kind_of(fusion, FUSION_KINDS)
+    if not location(kind, fusion)[0].startswith("mmbench."):
+        pytest.skip("not one of ours")
+    trained, frozen = (load_recipe(f"{fusion}_fusion{end}") for end in ("", "_pretrained"))
+    assert trained.fusion == Part(name=fusion)
+    assert not trained.encoders
+    assert {k: part.name for k, part in frozen.encoders.items()} == {
+        "image": "efficientnet_lite0",
+        "text": "minilm",
+    }
+    assert frozen.model_copy(update={"encoders": {}}).settings() == trained.settings()
+    assert trained.source == frozen.source
+    assert "frozen pretrained" in frozen.summary

@@ -301,6 +301,9 @@ def show(
     name: Annotated[str, typer.Argument(help="A name that `mmbench list` shows, or a record.")],
     task: Annotated[str | None, typer.Option(help="The task to show a model for.")] = None,
     dataset: Dataset = None,
+    width: Annotated[
+        int | None, typer.Option(help="The width that a fusion's cost is shown at. Default: 128.")
+    ] = None,
     diff: Annotated[
         Path | None, typer.Option(metavar="RECORD", help="Say how a record differs from this one.")
     ] = None,
@@ -308,7 +311,10 @@ def show(
     """Show what a task, dataset, model, part, metric or record is."""
     from mmbench.cli.show import difference_text, show_text
 
-    say(show_text(name, task, dataset) if diff is None else difference_text(Path(name), diff))
+    if diff is None:
+        say(show_text(name, task, dataset, width))
+    else:
+        say(difference_text(Path(name), diff))
 
 
 @app.command()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench import registry
+from mmbench.cli import fusions
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.reports.escape import one_line
 
@@ -34,20 +35,25 @@ def list_text(what: str) -> str:
             f"cannot list '{what}'.{did_you_mean(what, LISTED)} There is {', '.join(LISTED)}."
         )
     kind = LISTED[what]
+    if kind in fusions.KINDS:
+        return fusions.list_text(kind)
     rows = [(one_line(name), registry.summary(kind, name)) for name in registry.names(kind)]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {one_line(summary)}" for name, summary in rows)
 
 
-def show_text(name: str, task: str | None = None, dataset: str | None = None) -> str:
+def show_text(
+    name: str, task: str | None = None, dataset: str | None = None, width: int | None = None
+) -> str:
     """What a task, dataset, recipe, part, metric or record is.
 
     Args:
         name: a registered name, a recipe's path, or a record's folder.
         task: that a recipe or dataset is shown for.
         dataset: that a recipe is shown for.
+        width: that a fusion's cost is told at.
     Raises: MMBenchError naming the nearest name if there is nothing called so, or if it is not
-        shown for a task or dataset.
+        shown for a task, dataset or width.
     """
     from mmbench.records.store import recover
 
@@ -55,18 +61,23 @@ def show_text(name: str, task: str | None = None, dataset: str | None = None) ->
         registry.check("tasks", task)
     recover(Path(name))
     if (Path(name) / "run.json").is_file() or Path(name).name == "run.json":
-        _shown_for("a record", task=task, dataset=dataset)
+        _shown_for("a record", task=task, dataset=dataset, width=width)
         return _record(Path(name))
     if name.endswith((".yaml", ".yml")):
+        _shown_for("a model", width=width)
         return _recipe(name, task, dataset)
     for kind in LISTED.values():
         if registry.has(kind, name):
             if kind == "recipes":
+                _shown_for("a model", width=width)
                 return _recipe(name, task, dataset)
             if kind == "datasets":
-                _shown_for("a dataset", dataset=dataset)
+                _shown_for("a dataset", dataset=dataset, width=width)
                 return _dataset(name, task)
             _shown_for(f"a {registry.singular(kind)}", task=task, dataset=dataset)
+            if kind in fusions.KINDS:
+                return _fusion(kind, name, width)
+            _shown_for(f"a {registry.singular(kind)}", width=width)
             return _task(name) if kind == "tasks" else _part(kind, name)
     known = sorted({n for kind in LISTED.values() for n in registry.names(kind)})
     raise MMBenchError(
@@ -75,7 +86,7 @@ def show_text(name: str, task: str | None = None, dataset: str | None = None) ->
     )
 
 
-def _shown_for(what: str, **options: str | None) -> None:
+def _shown_for(what: str, **options: str | int | None) -> None:
     """Refuse options that say nothing about what is shown."""
     for option, value in options.items():
         if value is not None:
@@ -225,6 +236,17 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _fusion(kind: str, name: str, width: int | None) -> str:
+    facts, rows = fusions.show_rows(kind, name, width)
+    rows["defined in"] = ".".join(registry.location(kind, name))
+    head = _lines(f"{registry.singular(kind)} {name}", facts.title, rows)
+    return f"{head}\n\n{_indented(facts.notes)}" if facts.notes else head
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}".rstrip() for line in text.splitlines())
+
+
 def _part(kind: str, name: str) -> str:
     found = registry.load(kind, name)
     rows: dict[str, Any] = {}
@@ -243,8 +265,7 @@ def _part(kind: str, name: str) -> str:
     if kind != "metrics" and module is not None:
         text = f"{inspect.getdoc(module)}\n\n{text}"
     rows = {"defined in": f"{found.__module__}.{found.__qualname__}"} | rows
-    body = "\n".join(f"  {line}".rstrip() for line in text.splitlines())
-    return f"{_lines(f'{registry.singular(kind)} {name}', '', rows)}\n\n{body}"
+    return f"{_lines(f'{registry.singular(kind)} {name}', '', rows)}\n\n{_indented(text)}"
 
 
 def _record(path: Path) -> str:

@@ -7,6 +7,7 @@ import io
 import string
 from collections.abc import Sequence
 
+from mmbench.reports.counts import count
 from mmbench.reports.escape import for_csv, for_latex, for_markdown, for_markdown_code
 from mmbench.reports.table import Cell, Column, Row, Table
 
@@ -99,18 +100,6 @@ def as_csv(tables: Sequence[Table]) -> str:
 
 
 FORMATS = {"markdown": markdown, "latex": latex, "csv": as_csv}
-
-
-def count(number: float) -> str:
-    """A count in three digits: 461229 as 461k.
-
-    >>> count(461229), count(1_250_000), count(87)
-    ('461k', '1.25M', '87')
-    """
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:.3g}{letter}"
-    return f"{number:.0f}"
 
 
 def _marks(table: Table) -> dict[Column, str]:

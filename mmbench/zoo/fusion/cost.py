@@ -6,6 +6,8 @@ import inspect
 from dataclasses import dataclass
 from typing import Any
 
+from mmbench.errors import MMBenchError
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -35,14 +37,32 @@ class Cost:
             positions: T.
             tokens: N.
             options: of the fusion's constructor.
+        Raises: MMBenchError if a formula cannot be computed.
 
         >>> from mmbench.zoo.fusion.concat import ConcatFusion
         >>> ConcatFusion.cost.at(ConcatFusion, dim=4, modalities=2, positions=3, tokens=5)
         (36, 128)
         """
         takes = inspect.signature(cls.__init__).parameters.values()
-        names = {p.name: p.default for p in takes if p.default is not p.empty} | options
-        names |= {"D": dim, "M": modalities, "T": positions, "N": tokens}
+        defaults = {p.name: p.default for p in takes if p.default is not p.empty}
+        return self.of(dim, modalities, positions, tokens, **defaults | options)
+
+    def of(
+        self, dim: int, modalities: int, positions: int, tokens: int, **options: Any
+    ) -> tuple[int, int]:
+        """`at`, of a fusion that need not be imported: `options` are all that the formulas name.
+
+        >>> Cost("layers*D**2", "2*layers*D**2*T").of(4, 2, 3, 5, layers=2)
+        (32, 192)
+        """
+        names = options | {"D": dim, "M": modalities, "T": positions, "N": tokens}
         scope = {"__builtins__": {"min": min, "max": max}}
-        parameters, operations = (eval(f, scope, names) for f in (self.parameters, self.operations))
-        return int(parameters), int(operations)
+        found = []
+        for formula in (self.parameters, self.operations):
+            try:
+                found.append(int(eval(formula, scope, names)))
+            except (ArithmeticError, NameError, SyntaxError, TypeError) as error:
+                raise MMBenchError(
+                    f"the formula '{formula}' of a fusion's cost cannot be computed: {error}"
+                ) from error
+        return found[0], found[1]
