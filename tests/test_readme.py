@@ -81,6 +81,9 @@ def test_the_comparison_is_that_of_the_reference_records():
 def test_a_fusion_of_ones_own(plugins, mini_folder, tmp_path):
     dataset = f"--dataset {mini_folder / 'mini.yaml'} --set train.epochs=2"
     assert "product" in mmbench("list fusions", tmp_path, plugins)
+    shown = mmbench("show product --width 16", tmp_path, plugins)
+    assert "equation    h = prod_i tanh(W_i x_i)" in shown
+    assert "544 counted at width 16" in shown  # two layers of 16 x 16 + 16
     out = mmbench(
         f"compare --task vqa --models concat_fusion,product_fusion --seeds 1 {dataset}",
         tmp_path,

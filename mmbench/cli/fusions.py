@@ -139,7 +139,7 @@ def _limits(facts: Facts, shares: bool) -> list[str]:
     found = []
     if facts.kind == "late_fusions":
         found += [
-            "stand in a task without a classifier: captioning, generation, retrieval",
+            "stand in a task without a classifier, such as captioning",
             "learn what only modalities together tell: each decides by itself",
         ]
     if facts.causal is False:
