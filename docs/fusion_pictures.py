@@ -191,7 +191,7 @@ def one_stream(s: Sketch) -> None:
     tokens = s.tokens((3, 18), [CONTEXT] * 4 + [QUERY] * 3)
     s.text((12.5, 22.5), "contexts")
     s.text((30, 22.5), "query")
-    s.arrow((tokens[-1][0] + 2, 18), (44, 18))
+    s.arrow((tokens[-1][0] + 2, 18), (43, 18))
     s.box((55, 18), "one Transformer\nover all tokens", 24, 10)
     s.arrow((67, 18), (73, 18))
     s.tokens((74, 18), [FUSED] * 3, "h")

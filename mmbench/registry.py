@@ -19,7 +19,7 @@ from typing import Any
 
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.families import Family, Member
-from mmbench.sources import docstrings
+from mmbench.sources import docstrings, home_of
 
 CODE_KINDS = (
     *("tasks", "encoders", "fusions", "late_fusions", "decoders"),
@@ -166,7 +166,7 @@ def summary(kind: str, name: str) -> str:
             if line.startswith("summary:"):
                 return line.removeprefix("summary:").strip().strip("\"'")
         return ""
-    of_module, of_part = docstrings(*location(kind, name))
+    of_module, of_part = docstrings(*home_of(*location(kind, name)))
     return (of_part or of_module).partition("\n")[0]
 
 

@@ -80,22 +80,46 @@ def class_expression(
 
 
 def _bases(module: str, node: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    """Module and name of a class's bases whose packages are surely light, or imported already."""
-    tree, spec = parsed(module), spec_of(module)
-    assert tree is not None
-    assert spec is not None
-    homes: dict[str, tuple[str, str]] = {}
-    for line in tree.body:
-        if isinstance(line, ast.ImportFrom):
-            origin = "." * line.level + (line.module or "")
-            home = importlib.util.resolve_name(origin, spec.parent) if line.level else origin
-            homes |= {alias.asname or alias.name: (home, alias.name) for alias in line.names}
+    """Module and name of a class's bases, of those that can be looked up."""
+    imported = _imported(module)
     for base in node.bases:
         if isinstance(base, ast.Name):
-            home, name = homes.get(base.id, (module, base.id))
-            known = home.partition(".")[0] in ("mmbench", module.partition(".")[0])
-            if known and (home, name) != (module, node.name):
-                yield home, name
+            home = imported.get(base.id, (module, base.id))
+            if _is_light(home[0], module) and home != (module, node.name):
+                yield home_of(*home)
+
+
+def home_of(module: str, attribute: str) -> tuple[str, str]:
+    """Module and name under which a class is written that a module may only import.
+
+    Followed are imports of mmbench and of the module's own package.
+    """
+    seen = set()
+    while definition(module, attribute) is None and (module, attribute) not in seen:
+        seen.add((module, attribute))
+        home = _imported(module).get(attribute)
+        if home is not None and _is_light(home[0], module):
+            module, attribute = home
+    return module, attribute
+
+
+def _is_light(module: str, importer: str) -> bool:
+    """Whether looking for a module imports no package that may be heavy."""
+    return module.partition(".")[0] in ("mmbench", importer.partition(".")[0])
+
+
+@cache
+def _imported(module: str) -> dict[str, tuple[str, str]]:
+    """By name, the module and the name there of what a module imports `from` another."""
+    tree, spec = parsed(module), spec_of(module)
+    found: dict[str, tuple[str, str]] = {}
+    for line in tree.body if tree and spec else ():
+        if isinstance(line, ast.ImportFrom):
+            home = "." * line.level + (line.module or "")
+            if line.level and spec:
+                home = importlib.util.resolve_name(home, spec.parent)
+            found |= {alias.asname or alias.name: (home, alias.name) for alias in line.names}
+    return found
 
 
 def class_value(module: str, attribute: str, name: str, inherited: bool = False) -> Any:

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 
 import pytest
+from markdown_it import MarkdownIt
 
 from docs.make_fusions import FOLDER, PAGE, SECTIONS, SOURCE, page
 from mmbench import registry
@@ -28,6 +29,14 @@ METHODS = {
 
 def test_the_page_is_what_its_command_makes():
     assert PAGE.read_text(encoding="utf-8") == page(), "run `python docs/make_fusions.py`"
+
+
+def test_the_page_reads_as_it_is_meant():
+    made = MarkdownIt("commonmark").enable("table").render(PAGE.read_text(encoding="utf-8"))
+    fusions = [*registry.names("fusions"), *registry.names("late_fusions")]
+    assert made.count("<pre>") == len(fusions)
+    assert made.count("<table>") == len(SECTIONS) + len(METHODS)
+    assert all(f"<strong><code>{name}</code></strong>" in made for name in fusions)
 
 
 def test_every_picture_is_there_and_small():

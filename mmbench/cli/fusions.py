@@ -78,7 +78,7 @@ def show_rows(kind: str, name: str, width: int | None = None) -> tuple[Facts, di
         "parameters": _cost_lines(counted[0], by_formula[0], formulas[0], where),
         "operations": _cost_lines(counted[1], by_formula[1], formulas[1], f"{where}, {sizes}"),
         "letters": letters if facts.cost else None,
-        "cannot": _limits(facts, counted[2]),
+        "cannot": limits(facts, counted[2]),
     }
 
 
@@ -134,8 +134,8 @@ def _tried(facts: Facts, width: int) -> tuple[nn.Module, Callable[[], Any]]:
     return fusion, lambda: fusion(query, [context])
 
 
-def _limits(facts: Facts, shares: bool) -> list[str]:
-    """What it cannot do, in words."""
+def limits(facts: Facts, shares: bool) -> list[str]:
+    """What a fusion cannot do, in words; `shares`: whether it says how much each counted."""
     found = []
     if facts.kind == "late_fusions":
         found += [

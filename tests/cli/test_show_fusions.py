@@ -1,9 +1,13 @@
 """What is listed and shown of fusions."""
 
+import dataclasses
+
 import pytest
 
+from mmbench.cli.fusions import limits
 from mmbench.cli.show import list_text, show_text
 from mmbench.errors import MMBenchError
+from mmbench.zoo.fusion.facts import facts_of
 
 
 def test_the_list_says_what_a_fusion_reads_and_costs():
@@ -26,19 +30,21 @@ def test_the_list_says_what_a_fusion_reads_and_costs():
 
 
 def test_what_a_fusion_cannot_do():
-    def limits(name):
+    def shown(name):
         lines = show_text(name).splitlines()
         first = next(i for i, line in enumerate(lines) if line.startswith("  cannot "))
         last = next(i for i, line in enumerate(lines) if line.startswith("  defined in "))
         return "\n".join(lines[first:last])
 
-    assert "text decoder" in limits("mult")
-    assert "no multiple of 8" in limits("mult")
-    assert "parts of a context" not in limits("mult")
-    assert "text decoder" not in limits("gated")
-    assert "parts of a context" in limits("gated")
-    assert "how much each modality counted" not in limits("gated")
-    assert "without a classifier" in limits("late_mean")
+    assert "text decoder" in shown("mult")
+    assert "no multiple of 8" in shown("mult")
+    assert "parts of a context" not in shown("mult")
+    assert "text decoder" not in shown("gated")
+    assert "parts of a context" in shown("gated")
+    assert "how much each modality counted" not in shown("gated")
+    assert "without a classifier" in shown("late_mean")
+    one = dataclasses.replace(facts_of("fusions", "gated"), most_contexts=1)
+    assert "join more than 1 contexts" in limits(one, shares=True)
 
 
 def test_a_fusion_is_shown_with_equation_paper_and_letters():

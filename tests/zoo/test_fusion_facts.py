@@ -11,7 +11,7 @@ from mmbench import registry
 from mmbench.cli.fusions import KINDS
 from mmbench.cli.show import show_text
 from mmbench.errors import MMBenchError
-from mmbench.sources import class_value
+from mmbench.sources import class_value, home_of
 from mmbench.zoo.fusion.facts import facts_of
 
 REGISTERED = [(kind, name) for kind in KINDS for name in registry.names(kind)]
@@ -46,10 +46,11 @@ def test_every_fusion_of_our_own_names_its_equation_and_paper(kind, name):
 
 @pytest.fixture
 def their_package(tmp_path, monkeypatch):
-    """A package of somebody else's, which cannot be imported, with a base beside the fusion."""
+    """A package of somebody else's whose modules cannot be imported."""
     folder = tmp_path / "their_fusions"
     folder.mkdir()
     (folder / "__init__.py").write_text("")
+    (folder / "front.py").write_text("from .one import Absolute as Ours, Gone\n")
     (folder / "bases.py").write_text("class Base:\n    family = 'theirs'\n    causal = False\n")
     (folder / "one.py").write_text(
         "import no_such_module\n"
@@ -75,6 +76,12 @@ def test_a_value_of_a_base_is_found_without_importing_either(their_package):
     assert value("Nothing", "family") is None
     assert value("Other", "family") is None
     assert class_value("no_such_module", "A", "family") is None
+
+
+def test_a_class_is_found_where_it_is_written(their_package):
+    assert home_of("their_fusions.front", "Ours") == (their_package, "Absolute")
+    assert home_of(their_package, "Relative") == (their_package, "Relative")
+    assert home_of("their_fusions.front", "Gone") == (their_package, "Gone")
 
 
 def test_a_formula_that_names_what_is_not_there_is_an_error():

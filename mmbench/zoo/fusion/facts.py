@@ -14,7 +14,13 @@ from typing import Any
 
 from mmbench import registry
 from mmbench.errors import MMBenchError
-from mmbench.sources import class_expression, class_value, constructor_defaults, docstrings
+from mmbench.sources import (
+    class_expression,
+    class_value,
+    constructor_defaults,
+    docstrings,
+    home_of,
+)
 from mmbench.zoo.fusion.cost import Cost
 
 # Where costs are told: positions and tokens of what reads tokens; what reads one vector has one.
@@ -87,7 +93,7 @@ def facts_of(kind: str, name: str) -> Facts:
         name: it is registered by.
     Raises: MMBenchError naming the nearest name if there is none called so.
     """
-    where = registry.location(kind, name)
+    where = home_of(*registry.location(kind, name))
     of_module, of_class = docstrings(*where)
     title, _, told = of_module.partition("\n")
     equation, _, notes = of_class.partition("\n")
