@@ -41,7 +41,7 @@ def test_a_request_travels_as_json():
     [
         ("{task: vqa, model: gated_fusion, seed: three}", "seed must be a valid integer.*three"),
         ("{task: vqa, model: gated_fusion, train: 1}", "train must be a valid boolean"),
-        ("{task: vqa, the key .model. is missing"),
+        ("{task: vqa, model: gated_fusion, sed: 1}", "no key 'sed'.*Did you mean seed"),
         ("{task: vqa}", "the key 'model' is missing"),
         ("- vqa", "must be a mapping"),
     ],
