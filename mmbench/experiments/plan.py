@@ -221,6 +221,7 @@ def _identity(
         chosen_by=chosen_by,
         device=device,
         threads=request.threads if device == "cpu" else None,
+        compiled=True if trained and request.compile else None,
     )
 
 

@@ -1,9 +1,10 @@
 """The Frechet distance of weighted rows on a device, in float64: `distance.py`'s steps, in torch.
 
 A replicate costs an eigendecomposition; of 2,048 features a GPU makes one while few cores are at
-the first part of theirs. Not all devices have float64: see `mmbench.computing.float64_gpu`. Equal to
-numpy's to 1e-9, and where covariances are singular, whose zeros both of them only find to 1e-16
-before they take a root, to 1e-7.
+the first part of theirs. Not all devices have float64: see `mmbench.computing.float64_gpu`.
+
+Equal to numpy's to 1e-9; where covariances are singular, whose zeros both of them only find to
+1e-16 before they take a root, to 1e-7.
 """
 
 from __future__ import annotations
