@@ -89,6 +89,16 @@ def test_sizes_that_come_again_and_again_get_a_program_of_their_own():
     assert "".join("+" if yes else "-" for yes in found) == "----" + "---++" + "-++-----+"
 
 
+@pytest.mark.parametrize(("task", "whole"), [("vqa", True), ("captioning", False)])
+def test_answers_are_compiled_but_where_they_are_written_step_by_step(
+    compiler, small_model, task, whole
+):
+    _, model, _ = small_model(task)
+    with compiling(True, CPU):
+        predictor = ModelPredictor(model, CPU, 7)
+    assert (predictor._answer == model.answer) != whole
+
+
 def trained_step(model, objectives, samples, seed):
     """Losses and gradients of a step, and the names of what was trained."""
     losses = compiled(objectives.losses)
