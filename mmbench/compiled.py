@@ -39,12 +39,15 @@ def compiling(wanted: bool, device: torch.device) -> Iterator[None]:
         return
     check_compiler(device)
     from torch._dynamo.exc import TorchDynamoException
+    from torch._functorch import config
 
     # torch gives up on a function that it compiled eight times: let no earlier run count.
     torch.compiler.reset()
     token = _compiling.set(device)
     try:
-        yield
+        # A balancing method asks for gradients twice: what they are made of must outlive the first.
+        with config.patch(donated_buffer=False):
+            yield
     except TorchDynamoException as error:
         raise MMBenchError(
             f"torch {torch.__version__} cannot compile this model: {in_one_line(error)}. "

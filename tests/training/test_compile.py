@@ -83,6 +83,17 @@ def test_one_program_serves_batches_of_all_sizes(compiler):
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 2
 
 
+def test_gradients_can_be_asked_for_twice(compiler):
+    def squared(x):
+        return (x.sin() * x).sum()
+
+    x = torch.rand(5, requires_grad=True)
+    with compiling(True, CPU):
+        found = compiled(squared)(x)
+        first = torch.autograd.grad(found, x, retain_graph=True)[0]
+        assert torch.equal(first, torch.autograd.grad(found, x)[0])
+
+
 def test_sizes_that_come_again_and_again_get_a_program_of_their_own():
     sizes = _Steady(often=3)
     found = [sizes.seen(size) for size in [*"abcc", *"aaaaa", *"baabbbbba"]]
