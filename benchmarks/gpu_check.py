@@ -29,7 +29,7 @@ GROUPS = [
     (["easy"], 60),
     (["speed"], 80),
     (["busy"], 100),
-    (["compile"], 70),
+    (["compile"], 100),
     (["alike", "repeats", *TRAININGS], 480),
 ]
 WANTED = """

@@ -84,12 +84,12 @@ def test_one_program_serves_batches_of_all_sizes(compiler):
 
 
 def test_gradients_can_be_asked_for_twice(compiler):
-    def squared(x):
-        return (x.sin() * x).sum()
+    def weighed(x):  # what its gradient needs is made on the way, and not given
+        return ((x.sin() * x).exp().softmax(0) * x).sum()
 
     x = torch.rand(5, requires_grad=True)
     with compiling(True, CPU):
-        found = compiled(squared)(x)
+        found = compiled(weighed)(x)
         first = torch.autograd.grad(found, x, retain_graph=True)[0]
         assert torch.equal(first, torch.autograd.grad(found, x)[0])
 
