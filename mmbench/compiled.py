@@ -6,9 +6,12 @@ checkpoint has, and whoever counts its operations or asks it alone runs it as it
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import torch
@@ -22,6 +25,7 @@ Result = TypeVar("Result")
 
 # Dropout draws what it draws uncompiled, so that only the order of sums differs.
 _OPTIONS: dict[str, Any] = {"fallback_random": True}
+_FOLDER = "TORCHINDUCTOR_CACHE_DIR"  # where torch keeps what it compiled
 _STEADY = 3  # batches of equal sizes in a row, after which a CUDA graph of these sizes is made
 
 _compiling: ContextVar[torch.device | None] = ContextVar("compiling", default=None)
@@ -39,15 +43,12 @@ def compiling(wanted: bool, device: torch.device) -> Iterator[None]:
         return
     check_compiler(device)
     from torch._dynamo.exc import TorchDynamoException
-    from torch._functorch import config
 
     # torch gives up on a function that it compiled eight times: let no earlier run count.
     torch.compiler.reset()
     token = _compiling.set(device)
     try:
-        # A balancing method asks for gradients twice: what they are made of must outlive the first.
-        with config.patch(donated_buffer=False):
-            yield
+        yield
     except TorchDynamoException as error:
         raise MMBenchError(
             f"torch {torch.__version__} cannot compile this model: {in_one_line(error)}. "
@@ -77,6 +78,7 @@ def check_compiler(device: torch.device) -> None:
     """
     from torch._inductor import cpp_builder
 
+    _compile_apart()
     if device.type == "cpu":
         try:  # by itself: what is tried below may lie compiled on the disk
             cpp_builder.get_cpp_compiler()
@@ -92,6 +94,21 @@ def check_compiler(device: torch.device) -> None:
             f"--compile cannot compile for {device.type} here: {in_one_line(error)}. Mend that, "
             "or leave --compile off."
         ) from error
+
+
+@lru_cache
+def _compile_apart() -> tempfile.TemporaryDirectory[str] | None:
+    """Let this process, and those that it starts, compile into a folder that ends with it.
+
+    What is compiled lands in a folder that all programs share by default, and not all at once: one
+    that is killed meanwhile leaves half a library there, which breaks each later run. A folder that
+    the user names is taken as it is.
+    """
+    if _FOLDER in os.environ:
+        return None
+    folder = tempfile.TemporaryDirectory(prefix="mmbench_compiled_", ignore_cleanup_errors=True)
+    os.environ[_FOLDER] = folder.name
+    return folder
 
 
 class _Compiled(Generic[Given, Result]):

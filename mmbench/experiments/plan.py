@@ -148,6 +148,11 @@ def make_plan(request: RunRequest, read: dict[str, Splits] | None = None) -> Pla
             raise MMBenchError(f"{request.model} has no weights, so it takes no --checkpoint")
         weights = Weights(source="none")
     elif request.train:
+        if request.compile and recipe.balance is not None:
+            raise MMBenchError(
+                f"--compile cannot train with a balance ({recipe.balance.name}): torch makes the "
+                "gradients that it asks for itself zero, and says nothing. Leave --compile off."
+            )
         weights = Weights(source="trained")
     else:
         header, source = _find_checkpoint(task, spec, recipe, request)

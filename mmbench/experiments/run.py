@@ -181,7 +181,7 @@ def _carry_out(
         flops = flops_per_sample(model, queries, device)
         latencies = latencies_alone(model, queries, device)
         predictor = ModelPredictor(model, device, batch, watch.answered)
-        if plan.request.compile:
+        if plan.request.compile and model.answers_at_once:
             predictor.warm_up(queries)
 
     watch.started_answering(len(plan.samples))

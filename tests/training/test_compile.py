@@ -1,5 +1,9 @@
 """`--compile`: the same model, trained and asked by compiled functions."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +14,10 @@ from mmbench.compiled import _Steady, check_compiler, compiled, compiling
 from mmbench.errors import MMBenchError
 from mmbench.experiments.conditions import footnotes
 from mmbench.experiments.infer import ModelPredictor, flops_per_sample
+from mmbench.experiments.plan import make_plan
 from mmbench.recipe import Train
+from mmbench.records.store import PREDICTIONS_FILE, WEIGHTS_FILE
+from mmbench.request import run_request
 from mmbench.stages import Stage
 from mmbench.training.objectives.weighted import WeightedObjectives, total
 
@@ -83,15 +90,26 @@ def test_one_program_serves_batches_of_all_sizes(compiler):
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 2
 
 
-def test_gradients_can_be_asked_for_twice(compiler):
-    def weighed(x):  # what its gradient needs is made on the way, and not given
-        return ((x.sin() * x).exp().softmax(0) * x).sum()
+def test_a_balancing_method_is_refused_since_its_own_gradients_would_come_out_as_zero(mini):
+    settings = {"task": "vqa", "model": "gated_fusion", "dataset": mini, "compile": True}
+    settings["overrides"] = {"balance": "mmpareto"}
+    with pytest.raises(MMBenchError, match="--compile.*balance.*mmpareto"):
+        make_plan(run_request(**settings, train=True))
 
-    x = torch.rand(5, requires_grad=True)
-    with compiling(True, CPU):
-        found = compiled(weighed)(x)
-        first = torch.autograd.grad(found, x, retain_graph=True)[0]
-        assert torch.equal(first, torch.autograd.grad(found, x)[0])
+
+def test_what_is_compiled_lies_in_a_folder_that_ends_with_the_process(compiler):
+    script = """
+import os, torch
+from mmbench.compiled import check_compiler
+check_compiler(torch.device("cpu"))
+print(os.environ["TORCHINDUCTOR_CACHE_DIR"], len(os.listdir(os.environ["TORCHINDUCTOR_CACHE_DIR"])))
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "TORCHINDUCTOR_CACHE_DIR"}
+    command = [sys.executable, "-c", script]
+    said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    folder, count = said.stdout.split()
+    assert int(count) > 0
+    assert not os.path.exists(folder)
 
 
 def test_sizes_that_come_again_and_again_get_a_program_of_their_own():
@@ -164,14 +182,14 @@ def test_compiled_runs_are_runs_of_their_own_that_repeat_and_say_so(compiler, mi
     assert (plain.record.environment.compiled, one.record.environment.compiled) == (False, True)
     assert (plain.record.identity.compiled, one.record.identity.compiled) == (None, True)
     assert one.record.identity.hash == two.record.identity.hash != plain.record.identity.hash
-    assert one.record.files["predictions.jsonl"] == two.record.files["predictions.jsonl"]
-    assert one.record.files["weights.safetensors"] == two.record.files["weights.safetensors"]
+    assert one.record.files[PREDICTIONS_FILE] == two.record.files[PREDICTIONS_FILE]
+    assert one.record.files[WEIGHTS_FILE] == two.record.files[WEIGHTS_FILE]
     assert one.record.flops_per_sample == plain.record.flops_per_sample
     assert one.value == pytest.approx(plain.value, abs=0.05)
     assert any("compiled" in note for note in footnotes([plain.record, one.record]))
     again = mmbench.run("vqa", "gated_fusion", out=outs[0], compile=True, **settings)
     assert again.reused
-    weights = one.path / "weights.safetensors"
+    weights = one.path / WEIGHTS_FILE
     checked = mmbench.run(
         "vqa", "gated_fusion", dataset=mini, checkpoint=weights, overrides=overrides,
         device="cpu", out=tmp_path / "checkpoint",
