@@ -76,9 +76,9 @@ def check_compiler(device: torch.device) -> None:
 
     Raises: MMBenchError that says what is missing: a C++ compiler on a CPU, Triton on a GPU.
     """
+    _compile_apart()
     from torch._inductor import cpp_builder
 
-    _compile_apart()
     if device.type == "cpu":
         try:  # by itself: what is tried below may lie compiled on the disk
             cpp_builder.get_cpp_compiler()
@@ -104,7 +104,7 @@ def _compile_apart() -> tempfile.TemporaryDirectory[str] | None:
     that is killed meanwhile leaves half a library there, which breaks each later run. A folder that
     the user names is taken as it is.
     """
-    if _FOLDER in os.environ:
+    if _FOLDER in os.environ:  # torch sets it too, to the shared one, when its compiler is imported
         return None
     folder = tempfile.TemporaryDirectory(prefix="mmbench_compiled_", ignore_cleanup_errors=True)
     os.environ[_FOLDER] = folder.name

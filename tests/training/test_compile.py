@@ -97,6 +97,7 @@ def test_a_balancing_method_is_refused_since_its_own_gradients_would_come_out_as
         make_plan(run_request(**settings, train=True))
 
 
+@pytest.mark.whole
 def test_what_is_compiled_lies_in_a_folder_that_ends_with_the_process(compiler):
     script = """
 import os, torch
