@@ -150,8 +150,8 @@ def make_plan(request: RunRequest, read: dict[str, Splits] | None = None) -> Pla
     elif request.train:
         if request.compile and recipe.balance is not None:
             raise MMBenchError(
-                f"--compile cannot train with a balance ({recipe.balance.name}): torch makes the "
-                "gradients that it asks for itself zero, and says nothing. Leave --compile off."
+                f"--compile cannot train with a balance ({recipe.balance.name}): gradients that a "
+                "balance asks for itself come out as zero, without a word. Leave --compile off."
             )
         weights = Weights(source="trained")
     else:
