@@ -29,6 +29,7 @@ GROUPS = [
     (["easy"], 60),
     (["speed"], 80),
     (["busy"], 100),
+    (["compile"], 100),
     (["alike", "repeats", *TRAININGS], 480),
 ]
 WANTED = """
@@ -127,12 +128,14 @@ def job_of(options: argparse.Namespace) -> Any:
 
 def sections_by_name() -> dict[str, Callable[[Any], dict[str, Any]]]:
     """Every section."""
+    import gpu_compile
     import gpu_right
     import gpu_speed
     import gpu_train
 
     right = {"alike": gpu_right.alike, "parts": gpu_right.parts, "repeats": gpu_right.repeats}
-    return {**right, "speed": gpu_speed.speed, "busy": gpu_speed.busy, **gpu_train.SECTIONS}
+    timed = {"speed": gpu_speed.speed, "busy": gpu_speed.busy}
+    return {**right, **timed, "compile": gpu_compile.compile_section, **gpu_train.SECTIONS}
 
 
 def machine(device: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ from mmbench.training.objectives.weighted import moved, total
 SCENES = 6400  # pictures of an epoch that is timed
 
 
-def _data(job: Job, task: str) -> tuple[str, dict[str, Any]]:
+def timed_data(job: Job, task: str) -> tuple[str, dict[str, Any]]:
     """A dataset to time a task on, and overrides."""
     if job.quick:
         return few(), quick_overrides(task)
@@ -72,7 +72,7 @@ def speed(job: Job) -> dict[str, Any]:
 
 
 def _speed(job: Job, name: str) -> dict[str, float]:
-    dataset, overrides = _data(job, name)
+    dataset, overrides = timed_data(job, name)
     task, recipe, model, samples = built(name, dataset, overrides)
     model.to(job.device)
     objectives = objectives_of(model, recipe, job.device)
@@ -175,7 +175,7 @@ def busy(job: Job) -> dict[str, Any]:
 
 def _at_once(job: Job, count: int) -> dict[str, Any]:
     """Eight short runs, so many at a time, as `mmbench compare` does it: start and answers too."""
-    dataset, overrides = _data(job, "vqa")
+    dataset, overrides = timed_data(job, "vqa")
     overrides = overrides | {"train.epochs": 1 if job.quick else 2}
     command = [python(), "-c", "from mmbench.cli import main; main()", "compare", "--quiet"]
     command += ["--task", "vqa", "--models", "concat_fusion,gated_fusion", "--dataset", dataset]
@@ -222,7 +222,7 @@ def _utilisation(device: torch.device) -> Iterator[list[float]]:
 
 def _kernel_share(job: Job) -> dict[str, float]:
     """The share of an epoch's time in which some kernel runs, by the profiler."""
-    dataset, overrides = _data(job, "vqa")
+    dataset, overrides = timed_data(job, "vqa")
     _, recipe, model, samples = built("vqa", dataset, overrides)
     model.to(job.device)
     objectives = objectives_of(model, recipe, job.device)

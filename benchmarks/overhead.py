@@ -1,16 +1,18 @@
 """Training and inference against hand-written bare loops, on the same model and batches.
 
-    python benchmarks/overhead.py [--groups 512] [--rounds 5]
+    python benchmarks/overhead.py [--groups 512] [--rounds 5] [--compile]
 
 The bare loops are what a person would write for this model alone: the same tensors, drawn in the
 same batches, decoded and tokenised beforehand, no validation, no progress, no state on disk.
 Each round times mmbench's loop and the bare one in turn; the ratio of throughputs (1 is no
-overhead, at least 0.95 is wanted) is the median over rounds.
+overhead, at least 0.95 is wanted) is the median over rounds. With --compile mmbench's own loop is
+timed against itself compiled, after an epoch that compiles.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextvars
 import statistics
 import tempfile
 import time
@@ -22,6 +24,7 @@ import torch
 from torch import nn
 
 from mmbench import registry
+from mmbench.compiled import compiling
 from mmbench.data.batches import GroupBatches
 from mmbench.experiments.infer import ModelPredictor
 from mmbench.experiments.watch import SILENT
@@ -38,6 +41,7 @@ def main() -> None:
     parser.add_argument("--model", default="gated_fusion")
     parser.add_argument("--groups", type=int, default=1024, help="images to train on")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--compile", action="store_true", help="what compiling costs and gains")
     options = parser.parse_args()
     task = registry.load("tasks", "vqa")()
     recipe = task.resolve(load_recipe(options.model, {"train.epochs": 1}), task.dataset())
@@ -69,8 +73,8 @@ def main() -> None:
             optimizer.step()
         return time.perf_counter() - began
 
-    def our_training(prefetch: bool | None = None) -> float:
-        model = new_model()
+    def our_training(prefetch: bool | None = None, model=None) -> float:
+        model = model or new_model()
         stage = Stage(name="task", objective="task")
         with tempfile.TemporaryDirectory() as folder:
             trained = fit(
@@ -108,6 +112,24 @@ def main() -> None:
     print(
         f"{options.model} on easy_vqa, {torch.get_num_threads()} threads, {options.rounds} rounds"
     )
+    if options.compile:
+        plain, other = new_model(), new_model()
+        uncompiled = contextvars.copy_context()
+        with compiling(True, CPU):
+            predictors = [
+                context.run(ModelPredictor, model, CPU, settings.batch)
+                for context, model in ((uncompiled, plain), (contextvars.copy_context(), other))
+            ]
+            compared(
+                "training",
+                lambda: uncompiled.run(our_training, True, plain),
+                lambda: our_training(True, other),
+                options.rounds,
+            )
+            compared(
+                "answering", *(partial(seconds_of, p, queries) for p in predictors), options.rounds
+            )
+        return
     for name, size, bare, ours in (
         ("training", len(samples), bare_training, partial(our_training, True)),
         ("  in turn", len(samples), bare_training, partial(our_training, False)),
@@ -119,6 +141,22 @@ def main() -> None:
         speeds = (size / min(seconds) for seconds in zip(*pairs, strict=True))
         print("{:<12}  bare {:>7,.0f}  mmbench {:>7,.0f} samples/s".format(name, *speeds), end="")
         print(f"  ratio {ratio:.3f}")
+
+
+def seconds_of(predictor: ModelPredictor, queries) -> float:
+    began = time.perf_counter()
+    list(predictor.predict(queries))
+    return time.perf_counter() - began
+
+
+def compared(what: str, plain, compiled, rounds: int) -> None:
+    plain()
+    first = compiled()
+    pairs = [(plain(), compiled()) for _ in range(rounds)]
+    ratio = statistics.median(one / other for one, other in pairs)
+    fastest = [min(seconds) for seconds in zip(*pairs, strict=True)]
+    print("{:<10} plain {:.2f} s, compiled {:.2f} s".format(what, *fastest), end="")
+    print(f" ({first:.1f} s the first time), speed {ratio:.3f} of plain's")
 
 
 if __name__ == "__main__":

@@ -43,6 +43,22 @@ def computing_device() -> torch.device:
     return torch.device(name)
 
 
+def usual_batching(device: torch.device) -> tuple[int, int]:
+    """How many images a metric's network takes at a time, and how many threads make its inputs.
+
+    Few images leave a GPU idle, and one thread cannot resize them as fast as it takes them.
+    """
+    if device.type == "cpu":
+        return 32, 1
+    return 256, min(8, usable_cores())
+
+
+def float64_gpu() -> torch.device | None:
+    """The run's GPU if it has float64, for the linear algebra of metrics; None for the CPU."""
+    device = computing_device()
+    return device if device.type == "cuda" else None
+
+
 @contextmanager
 def with_threads(count: int | None) -> Iterator[None]:
     """Within, torch computes with so many threads of the CPU; with as many as before for None."""

@@ -60,12 +60,15 @@ class TaskModel(nn.Module, ABC):
             `train.modality_dropout` drops.
         classes: among how many it decides; None where samples have classes of their own, or there
             are none.
+        answers_at_once: whether `answer` is one pass, and not a loop that writes step after step:
+            `--compile` leaves such a loop as it is, which torch would unroll for minutes.
         reuses_features: whether what `prepare` kept stands for running the frozen encoders. It is
             off while operations are counted, so that those of frozen encoders count too.
     """
 
     fused_contexts: Sequence[str] = ()
     classes: int | None = None
+    answers_at_once = True
     reuses_features = True
 
     def __init_subclass__(cls) -> None:

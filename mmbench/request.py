@@ -32,6 +32,8 @@ class RunRequest(Settings):
         limit: score only the first so many samples.
         device: "auto" (cuda, else mps, else cpu), or a device of torch.
         deterministic: on a GPU, repeats give the same bytes, more slowly.
+        compile: compile training steps and answering by torch.compile, which takes a minute and
+            changes the last bits of what is trained.
         threads: of the CPU to compute with; None for as many as torch takes by itself. How sums are
             split depends on it, and so do the last bits of what is trained on a CPU.
         batch_size: groups (an image with its questions) a batch in inference; None for the usual.
@@ -56,6 +58,7 @@ class RunRequest(Settings):
     limit: int | None = Field(None, ge=1)
     device: str = "auto"
     deterministic: bool = False
+    compile: bool = False
     threads: int | None = Field(None, ge=1, le=MOST_THREADS)
     batch_size: int | None = Field(None, ge=1)
     checkpoint: Path | None = Field(None, strict=False)

@@ -6,7 +6,15 @@ import torch
 from torch import nn
 
 import mmbench
-from mmbench.computing import computing_device, computing_on, exact_float32, repeatable, summed_up
+from mmbench.computing import (
+    computing_device,
+    computing_on,
+    exact_float32,
+    float64_gpu,
+    repeatable,
+    summed_up,
+    usual_batching,
+)
 from mmbench.errors import MMBenchError
 from mmbench.metrics.accuracy import Accuracy
 from mmbench.metrics.images.clip import Clip
@@ -104,6 +112,21 @@ def test_a_run_scores_on_its_own_device(cuda_is_here, monkeypatch, mini, tmp_pat
     monkeypatch.setattr(Accuracy, "statistics", witness)
     mmbench.run("vqa", "majority", dataset=mini, device="cpu", train=True, out=tmp_path)
     assert set(seen) == {("cpu", False, False)}
+
+
+def test_replicates_stay_on_the_cpu_but_where_a_gpu_has_float64():
+    for name in ("cpu", "mps"):
+        with computing_on(name):
+            assert float64_gpu() is None
+    with computing_on("cuda:1"):
+        assert float64_gpu() == torch.device("cuda:1")
+
+
+def test_a_gpu_gets_larger_batches_of_images_and_threads_that_make_them():
+    assert usual_batching(torch.device("cpu")) == (32, 1)
+    batch, threads = usual_batching(torch.device("cuda"))
+    assert batch > 32
+    assert 1 <= threads <= 8
 
 
 def test_repeatable_takes_deterministic_algorithms_and_puts_torch_back():

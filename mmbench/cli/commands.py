@@ -34,6 +34,10 @@ Deterministic = Annotated[
     bool,
     typer.Option("--deterministic", help="On a GPU too, repeats give the same bytes. Slower."),
 ]
+Compile = Annotated[
+    bool,
+    typer.Option("--compile", help="Compile the model first: faster in long runs on a GPU."),
+]
 Threads = Annotated[
     int | None,
     typer.Option(help="Of the CPU. They decide the last bits of what it trains. Default: all."),
@@ -85,6 +89,7 @@ def run(
     limit: Limit = None,
     device: Device = "auto",
     deterministic: Deterministic = False,
+    compile: Compile = False,
     batch_size: BatchSize = None,
     threads: Threads = None,
     checkpoint: Annotated[
@@ -153,6 +158,7 @@ def compare(
     limit: Limit = None,
     device: Device = "auto",
     deterministic: Deterministic = False,
+    compile: Compile = False,
     batch_size: BatchSize = None,
     data_dir: DataDir = None,
     skip_bad: SkipBad = False,

@@ -153,8 +153,9 @@ def compare(
         told: called with model, seed and result after each run.
         notice: called with what should be known before hours are spent: trainings that are not
             equal, and which runs are new and why.
-        settings: dataset, split, overrides, limit, device, deterministic, threads, batch_size,
-            data_dir, skip_bad, allow_hub_code, out, force: see `mmbench.request.RunRequest`.
+        settings: dataset, split, overrides, limit, device, deterministic, compile, threads,
+            batch_size, data_dir, skip_bad, allow_hub_code, out, force: see
+            `mmbench.request.RunRequest`.
     Raises: MMBenchError for a mistake in these, before anything is trained where it can be seen.
     """
     if seeds < 1:
@@ -177,6 +178,9 @@ def compare(
     ]
     read: dict[str, Splits] = {}
     folders = _announce(requests, read, notice)
+    first = requests[0]
+    if first.compile and (first.force or not all(f.exists() for f in folders.values())):
+        _check_compiler(first.device)
     found: dict[tuple[str, int], RunResult] = {}
     failed: dict[tuple[str, int], str] = {}
     try:
@@ -196,6 +200,13 @@ def compare(
     failed = {run: failed[run] for run in folders if run in failed}
     runs = {name: [found[name, s] for s in range(seeds) if (name, s) in found] for name in names}
     return compare_runs(runs, baseline=baseline, failed=failed)
+
+
+def _check_compiler(device: str) -> None:
+    from mmbench.compiled import check_compiler
+    from mmbench.training.device import choose_device
+
+    check_compiler(choose_device(device))
 
 
 def compare_runs(

@@ -117,6 +117,8 @@ def footnotes(records: Iterable[Record]) -> list[str]:
         for package, version in here.packages.items():
             found.setdefault(f"versions of {package}", set()).add(version)
         found.setdefault("machines", set()).add(here.device_name)
+        how = "compiled" if here.compiled else "as it is written"
+        found.setdefault("ways to run a model", set()).add(how)
         if record.identity.device == "cpu":
             asked = record.identity.threads
             found.setdefault("threads asked for", set()).add(str(asked) if asked else "all")

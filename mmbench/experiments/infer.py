@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from mmbench.compiled import compiled
 from mmbench.data.batches import query_batches
 from mmbench.data.sample import Query
 from mmbench.experiments.operations import operations_of
@@ -21,7 +22,7 @@ _LATENCY_SECONDS = 1.0  # after which no more are asked
 
 
 class ModelPredictor:
-    """A `TaskModel` as a `Predictor`.
+    """A `TaskModel` as a `Predictor`, compiled where that is asked for (`mmbench.compiled`).
 
     Args:
         model: on the device.
@@ -42,6 +43,7 @@ class ModelPredictor:
         self._device = device
         self._batch = batch
         self._advanced = advanced
+        self._answer = compiled(model.answer) if model.answers_at_once else model.answer
 
     def predict(self, queries: Sequence[Query]) -> Iterator[Answer]:
         """An answer per query, in order, as soon as all before it are there."""
@@ -49,14 +51,23 @@ class ModelPredictor:
         self._model.prepare(queries)
         return map(Answer, self._model.conclude(queries, self._in_order(queries)))
 
+    def warm_up(self, queries: Sequence[Query]) -> None:
+        """Answer the first and the last batch: what is compiled for it is not in a time then."""
+        self._model.eval()
+        first, *others = query_batches(queries, self._batch)
+        for places in [first, *others[-1:]]:
+            self._answers([queries[place] for place in places])
+
+    def _answers(self, queries: Sequence[Query]) -> list[Any]:
+        with torch.inference_mode():  # not while whoever asked has the answer
+            return self._answer(move(self._model.collate(queries), self._device))
+
     def _in_order(self, queries: Sequence[Query]) -> Iterator[Any]:
         """What the model answers to each query."""
         waiting: dict[int, Any] = {}
         following = 0
         for places in query_batches(queries, self._batch):
-            with torch.inference_mode():  # not while whoever asked has the answer
-                batch = self._model.collate([queries[place] for place in places])
-                answers = self._model.answer(move(batch, self._device))
+            answers = self._answers([queries[place] for place in places])
             self._advanced(len(places))
             if not waiting and places == list(range(following, following + len(places))):
                 yield from answers

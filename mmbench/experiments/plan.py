@@ -148,6 +148,11 @@ def make_plan(request: RunRequest, read: dict[str, Splits] | None = None) -> Pla
             raise MMBenchError(f"{request.model} has no weights, so it takes no --checkpoint")
         weights = Weights(source="none")
     elif request.train:
+        if request.compile and recipe.balance is not None:
+            raise MMBenchError(
+                f"--compile cannot train with a balance ({recipe.balance.name}): gradients that a "
+                "balance asks for itself come out as zero, without a word. Leave --compile off."
+            )
         weights = Weights(source="trained")
     else:
         header, source = _find_checkpoint(task, spec, recipe, request)
@@ -221,6 +226,7 @@ def _identity(
         chosen_by=chosen_by,
         device=device,
         threads=request.threads if device == "cpu" else None,
+        compiled=True if trained and request.compile else None,
     )
 
 

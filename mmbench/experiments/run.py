@@ -61,9 +61,9 @@ def run(task: str, model: str, *, watch: Watch = SILENT, **settings: Any) -> Run
         task: a registered task ("vqa").
         model: a registered recipe ("gated_fusion"), or the path of a recipe's YAML file.
         watch: told of progress.
-        settings: dataset, split, train, seed, overrides, limit, device, deterministic, threads,
-            batch_size, checkpoint, data_dir, skip_bad, allow_hub_code, out, force, resume: see
-            `mmbench.request.RunRequest`.
+        settings: dataset, split, train, seed, overrides, limit, device, deterministic, compile,
+            threads, batch_size, checkpoint, data_dir, skip_bad, allow_hub_code, out, force,
+            resume: see `mmbench.request.RunRequest`.
     Raises: MMBenchError for any mistake in these.
     """
     return carry_out(run_request(task=task, model=model, **settings), watch)
@@ -89,6 +89,7 @@ def carry_out(
     recover(folder)
     if folder.exists() and not request.force:
         return _recorded(plan, folder, watch)
+    from mmbench.compiled import compiling
     from mmbench.training.device import choose_device
     from mmbench.training.memory import within_memory
 
@@ -99,13 +100,14 @@ def carry_out(
             return _recorded(plan, folder, watch)
         clear(folder)
         watch.began(plan.model, plan.seed)
+        compiles = request.compile and not plan.recipe.predictor
         state = TrainingState(folder)
         if plan.weights.source == "trained":
             title, recipe = f"{plan.model} seed {plan.seed}", plan.recipe.settings()
             resume, force = request.resume, request.force
             state.open(title, recipe, resume=resume, force=force, says=watch.says)
         try:
-            with reporting_to(watch.read):
+            with reporting_to(watch.read), compiling(compiles, device):
                 plan.read()
                 trains = plan.weights.source == "trained"
                 with (
@@ -179,6 +181,8 @@ def _carry_out(
         flops = flops_per_sample(model, queries, device)
         latencies = latencies_alone(model, queries, device)
         predictor = ModelPredictor(model, device, batch, watch.answered)
+        if plan.request.compile and model.answers_at_once:
+            predictor.warm_up(queries)
 
     watch.started_answering(len(plan.samples))
     began = time.perf_counter()
@@ -232,7 +236,12 @@ def _carry_out(
         ),
         peak_memory_mb=memory.resident_mb(),
         peak_gpu_memory_mb=memory.gpu_mb(),
-        environment=environment(str(device), device_name(device), plan.request.deterministic),
+        environment=environment(
+            str(device),
+            device_name(device),
+            plan.request.deterministic,
+            plan.request.compile and model is not None,
+        ),
         notes=[
             *scores.notes,
             *notes,

@@ -63,6 +63,8 @@ class SharedPart:
         self.seed = int(digest(decided)[:7], 16)
         if plan.identity.threads:  # the same training but for the last bits
             decided["threads"] = plan.identity.threads
+        if plan.identity.compiled:  # so too
+            decided["compiled"] = True
         identity = digest(decided)
         self.path = cache_folder() / "parts" / f"{identity[:24]}.safetensors"
 

@@ -18,7 +18,9 @@ _PACKAGES = (
 )
 
 
-def environment(device: str, device_name: str, deterministic: bool = False) -> Environment:
+def environment(
+    device: str, device_name: str, deterministic: bool = False, compiled: bool = False
+) -> Environment:
     """The environment of this process; torch, which takes long to import, only if it was used."""
     commit, dirty = _git_state(Path(__file__).parent)
     cuda, cudnn = _cuda_versions(device)
@@ -34,6 +36,7 @@ def environment(device: str, device_name: str, deterministic: bool = False) -> E
         cuda=cuda,
         cudnn=cudnn,
         deterministic=deterministic,
+        compiled=compiled,
         git_commit=commit,
         git_dirty=dirty,
     )

@@ -36,6 +36,7 @@ class Identity(BaseModel):
             nothing is trained.
         threads: of the CPU that it is trained with, where a number was asked for: sums that are
             split otherwise differ in their last bits. On a GPU it decides nothing.
+        compiled: whether it is trained compiled, which adds up in another order; None if not.
         predictions: SHA-256 of a file of predictions from elsewhere.
     """
 
@@ -54,6 +55,7 @@ class Identity(BaseModel):
     chosen_by: str | None = None
     device: str | None = None
     threads: int | None = None
+    compiled: bool | None = None
     predictions: str | None = None
 
     @field_validator("*", mode="before")

@@ -123,6 +123,7 @@ class Environment(_Entry):
         precision: that models are trained in.
         cuda, cudnn: versions, on a GPU.
         deterministic: whether repeats were to give the same bytes on a GPU too.
+        compiled: whether training steps and answering were compiled by torch.compile.
         git_commit, git_dirty: of mmbench's own checkout, and whether files in it were changed.
     """
 
@@ -137,6 +138,7 @@ class Environment(_Entry):
     cuda: str | None = None
     cudnn: str | None = None
     deterministic: bool = False
+    compiled: bool = False
     git_commit: str | None
     git_dirty: bool | None
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmbench.compiled import compiled
 from mmbench.data.batches import GroupBatches, IntArray
 from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError
@@ -101,6 +102,7 @@ class _Learner:
         self._device = device
         self._prefetch = prefetch
         self._transfer = Transfer(device)
+        self._losses = compiled(objectives.losses)
 
     def train_epoch(
         self, batches: GroupBatches, order: IntArray | None, epoch: int, watcher: Watcher
@@ -144,7 +146,7 @@ class _Learner:
             group["lr"] = lr
         cuda = self._device.type == "cuda"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=cuda):
-            losses = self.objectives.losses(self.model, batches)
+            losses = self._losses(self.model, batches)
         self.optimizer.zero_grad(set_to_none=True)
         total(losses).backward()
         self.objectives.after_backward(self.model)

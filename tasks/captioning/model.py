@@ -36,6 +36,8 @@ class CaptioningModel(ComposedModel):
         longest: the most words of a caption.
     """
 
+    answers_at_once = False
+
     def __init__(self, recipe: Recipe, words: list[str], longest: int) -> None:
         super().__init__(recipe, [m for m in recipe.encoders if m != "text"], Vocabulary(words))
         contexts = list(self.encoders)

@@ -38,6 +38,8 @@ class GenerationModel(ComposedModel):
         words: the vocabulary of the captions.
     """
 
+    answers_at_once = False
+
     def __init__(self, recipe: Recipe, words: list[str]) -> None:
         super().__init__(recipe, ("text",), Vocabulary(words))
         contexts = list(self.encoders)

@@ -54,6 +54,7 @@ def base(mini):
         {"overrides": {"balance": "ogm_ge"}},
         {"overrides": {"balance": {"name": "ogm_ge", "alpha": 0.2}}},
         {"threads": 3},
+        {"compile": True},
     ],
     ids=str,
 )
@@ -85,6 +86,7 @@ def test_each_field_of_an_identity_moves_its_hash(base):
         **dict.fromkeys(("chosen_by", "device", "predictions"), "other"),
         "limit": 7,
         "threads": 3,
+        "compiled": True,
         **{key: {"key": "other"} for key in ("data", "settings", "parts", "fitted_on")},
     }
     assert set(other) == set(Identity.model_fields)
@@ -109,6 +111,11 @@ def test_each_field_of_an_identity_moves_its_hash(base):
 )
 def test_what_decides_nothing_leaves_the_hash(mini, base, changes):
     assert identity(mini, **changes).hash == base.hash
+
+
+def test_compiling_decides_nothing_where_nothing_is_trained(mini):
+    alone = identity(mini, model="majority", train=False)
+    assert identity(mini, model="majority", train=False, compile=True).hash == alone.hash
 
 
 def test_threads_decide_nothing_where_nothing_is_trained(mini):

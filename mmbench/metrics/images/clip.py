@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmbench.computing import computing_device, exact_float32
+from mmbench.computing import computing_device, exact_float32, usual_batching
 from mmbench.errors import ToolError, in_one_line
 from mmbench.metrics.base import FloatArray
 from mmbench.metrics.images.features import as_pixels
 
 if TYPE_CHECKING:
     import torch
-
-BATCH = 32
 
 
 class Clip:
@@ -45,20 +44,36 @@ class Clip:
             ) from None
         self._model: Any = model.eval().requires_grad_(False)
 
-    def images(self, images: Sequence[Any]) -> FloatArray:
-        """Embeddings (N, D) of length 1, of uint8 arrays (H, W, 3) or PIL images."""
+    def images(
+        self, images: Sequence[Any], batch: int | None = None, threads: int | None = None
+    ) -> FloatArray:
+        """Embeddings (N, D) of length 1, of uint8 arrays (H, W, 3) or PIL images.
+
+        Args:
+            images: to be embedded.
+            batch, threads: images at a time and threads that resize them; None for what suits the
+                device, as in `extract_features`. Threads change no byte.
+        """
         import torch
         from PIL import Image
 
         device = self._moved()
+        usual = usual_batching(device)
+        batch, threads = batch or usual[0], threads or usual[1]
         rows = []
-        for start in range(0, len(images), BATCH):
-            pixels = [as_pixels(images[i], i) for i in range(len(images))[start : start + BATCH]]
-            inputs = self._processor(
-                images=[Image.fromarray(p) for p in pixels], return_tensors="pt"
-            )
-            with torch.inference_mode(), exact_float32():
-                hidden = self._model.vision_model(inputs["pixel_values"].to(device))
+
+        def prepared(row: int) -> torch.Tensor:
+            image = Image.fromarray(as_pixels(images[row], row))
+            values: torch.Tensor = self._processor(images=[image], return_tensors="pt")[
+                "pixel_values"
+            ]
+            return values
+
+        with torch.inference_mode(), exact_float32(), ThreadPoolExecutor(threads) as pool:
+            for start in range(0, len(images), batch):
+                chunk = range(len(images))[start : start + batch]
+                inputs = pool.map(prepared, chunk) if threads > 1 else map(prepared, chunk)
+                hidden = self._model.vision_model(torch.cat(list(inputs)).to(device))
                 rows.append(self._model.visual_projection(hidden.pooler_output).cpu())
         return _unit(torch.cat(rows).double().numpy())
 
@@ -68,10 +83,11 @@ class Clip:
 
         longest = self._model.config.text_config.max_position_embeddings
         device = self._moved()
+        batch, _ = usual_batching(device)
         rows = []
-        for start in range(0, len(captions), BATCH):
+        for start in range(0, len(captions), batch):
             inputs = self._tokenizer(
-                list(captions[start : start + BATCH]),
+                list(captions[start : start + batch]),
                 truncation=True,
                 max_length=longest,
                 padding=True,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.computing import computing_device, exact_float32
+from mmbench.computing import computing_device, exact_float32, usual_batching
 from mmbench.errors import MMBenchError, ToolError, did_you_mean
 
 if TYPE_CHECKING:
@@ -198,9 +198,8 @@ def extract_features(
 
     chosen = extractor(features)
     device = computing_device()
-    alone = device.type == "cpu"
-    batch = batch or (32 if alone else 256)
-    threads = threads or (1 if alone else min(8, os.cpu_count() or 1))
+    usual = usual_batching(device)
+    batch, threads = batch or usual[0], threads or usual[1]
     network = chosen.network().to(device)
     rows: list[Tensor] = []
 

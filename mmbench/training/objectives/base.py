@@ -73,7 +73,10 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def losses(self, model: TaskModel, batch: Batch) -> Losses:
-        """Losses by name, each a scalar on the device. In float32, whatever autocast does."""
+        """Losses by name, each a scalar on the device. In float32, whatever autocast does.
+
+        Gradients are not asked for in here: under `--compile` they would come out wrong.
+        """
 
     def before_epoch(self, model: TaskModel, epoch: Epoch) -> None:
         """Called before each epoch; what it keeps for later ones must be a buffer."""

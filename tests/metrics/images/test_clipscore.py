@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from mmbench.errors import MMBenchError
+from mmbench.metrics.images.clip import clip
 from mmbench.metrics.images.clipscore import CLIPScore, RefCLIPScore
 from tests.tiny_clip import save_clip
 
@@ -72,6 +73,26 @@ def test_refclipscore_is_its_formula(checkpoint, images, cosine):
     found = RefCLIPScore(checkpoint).statistics(CAPTIONS, targets)
     assert max(expected) > 0
     assert found[:, 0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_images_resized_by_several_threads_in_other_batches_have_the_same_embeddings(checkpoint):
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (40 + i, 50 - i, 3), dtype=np.uint8) for i in range(9)]
+    one = clip(checkpoint).images(images, batch=4, threads=1)
+    assert np.array_equal(one, clip(checkpoint).images(images, batch=4, threads=4))
+    assert clip(checkpoint).images(images, batch=9, threads=2) == pytest.approx(one, abs=1e-6)
+    with pytest.raises(MMBenchError, match="image 5"):
+        clip(checkpoint).images([*images[:5], "no image"], threads=4)
+
+
+def test_inputs_made_image_by_image_are_those_of_the_processor_for_all(checkpoint, images):
+    model = clip(checkpoint)
+    together = model._processor(images=[Image.fromarray(i) for i in images], return_tensors="pt")
+    seen = []
+    hook = model._model.vision_model.register_forward_pre_hook(lambda _, given: seen.append(*given))
+    model.images(images)
+    hook.remove()
+    assert torch.equal(torch.cat(seen), together["pixel_values"])
 
 
 def test_an_empty_caption_scores_zero_and_a_long_one_is_cut(checkpoint, images):

@@ -14,6 +14,8 @@ from torchmetrics.image.inception import InceptionScore as TorchInceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance, poly_mmd
 
 from mmbench.errors import MMBenchError
+from mmbench.metrics.images import frechet
+from mmbench.metrics.images.device_distance import FrechetOnDevice
 from mmbench.metrics.images.distance import frechet_distance, frechet_from_features
 from mmbench.metrics.images.inception_score import inception_score
 from mmbench.metrics.images.kid import kid
@@ -129,6 +131,55 @@ def test_weights_count_rows_as_often_as_they_are_repeated(images):
     repeated = frechet_from_features(np.repeat(a, drawn[0], axis=0), np.repeat(b, drawn[1], axis=0))
     weighted = frechet_from_features(a, b, *drawn.astype(float))
     assert weighted == pytest.approx(repeated, rel=1e-9)
+
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("real", "generated", "width"),
+    [(120, 90, 20), (90, 120, 24), (9, 7, 64)],
+    ids=["more than features", "most generated", "few"],
+)
+def test_the_frechet_distance_on_a_device_is_that_of_numpy(real, generated, width):
+    rng = np.random.default_rng(width)
+    a, b = rng.standard_normal((real, width)), rng.standard_normal((generated, width)) * 2 + 1
+    on_device = FrechetOnDevice(a, b, CPU)
+    for _ in range(5):
+        drawn = rng.integers(0, 4, real).astype(float), rng.integers(1, 3, generated).astype(float)
+        assert on_device(*drawn) == pytest.approx(frechet_from_features(a, b, *drawn), rel=1e-9)
+
+
+def test_the_frechet_distance_of_singular_covariances_on_a_device_is_that_of_numpy():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 50, 6))
+    a[:, 4:] = b[:, :1] = 0
+    few = rng.standard_normal((4, 6))
+    for real, other in ((a, b), (b, a), (a, few), (few, b), (np.zeros((5, 3)), a[:, :3])):
+        ones = np.ones(len(real)), np.ones(len(other))
+        expected = frechet_from_features(real, other)
+        # Eigenvalues of zero come out as 1e-16, and a root of that is 1e-8, in numpy too.
+        assert FrechetOnDevice(real, other, CPU)(*ones) == pytest.approx(expected, rel=1e-7)
+
+
+@pytest.mark.parametrize("rows", [12, 200])
+def test_replicates_on_a_device_are_those_of_the_cpu(monkeypatch, rows):
+    rng = np.random.default_rng(rows)
+    statistics = rng.standard_normal((rows, 2 * 32))
+    statistics[rows - 2 :, 32:] = np.nan  # the real set has two images fewer
+    weights, groups = (
+        rng.multinomial(rows, np.full(rows, 1 / rows), 8).astype(float),
+        np.arange(rows),
+    )
+    weights[7] = 0
+    weights[7, 0] = rows - 1  # of one image alone there is a distance all the same
+    weights[6] = 0  # of none there is not
+    metric = frechet.FrechetDistance("efficientnet_lite0")
+    alone = metric.resample(statistics, weights, groups)
+    monkeypatch.setattr(frechet, "float64_gpu", lambda: CPU)
+    beside = metric.resample(statistics, weights, groups)
+    assert np.isnan(alone[6])
+    assert beside == pytest.approx(alone, rel=1e-9, nan_ok=True)
 
 
 @quick
