@@ -8,6 +8,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmbench.cli.data_commands import data
+from mmbench.cli.options import (
+    AllowHubCode,
+    AllowMixed,
+    BatchSize,
+    Compile,
+    DataDir,
+    Dataset,
+    Deterministic,
+    Device,
+    Limit,
+    Out,
+    Quiet,
+    Set,
+    SkipBad,
+    Split,
+    Task,
+    Threads,
+)
 from mmbench.cli.output import complain, say, say_line
 from mmbench.cli.parser import CommandGroup, settings_given, split_names
 from mmbench.errors import MMBenchError
@@ -18,52 +37,7 @@ if TYPE_CHECKING:
 app = CommandGroup(
     "mmbench", "Controlled comparison of multimodal models: retrieval, captioning, VQA, generation."
 )
-
-Task = Annotated[str, typer.Option(help="A task: `mmbench list tasks`.")]
-Dataset = Annotated[
-    str | None, typer.Option(help="A dataset, or its YAML file. Default: the task's own.")
-]
-Split = Annotated[str | None, typer.Option(help="The split to score. Default: the test split.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: train.epochs=3."),
-]
-Limit = Annotated[int | None, typer.Option(help="Score only the first so many samples.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-Deterministic = Annotated[
-    bool,
-    typer.Option("--deterministic", help="On a GPU too, repeats give the same bytes. Slower."),
-]
-Compile = Annotated[
-    bool,
-    typer.Option("--compile", help="Compile the model first: faster in long runs on a GPU."),
-]
-Threads = Annotated[
-    int | None,
-    typer.Option(help="Of the CPU. They decide the last bits of what it trains. Default: all."),
-]
-BatchSize = Annotated[
-    int | None, typer.Option(help="Groups (an image and its questions) a batch in inference.")
-]
-DataDir = Annotated[
-    Path | None, typer.Option(help="The folder of the dataset's files: `mmbench show DATASET`.")
-]
-SkipBad = Annotated[
-    bool,
-    typer.Option("--skip-bad", help="Leave out samples that cannot be read, and count them."),
-]
-AllowHubCode = Annotated[
-    bool,
-    typer.Option("--allow-hub-code", help="Download and run metrics `evaluate:NAME` of the hub."),
-]
-AllowMixed = Annotated[
-    bool,
-    typer.Option(
-        "--allow-mixed", help="Compare runs of different kinds of device or versions of one part."
-    ),
-]
-Out = Annotated[Path, typer.Option(help="Where records are kept.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; print only the result.")]
+app.add_typer(data, name="data")
 
 
 @app.command()
@@ -353,51 +327,6 @@ def verify(
         failed += problem is not None
     if failed:
         sys.exit(1)
-
-
-data = CommandGroup("data", "List, prepare and check datasets.")
-app.add_typer(data, name="data")
-DatasetName = Annotated[str, typer.Argument(help="A dataset, or its YAML file.")]
-
-
-@data.command("list")
-def list_data() -> None:
-    """List the datasets: tasks, samples, where from, size, licence."""
-    from mmbench.cli.data import list_text
-
-    say(list_text())
-
-
-@data.command("prepare")
-def prepare_data(
-    name: DatasetName,
-    data_dir: DataDir = None,
-    split: Annotated[str | None, typer.Option(help="Only this one.")] = None,
-    skip_bad: SkipBad = False,
-) -> None:
-    """Read and decode a dataset into the cache, so that later runs start at once."""
-    from mmbench.cli.data import prepare
-    from mmbench.cli.progress import TerminalWatch
-
-    watch = TerminalWatch()
-    try:
-        for line in prepare(name, data_dir, split, skip_bad, watch.read):
-            say_line(line)
-    finally:
-        watch.done()
-
-
-@data.command("check")
-def check_data(name: DatasetName, data_dir: DataDir = None) -> None:
-    """Verify a dataset: every file is there and can be read, every split is as large as it is."""
-    from mmbench.cli.data import check
-    from mmbench.cli.progress import TerminalWatch
-
-    watch = TerminalWatch()
-    try:
-        check(name, data_dir, told=watch.read)
-    finally:
-        watch.done()
 
 
 def run_command() -> None:

@@ -1,0 +1,54 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Task = Annotated[str, typer.Option(help="A task: `mmbench list tasks`.")]
+Dataset = Annotated[
+    str | None, typer.Option(help="A dataset, or its YAML file. Default: the task's own.")
+]
+Split = Annotated[str | None, typer.Option(help="The split to score. Default: the test split.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: train.epochs=3."),
+]
+Limit = Annotated[int | None, typer.Option(help="Score only the first so many samples.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+Deterministic = Annotated[
+    bool,
+    typer.Option("--deterministic", help="On a GPU too, repeats give the same bytes. Slower."),
+]
+Compile = Annotated[
+    bool,
+    typer.Option("--compile", help="Compile the model first: faster in long runs on a GPU."),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(help="Of the CPU. They decide the last bits of what it trains. Default: all."),
+]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Groups (an image and its questions) a batch in inference.")
+]
+DataDir = Annotated[
+    Path | None, typer.Option(help="The folder of the dataset's files: `mmbench show DATASET`.")
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option("--skip-bad", help="Leave out samples that cannot be read, and count them."),
+]
+AllowHubCode = Annotated[
+    bool,
+    typer.Option("--allow-hub-code", help="Download and run metrics `evaluate:NAME` of the hub."),
+]
+AllowMixed = Annotated[
+    bool,
+    typer.Option(
+        "--allow-mixed", help="Compare runs of different kinds of device or versions of one part."
+    ),
+]
+Out = Annotated[Path, typer.Option(help="Where records are kept.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; print only the result.")]
