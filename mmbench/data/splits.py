@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,11 +53,21 @@ class LoadedSplit:
     merged: int = 0
 
     def inputs(self, row: Mapping[str, Any]) -> dict[str, MediaRef]:
-        """A row's media by modality."""
+        """A row's media by modality; rows that share a medium have one reference to it."""
         return {
-            modality: MediaRef(media, media.digest, row[f"{modality}_row"])
-            for modality, media in self.media.items()
+            modality: self._reference(modality, row[f"{modality}_row"]) for modality in self.media
         }
+
+    def _reference(self, modality: str, row: int) -> MediaRef:
+        found = self._references.get((modality, row))
+        if found is None:
+            media = self.media[modality]
+            found = self._references[modality, row] = MediaRef(media, media.digest, row)
+        return found
+
+    @cached_property
+    def _references(self) -> dict[tuple[str, int], MediaRef]:
+        return {}
 
 
 def load_split(spec: DatasetSpec, split: str, kind: Kind) -> LoadedSplit:
