@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmbench.data.batches import distinct
 from mmbench.data.features import FeatureCache, Features
+from mmbench.data.media import at_hand
 from mmbench.data.sample import Query, Sample
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
@@ -107,7 +108,7 @@ class ComposedModel(TaskModel):
         device = encoder.project.weight.device
         at_once = encoder.at_once if device.type == "cpu" else _AT_ONCE
         for start in range(0, len(values), at_once):
-            x, mask = encoder.read(values[start : start + at_once])
+            x, mask = encoder.read(at_hand(values[start : start + at_once]))
             x, mask = x.to(device), None if mask is None else mask.to(device)
             if self._keeps_pooled(modality):
                 yield from encoder.extract_pooled(x, mask)[:, None].cpu().numpy()
@@ -147,7 +148,7 @@ class ComposedModel(TaskModel):
             if self._keeps_pooled(modality):
                 return {f"{modality}_pooled": features[:, 0]}
             return {f"{modality}_features": features, f"{modality}_mask": mask}
-        x, there = self.encoder(modality).read(values)
+        x, there = self.encoder(modality).read(at_hand(values))
         return {modality: x} if there is None else {modality: x, f"{modality}_mask": there}
 
     def holds(self, modality: str, batch: Batch) -> bool:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
@@ -60,3 +65,24 @@ class MediaRef:
     def pil(self) -> Image.Image:
         """An image as a PIL image, for models with a processor of their own."""
         return Image.fromarray(self.array())
+
+
+def at_hand(values: Sequence[Any]) -> Sequence[Any]:
+    """The values; media that are decoded on the fly are decoded now, side by side in threads.
+
+    Args:
+        values: of one modality: media of one set, or texts.
+    """
+    if len(values) < 2 or not isinstance(values[0], MediaRef):
+        return values
+    media = values[0].media
+    if isinstance(media.values, np.ndarray):
+        return values
+    arrays = np.stack(list(_threads().map(MediaRef.array, values)))
+    here = MediaSet(arrays, media.digest, media.rate)
+    return [MediaRef(here, here.digest, row) for row in range(len(arrays))]
+
+
+@lru_cache(1)
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="decode")

@@ -1,5 +1,6 @@
 import json
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from mmbench.data import decoding, images
 from mmbench.data.cache import cache_folder
 from mmbench.data.decoding import open_media
 from mmbench.data.images import ImageDecoder, decode_image
-from mmbench.data.media import MediaRef
+from mmbench.data.media import MediaRef, _threads, at_hand
 from mmbench.data.reading import reporting_to
 from mmbench.data.stored import File, FilePart
 from mmbench.errors import MMBenchError
@@ -147,6 +148,27 @@ def test_a_set_too_large_to_keep_is_decoded_when_read(paths, monkeypatch):
     paths[2].unlink()
     with pytest.raises(MMBenchError, match=r"2\.png cannot be decoded: No such file"):
         MediaRef(found.media, "", 2).array()
+
+
+def test_media_too_large_to_keep_are_decoded_side_by_side_into_the_same_values(paths, monkeypatch):
+    kept = [MediaRef(opened(paths).media, "", row) for row in (2, 0, 1)]
+    assert at_hand(kept) is kept
+    monkeypatch.setattr(decoding, "LARGEST_CACHE", 100)
+    media, both = opened(paths).media, threading.Barrier(2, timeout=30)
+
+    def decode(self, stored, plain=ImageDecoder.decode):
+        if stored.path.name != "2.png":
+            both.wait()  # which ends only if another is decoded meanwhile
+        return plain(self, stored)
+
+    monkeypatch.setattr(ImageDecoder, "decode", decode)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    _threads.cache_clear()
+    found = at_hand([MediaRef(media, "", row) for row in (2, 0, 1)])
+    for one, other in zip(found, kept, strict=True):
+        np.testing.assert_array_equal(one.array(), other.array())
+    _threads.cache_clear()
+    assert at_hand(["a", "b"]) == ["a", "b"]
 
 
 def test_a_part_of_a_file_is_read_from_where_it_lies(paths, tmp_path):
