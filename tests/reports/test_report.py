@@ -87,7 +87,13 @@ def test_the_reference_report_shows_every_model_best_first():
 def test_every_task_and_dataset_has_a_table_of_its_own():
     text = mmbench.report([REFERENCE / "vqa", REFERENCE / "captioning"])
     titles = [line[3:] for line in text.splitlines() if line.startswith("## ")]
-    assert titles == ["captioning/scenes", "vqa/easy_vqa", "vqa/scenes", "vqa/vqa_rad"]
+    assert titles == [
+        "captioning/scenes",
+        "vqa/easy_vqa",
+        "vqa/interactions",
+        "vqa/scenes",
+        "vqa/vqa_rad",
+    ]
     captioning = text.split("## ")[1]
     assert captioning.splitlines()[2].startswith("| model | parameters | seeds | test cider [a] |")
     assert "accuracy" not in captioning
