@@ -12,9 +12,20 @@ from mmbench.recipe import FUSION_KINDS
 from tests.zoo.test_encoders import encoder, inputs, mask_of
 from tests.zoo.test_fusion_contract import CAUSAL
 
+BERT = {"encoders.text": {"name": "bert", "layers": 2}}
+ALIGNED = ("nt_xent", "siglip", "itm", "project")
 STEPS = [
     *((task, "task", {}) for task in registry.names("tasks")),
     *((task, "simclr", {}) for task in ("captioning", "retrieval", "vqa")),
+    *((task, "moco", {}) for task in ("captioning", "retrieval")),
+    *(("retrieval", name, BERT) for name in ("mlm", "nsp")),
+    ("generation", "mlm", BERT),
+    ("vqa", "clm", {}),
+    ("generation", "clm", {"encoders.text": {"name": "gpt2", "layers": 2}}),
+    *((task, name, {}) for task in ("retrieval", "vqa") for name in ALIGNED),
+    ("vqa", "itm", {"fusion": "co_attention"}),
+    ("captioning", {"project": {"by": "captioning"}}, {}),
+    ("captioning", {"project": {"by": "captioning"}}, {"decoder": "gpt2"}),
     ("generation", "autoencoder", {}),
     ("generation", "autoencoder", {"decoder.name": "cnn"}),
     ("generation", "task", {"decoder.name": "cnn"}),
@@ -46,7 +57,7 @@ STEPS = [
 def named(step: tuple) -> str:
     """What a test calls a step."""
     task, objective, overrides = step
-    return " ".join([task, objective, *map(str, overrides.values())])
+    return " ".join([task, str(objective), *map(str, overrides.values())])
 
 
 SMALLER = {"resnet": {"layers": [1, 1], "channels": [8, 16]}}  # deep, it says more of its norms

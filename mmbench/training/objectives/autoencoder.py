@@ -12,7 +12,7 @@ from mmbench.errors import MMBenchError
 from mmbench.model import Batch, Losses, TaskModel, pixels
 from mmbench.recipe import Recipe
 from mmbench.training.objectives.base import Objective
-from mmbench.training.objectives.images import images_of
+from mmbench.training.objectives.content import all_of
 from mmbench.versions import part_version
 from mmbench.zoo.decoders.image import ImageDecoder
 
@@ -26,11 +26,14 @@ class Autoencoding(Objective):
         super().__init__()
         _decoder(model)
 
+    def check(self, model: TaskModel, samples: Sequence[Sample]) -> None:
+        all_of(samples, "image")
+
     def collate(
         self, model: TaskModel, samples: Sequence[Sample], rng: np.random.Generator
     ) -> Batch:
         """Returns: `image`, (U, 3, S, S) uint8. It draws nothing."""
-        return {"image": pixels(images_of(samples))}
+        return {"image": pixels(all_of(samples, "image"))}
 
     def losses(self, model: TaskModel, batch: Batch) -> Losses:
         """The autoencoder's own loss."""

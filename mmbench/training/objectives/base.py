@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError
 from mmbench.model import Batch, Losses, TaskModel
-from mmbench.recipe import Recipe
+from mmbench.published_checkpoint import identified
+from mmbench.recipe import Recipe, digest
+from mmbench.versions import part_version
 from mmbench.zoo.encoders.base import Encoder
 
 
@@ -38,6 +40,21 @@ class Epoch:
     device: torch.device
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A mean, in parts that can be added up over batches.
+
+    Attributes:
+        total: (), the sum of what the mean is of.
+        count: (), how many there are.
+        perplexity: whether exp of the mean is what a person wants to know, and not a share.
+    """
+
+    total: Tensor
+    count: Tensor
+    perplexity: bool = False
+
+
 class Objective(nn.Module, ABC):
     """Losses of a model on a batch of samples.
 
@@ -56,6 +73,12 @@ class Objective(nn.Module, ABC):
 
     reaches: tuple[str, ...] | None = None
     version: int = 1
+
+    def check(self, model: TaskModel, samples: Sequence[Sample]) -> None:
+        """Raise MMBenchError if the samples of a stage lack what it reads.
+
+        Called for every stage, with its samples of training, before the first one begins.
+        """
 
     def prepare(self, model: TaskModel, samples: Sequence[Sample]) -> None:
         """Called with all samples of the stage, those of validation too, before it begins."""
@@ -77,6 +100,13 @@ class Objective(nn.Module, ABC):
 
         Gradients are not asked for in here: under `--compile` they would come out wrong.
         """
+
+    def measured(self, model: TaskModel, batch: Batch) -> Mapping[str, Measured]:
+        """What a person wants to know besides the loss, such as a perplexity, of a batch.
+
+        Asked on validation, in evaluation mode, once the stage is trained.
+        """
+        return {}
 
     def before_epoch(self, model: TaskModel, epoch: Epoch) -> None:
         """Called before each epoch; what it keeps for later ones must be a buffer."""
@@ -104,13 +134,30 @@ def encoder_of(model: TaskModel, modality: str, objective: str) -> Encoder:
         objective: the name of what needs it, for an error.
     Raises: MMBenchError if the model has none.
     """
-    encoders = dict(model.named_children()).get("encoders")
-    if not isinstance(encoders, nn.ModuleDict) or modality not in encoders:
-        known = ", ".join(encoders) if isinstance(encoders, nn.ModuleDict) else ""
+    encoders = encoders_of(model)
+    if modality not in encoders:
         raise MMBenchError(
             f"{objective} trains an encoder for {modality}, which this model does not have: "
-            f"it has {known or 'none'}"
+            f"it has {', '.join(encoders) or 'none'}"
         )
-    encoder = encoders[modality]
-    assert isinstance(encoder, Encoder)
-    return encoder
+    return encoders[modality]
+
+
+def encoders_of(model: TaskModel) -> dict[str, Encoder]:
+    """The model's encoders by modality."""
+    encoders = dict(model.named_children()).get("encoders")
+    found = encoders.items() if isinstance(encoders, nn.ModuleDict) else ()
+    return {modality: part for modality, part in found if isinstance(part, Encoder)}
+
+
+def encoder_facts(model: TaskModel, recipe: Recipe, modality: str) -> dict[str, Any]:
+    """All that decides what an encoder computes but its weights, for `Objective.shared`."""
+    part = recipe.encoders[modality]
+    assert part is not None  # the model has such an encoder
+    facts: dict[str, Any] = {
+        "encoder": part.model_dump() | {"options": identified("encoders", part)},
+        "version": part_version("encoders", part.name),
+        "width": recipe.width,
+    }
+    words = getattr(getattr(model, "vocabulary", None), "words", None)
+    return facts | {"words": digest(words)} if modality == "text" and words else facts

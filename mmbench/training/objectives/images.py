@@ -1,4 +1,4 @@
-"""The images of samples, whatever their task, and their augmentation as tensor operations.
+"""Augmentation of images as tensor operations, on the device where they are.
 
 Source: Chen et al., A Simple Framework for Contrastive Learning (SimCLR), 2020 (arXiv 2002.05709),
 appendix A: random crop and resize with flip, colour distortion, grey, blur. As torchvision's
@@ -9,54 +9,53 @@ the same order.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmbench.data.media import MediaRef
-from mmbench.data.sample import Sample
-from mmbench.errors import MMBenchError
-
 # A row of numbers says how a view is made; its columns are these.
 _LEFT, _TOP, _WIDTH, _HEIGHT, _FLIP = range(5)
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE, _GREY, _SIGMA = range(5, 11)
 _COLUMNS = 11
 
-_SCALE = (0.08, 1.0)  # share of the image's area that a crop keeps
 _RATIO = (3 / 4, 4 / 3)  # of its width to its height
 _SIGMAS = (0.1, 2.0)  # of the blur, in pixels
 _GREY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R 601
 
 
-def images_of(samples: Sequence[Sample]) -> list[MediaRef]:
-    """The distinct images that samples ask about or whose targets they are, in order.
+@dataclass(frozen=True)
+class Augmentation:
+    """How views of images are drawn.
 
-    Raises: MMBenchError if there is none.
+    Attributes:
+        crop: the smallest share of an image's area that a view keeps.
+        strength: s of the colour distortion, which four of five views have; 0 leaves colours.
+        grey: the share of the views that are made grey.
+        blur: the share of the views that are blurred.
     """
-    found: dict[MediaRef, None] = {}
-    for sample in samples:
-        target = sample.target.get("image") if isinstance(sample.target, dict) else None
-        for value in (sample.inputs.get("image"), target):
-            if isinstance(value, MediaRef):
-                found[value] = None
-    if not found:
-        raise MMBenchError("this stage trains on images, and the data have none")
-    return list(found)
+
+    crop: float = 0.08
+    strength: float = 0.5
+    grey: float = 0.2
+    blur: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("grey", "blur"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be a share from 0 to 1, got {getattr(self, name)}")
+        if not 0 < self.crop <= 1:
+            raise ValueError(f"crop must be a share above 0 and at most 1, got {self.crop}")
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"strength must be from 0 to 1, got {self.strength}")
 
 
-def draw_views(count: int, rng: np.random.Generator, strength: float, blur: bool) -> Tensor:
-    """How each of so many views is made, (count, 11) float32: see the columns above.
-
-    Args:
-        rng: what it is drawn from.
-        strength: s of the colour distortion.
-        blur: whether half of the views are blurred.
-    """
+def draw_views(count: int, rng: np.random.Generator, how: Augmentation) -> Tensor:
+    """How each of so many views is made, (count, 11) float32: see the columns above."""
     rows = np.zeros((count, _COLUMNS), np.float32)
-    area = rng.uniform(*_SCALE, count)
+    area = rng.uniform(how.crop, 1, count)
     ratio = np.exp(rng.uniform(math.log(_RATIO[0]), math.log(_RATIO[1]), count))
     width = np.minimum(np.sqrt(area * ratio), 1)
     height = np.minimum(np.sqrt(area / ratio), 1)
@@ -66,12 +65,12 @@ def draw_views(count: int, rng: np.random.Generator, strength: float, blur: bool
     rows[:, _FLIP] = rng.random(count) < 0.5
     changed = rng.random(count) < 0.8
     for column, most in ((_BRIGHTNESS, 0.8), (_CONTRAST, 0.8), (_SATURATION, 0.8), (_HUE, 0.2)):
-        change = rng.uniform(-most * strength, most * strength, count)
+        change = rng.uniform(-most * how.strength, most * how.strength, count)
         neutral = 0.0 if column == _HUE else 1.0
         rows[:, column] = np.where(changed, neutral + change, neutral)
-    rows[:, _GREY] = rng.random(count) < 0.2
-    blurred = (rng.random(count) < 0.5) & blur
-    rows[:, _SIGMA] = np.where(blurred, rng.uniform(*_SIGMAS, count), 0)
+    rows[:, _GREY] = rng.random(count) < how.grey
+    soft = rng.random(count) < how.blur
+    rows[:, _SIGMA] = np.where(soft, rng.uniform(*_SIGMAS, count), 0)
     return torch.from_numpy(rows)
 
 

@@ -16,16 +16,15 @@ from torch.nn import functional
 
 from mmbench.data.sample import Sample
 from mmbench.model import Batch, Losses, TaskModel, pixels
-from mmbench.published_checkpoint import identified
 from mmbench.recipe import Recipe
-from mmbench.training.objectives.base import Objective, encoder_of
-from mmbench.training.objectives.images import augmented, draw_views, images_of
-from mmbench.versions import part_version
+from mmbench.training.objectives.base import Objective, encoder_facts, encoder_of
+from mmbench.training.objectives.content import all_of
+from mmbench.training.objectives.images import Augmentation, augmented, draw_views
 from mmbench.zoo.precision import in_float32
 
 
 class SimCLR(Objective):
-    """Contrastive pretraining of the image encoder on augmented views (SimCLR).
+    """l(i, j) = -log exp(sim(z_i, z_j) / tau) / sum_{k != i} exp(sim(z_i, z_k) / tau), of views.
 
     The encoder's tokens are pooled (h), and a head of two layers (g), which is thrown away after
     the stage, makes z of them. Needs no labels: only the images of the training samples.
@@ -33,11 +32,23 @@ class SimCLR(Objective):
     Args:
         temperature: tau.
         features: of z.
-        strength: s of the colour distortion; 0.5 is the paper's for small images.
-        blur: whether half of the views are blurred, which the paper leaves out for small images.
+        strength: s of the colour distortion; 0.5 is the paper's for small images, 0 leaves colours
+            as they are, for data in which they matter.
+        crop: the smallest share of an image that a view keeps.
+        grey: the share of the views that are made grey.
+        blur: the share of the views that are blurred: 0.5 in the paper, but for small images.
     """
 
     reaches = ("encoders.image",)
+    version = 2
+    added_with = {
+        "temperature": 0.5,
+        "features": 128,
+        "strength": 0.5,
+        "crop": 0.08,
+        "grey": 0.2,
+        "blur": 0.0,
+    }
 
     def __init__(
         self,
@@ -45,46 +56,54 @@ class SimCLR(Objective):
         temperature: float = 0.5,
         features: int = 128,
         strength: float = 0.5,
-        blur: bool = False,
+        crop: float = 0.08,
+        grey: float = 0.2,
+        blur: float = 0.0,
     ) -> None:
         super().__init__()
-        if temperature <= 0 or features < 1 or strength < 0:
+        if temperature <= 0 or features < 1:
             raise ValueError(
-                "temperature and features must be positive and strength at least 0, got "
-                f"{temperature}, {features} and {strength}"
+                f"temperature and features must be positive, got {temperature} and {features}"
             )
-        width = encoder_of(model, "image", "simclr").dim
         self._temperature = temperature
-        self._strength, self._blur = strength, blur
-        self.head = nn.Sequential(
-            nn.Linear(width, width), nn.ReLU(inplace=True), nn.Linear(width, features)
-        )
+        self._how = Augmentation(crop, strength, grey, blur)
+        self.head = projection_head(encoder_of(model, "image", "simclr").dim, features)
+
+    def check(self, model: TaskModel, samples: Sequence[Sample]) -> None:
+        all_of(samples, "image")
 
     def collate(
         self, model: TaskModel, samples: Sequence[Sample], rng: np.random.Generator
     ) -> Batch:
         """Returns: `image` (U, 3, H, W) uint8, and `views` (2 U, 11), how to make two of each."""
-        image = pixels(images_of(samples))
-        return {
-            "image": image,
-            "views": draw_views(2 * len(image), rng, self._strength, self._blur),
-        }
+        return two_views(samples, rng, self._how)
 
     def losses(self, model: TaskModel, batch: Batch) -> Losses:
         """NT-Xent of the two views of every image."""
-        with in_float32(batch["image"].device):
-            views = augmented(batch["image"].repeat(2, 1, 1, 1), batch["views"])
-        stream = encoder_of(model, "image", "simclr")(views)
+        stream = encoder_of(model, "image", "simclr")(views_of(batch))
         first, second = self.head(stream.pool()).chunk(2)
         return {"nt_xent": nt_xent(first, second, self._temperature)}
 
     def shared(self, model: TaskModel, recipe: Recipe) -> Mapping[str, Any]:
         """It reads the image encoder alone."""
-        part = recipe.encoders["image"]
-        assert part is not None  # the model has such an encoder
-        version = part_version("encoders", part.name)
-        encoder = part.model_dump() | {"options": identified("encoders", part)}
-        return {"encoder": encoder, "version": version, "width": recipe.width}
+        return encoder_facts(model, recipe, "image")
+
+
+def projection_head(width: int, features: int) -> nn.Module:
+    """g(h) = W_2 relu(W_1 h), the head of SimCLR and of MoCo v2."""
+    return nn.Sequential(nn.Linear(width, width), nn.ReLU(inplace=True), nn.Linear(width, features))
+
+
+def two_views(samples: Sequence[Sample], rng: np.random.Generator, how: Augmentation) -> Batch:
+    """Returns: `image` (U, 3, H, W) uint8, and `views` (2 U, 11), how to make two of each."""
+    image = pixels(all_of(samples, "image"))
+    return {"image": image, "views": draw_views(2 * len(image), rng, how)}
+
+
+def views_of(batch: Batch) -> Tensor:
+    """The views (2 U, 3, H, W) uint8 of a batch of `two_views`, the first of all, then others."""
+    with in_float32(batch["image"].device):
+        return augmented(batch["image"].repeat(2, 1, 1, 1), batch["views"])
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:

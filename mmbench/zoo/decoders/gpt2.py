@@ -52,6 +52,7 @@ class GPT2Decoder(HoldsNetwork, WordDecoder):
     """
 
     architectures = ("gpt2",)
+    joins = ("asks", "fused", "enter")
     added_with = {
         "prefix": 8,
         "layers": 2,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +25,13 @@ class TextDecoder(nn.Module, ABC):
         end: the number that begins and ends a text.
         never: numbers that are never written, such as that of an unknown word.
         pieces: how many numbers a word is reckoned as, where a text may have so many words.
+        joins: names of its parts that take in the contexts, beside those that know the language.
     """
 
     end: int
     never: tuple[int, ...]
     pieces: int = 1
+    joins: ClassVar[tuple[str, ...]] = ("fused",)
 
     @abstractmethod
     def read(self, texts: Sequence[str], longest: int) -> tuple[Tensor, Tensor]:

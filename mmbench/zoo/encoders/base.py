@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmbench.zoo.pooling import MeanPooling, Pooling
 from mmbench.zoo.stream import Stream
-from mmbench.zoo.words import Words, padded
+from mmbench.zoo.words import UNKNOWN, Words, padded
 
 
 class Encoder(nn.Module, ABC):
@@ -61,21 +61,68 @@ class Encoder(nn.Module, ABC):
         return self.pooling(stream)
 
 
-class WordEncoder(Encoder):
+class TextEncoder(Encoder):
+    """An encoder of texts whose words are known: what objectives that hide or guess words need.
+
+    Attributes:
+        causal: whether a token sees those before it alone; False where it sees all of them, None
+            where it sees no other.
+    """
+
+    modality = "text"
+    causal: ClassVar[bool | None] = None
+
+    @property
+    @abstractmethod
+    def word_numbers(self) -> Sequence[int]:
+        """The numbers that stand for words."""
+
+    @property
+    @abstractmethod
+    def blank(self) -> int | None:
+        """The number that stands for a word that is hidden; None if there is none."""
+
+    @abstractmethod
+    def read_pairs(
+        self, first: Sequence[str], second: Sequence[str]
+    ) -> tuple[Tensor, Tensor | None]:
+        """Two texts each as one: numbers (B, L) int64, and their mask."""
+
+
+class WordEncoder(TextEncoder):
     """An encoder of texts that reads the words of its task's vocabulary.
+
+    The number of none, 0, is hidden words' and stands between two texts.
 
     Args:
         vocabulary: of the task.
     """
 
-    modality = "text"
-
     def __init__(self, vocabulary: Words) -> None:
         super().__init__()
         self._vocabulary = vocabulary
 
+    @property
+    def word_numbers(self) -> Sequence[int]:
+        return range(UNKNOWN + 1, len(self._vocabulary))
+
+    @property
+    def blank(self) -> int | None:
+        return 0
+
     def read(self, values: Sequence[Any]) -> tuple[Tensor, Tensor | None]:
         return padded(self._vocabulary.rows(map(str, values)))
+
+    def read_pairs(
+        self, first: Sequence[str], second: Sequence[str]
+    ) -> tuple[Tensor, Tensor | None]:
+        return padded(joined_rows(self._vocabulary, first, second))
+
+
+def joined_rows(vocabulary: Words, first: Sequence[str], second: Sequence[str]) -> list[list[int]]:
+    """The numbers of two texts each, with that of none between them."""
+    pairs = zip(vocabulary.rows(first), vocabulary.rows(second), strict=True)
+    return [[*one, 0, *other] for one, other in pairs]
 
 
 def mask_of(x: Tensor, mask: Tensor | None) -> Tensor:

@@ -24,6 +24,7 @@ class GRU(WordEncoder):
     Shape: (B, L) int64 -> (B, L, D). What is masked comes last: no state before depends on it.
     """
 
+    causal = True
     added_with = {"layers": 1}
 
     def __init__(self, dim: int, vocabulary: Words, layers: int = 1) -> None:

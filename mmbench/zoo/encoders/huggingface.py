@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmbench.zoo.encoders.base import mask_of
+from mmbench.zoo.encoders.base import TextEncoder, joined_rows, mask_of
 from mmbench.zoo.encoders.pretrained import PretrainedEncoder
 from mmbench.zoo.transformers_network import Start, make_network, own_sizes_only, read_preparation
-from mmbench.zoo.words import Words, padded
+from mmbench.zoo.words import UNKNOWN, Words, padded
 
 _HALF = (0.5, 0.5, 0.5)  # mean and deviation of pixels between 0 and 1, of a network from nothing
 
@@ -154,7 +154,7 @@ class HuggingFaceVision(HuggingFaceEncoder):
         return found.view(*x.shape[:-2], *found.shape[-2:])
 
 
-class HuggingFaceText(HuggingFaceEncoder):
+class HuggingFaceText(HuggingFaceEncoder, TextEncoder):
     """Texts, as a checkpoint's tokenizer reads them, or as words of the task's vocabulary.
 
     What is longer than the network reads is cut.
@@ -162,14 +162,10 @@ class HuggingFaceText(HuggingFaceEncoder):
     Args:
         vocabulary: of the task; None where the network begins from a checkpoint.
         others: see `HuggingFaceEncoder`.
-
-    Attributes:
-        causal: whether a token sees those before it alone.
     """
 
     modality = "text"
     at_once = 32
-    causal: ClassVar[bool]
 
     def __init__(self, *others: Any, vocabulary: Words, **options: Any) -> None:
         super().__init__(*others, **options)
@@ -187,6 +183,32 @@ class HuggingFaceText(HuggingFaceEncoder):
             return padded([row[: self._longest] for row in self._vocabulary.rows(texts)])
         rows = self._tokenizer(texts, truncation=True, max_length=self._longest)["input_ids"]
         return padded([row or [self._tokenizer.eos_token_id or 0] for row in rows])
+
+    @property
+    def word_numbers(self) -> Sequence[int]:
+        if self._tokenizer is None:
+            return range(UNKNOWN + 1, len(self._vocabulary))
+        special = set(self._tokenizer.all_special_ids)
+        return [number for number in range(len(self._tokenizer)) if number not in special]
+
+    @property
+    def blank(self) -> int | None:
+        if self._tokenizer is None:
+            return 0
+        number: int | None = self._tokenizer.mask_token_id
+        return number
+
+    def read_pairs(
+        self, first: Sequence[str], second: Sequence[str]
+    ) -> tuple[Tensor, Tensor | None]:
+        """What is longer than the network reads is cut."""
+        if self._tokenizer is None:
+            rows = joined_rows(self._vocabulary, first, second)
+            return padded([row[: self._longest] for row in rows])
+        texts = {"text": list(first), "text_pair": list(second)}
+        return padded(
+            self._tokenizer(**texts, truncation=True, max_length=self._longest)["input_ids"]
+        )
 
     def run(self, network: Any, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         there = mask_of(x, mask)
