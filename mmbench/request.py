@@ -38,6 +38,8 @@ class RunRequest(Settings):
             split depends on it, and so do the last bits of what is trained on a CPU.
         batch_size: groups (an image with its questions) a batch in inference; None for the usual.
         checkpoint: a `weights.safetensors` to use.
+        init: a `weights.safetensors` that training begins from: each of its parts that fits the
+            model by name.
         data_dir: the folder of the dataset's files, for one that does not come with mmbench.
         skip_bad: leave out samples whose media cannot be read, and count them in the record.
         allow_hub_code: download and run metrics `evaluate:<name>` of the hub.
@@ -62,6 +64,7 @@ class RunRequest(Settings):
     threads: int | None = Field(None, ge=1, le=MOST_THREADS)
     batch_size: int | None = Field(None, ge=1)
     checkpoint: Path | None = Field(None, strict=False)
+    init: Path | None = Field(None, strict=False)
     data_dir: Path | None = Field(None, strict=False)
     skip_bad: bool = False
     allow_hub_code: bool = False
@@ -73,6 +76,8 @@ class RunRequest(Settings):
     def _one_kind_of_weights(self) -> RunRequest:
         if self.train and self.checkpoint is not None:
             raise ValueError("train makes new weights and checkpoint names old ones: choose one")
+        if self.init is not None and not self.train:
+            raise ValueError("init is what a training begins from: give train too")
         if self.resume and not self.train:
             raise ValueError("resume goes on with a training that was cut off: give train too")
         return self

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from mmbench.data.sample import stable_number
 from mmbench.yaml_file import Settings, setting
 
 TASK = "task"  # the objective that asks a model for its own losses
@@ -42,6 +44,56 @@ def _read_objective(value: Any) -> Any:
     return {"weight": float(value)} if isinstance(value, int | float) else value
 
 
+class StageData(Settings):
+    """What a stage learns from, where it differs from what the run does.
+
+    Attributes:
+        dataset: a dataset, or the path of its YAML file; the run's if None.
+        task: whose samples of it; the run's task where the dataset is for that, else its first.
+        split, validation: which of its splits it is trained on, and which chooses the epoch.
+        share: of the groups that it is trained on: always the same ones, by a hash of their names,
+            whatever the seed; those of a smaller share are among those of a larger. Validation
+            stays whole.
+        data_dir: the folder of the dataset's files, for one that does not come with mmbench.
+    """
+
+    dataset: str | None = setting(None, added_with=None)
+    task: str | None = setting(None, added_with=None)
+    split: str = setting("train", added_with="train")
+    validation: str = setting("validation", added_with="validation")
+    share: float = setting(1.0, added_with=1.0, gt=0, le=1)
+    data_dir: Path | None = Field(None, strict=False)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether these are other samples than the run's task reads of its dataset."""
+        return self.dataset is not None or self.task is not None
+
+    def changed(self) -> dict[str, Any]:
+        """As of all settings; not where the files lie, since their content has a fingerprint."""
+        return {key: value for key, value in super().changed().items() if key != "data_dir"}
+
+    @property
+    def words(self) -> str:
+        """What it is, in a few words.
+
+        >>> StageData(dataset="laion", share=0.1).words
+        '10% of laion'
+        """
+        of = self.dataset or "the run's data"
+        of += f" for {self.task}" if self.task else ""
+        of += f", split {self.split}" if self.split != "train" else ""
+        return of if self.share == 1 else f"{100 * self.share:g}% of {of}"
+
+    def chosen(self, groups: Iterable[str]) -> set[str]:
+        """Of groups, those that its share holds.
+
+        >>> sorted(StageData(share=0.5).chosen("abcdef"))
+        ['b', 'e', 'f']
+        """
+        return {g for g in groups if stable_number(f"share/{g}") < self.share * 16**12}
+
+
 class Stage(Settings):
     """A stage of training.
 
@@ -52,6 +104,7 @@ class Stage(Settings):
         trains: parts of the model by their dotted names (`encoders.image`); all of it if left out.
         freezes: of what it trains, the parts that stay as they are.
         train: settings of training that differ from the recipe's.
+        data: what it learns from, where that is not what the run does.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
@@ -59,6 +112,7 @@ class Stage(Settings):
     trains: list[str] | None = setting(None, added_with=None)
     freezes: list[str] = setting([], added_with=[])
     train: dict[str, Any] = setting({}, added_with={})
+    data: StageData | None = setting(None, added_with=None)
 
     @model_validator(mode="after")
     def _has_something_to_do(self) -> Stage:
@@ -84,7 +138,13 @@ class Stage(Settings):
         found += [f"trains {', '.join(self.trains)}"] if self.trains else []
         found += [f"freezes {', '.join(self.freezes)}"] if self.freezes else []
         found += [f"{key} {value}" for key, value in self.train.items()]
+        found += [f"on {self.data.words}"] if self.data else []
         return "; ".join(found)
+
+    def changed(self) -> dict[str, Any]:
+        """As of all settings; of its data too, only what was changed."""
+        found = super().changed()
+        return found | {"data": self.data.changed()} if self.data else found
 
     def trained(self, names: Sequence[str]) -> list[str]:
         """Of the dotted names of a model's parameters or tensors, those that it trains."""

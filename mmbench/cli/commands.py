@@ -18,6 +18,7 @@ from mmbench.cli.options import (
     Dataset,
     Deterministic,
     Device,
+    Init,
     Limit,
     Out,
     Quiet,
@@ -69,6 +70,7 @@ def run(
     checkpoint: Annotated[
         Path | None, typer.Option(help="Use the weights in this safetensors file.")
     ] = None,
+    init: Init = None,
     data_dir: DataDir = None,
     skip_bad: SkipBad = False,
     allow_hub_code: AllowHubCode = False,
@@ -126,6 +128,7 @@ def compare(
         int, typer.Option(help="Runs at a time, on one device; they share the cores.")
     ] = 1,
     threads: Threads = None,
+    init: Init = None,
     dataset: Dataset = None,
     split: Split = None,
     set_: Set = None,

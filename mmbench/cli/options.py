@@ -33,6 +33,10 @@ Threads = Annotated[
 BatchSize = Annotated[
     int | None, typer.Option(help="Groups (an image and its questions) a batch in inference.")
 ]
+Init = Annotated[
+    Path | None,
+    typer.Option(help="Train from this checkpoint: its parts that fit the model, by name."),
+]
 DataDir = Annotated[
     Path | None, typer.Option(help="The folder of the dataset's files: `mmbench show DATASET`.")
 ]

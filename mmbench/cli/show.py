@@ -194,6 +194,7 @@ def _recipe_on(task_name: str, name: str, dataset: str | None) -> str:
     from mmbench.model import parameter_counts
     from mmbench.recipe import load_recipe
     from mmbench.training.memory import within_memory
+    from mmbench.training.stages import stages_of
 
     task = registry.load("tasks", task_name)()
     spec = task.dataset(dataset)
@@ -201,7 +202,6 @@ def _recipe_on(task_name: str, name: str, dataset: str | None) -> str:
     rows: dict[str, Any] = {"file": registry.path("recipes", name), "source": recipe.source}
     for key, value in recipe.settings().items():
         rows[key] = _plain(value)
-    rows["stages"] = [stage.words for stage in recipe.stages]
     if not recipe.predictor:
         shipped = shipped_weights(task.name, spec.name, name)
         if shipped.exists():
@@ -211,7 +211,9 @@ def _recipe_on(task_name: str, name: str, dataset: str | None) -> str:
             assets = task.assets(task.load(spec, "train"))
             rows["weights"] = "none shipped: train them with --train"
         with within_memory(torch.device("cpu"), trains=False):
-            counts = parameter_counts(task.build(recipe, assets))
+            model = task.build(recipe, assets)
+        counts = parameter_counts(model)
+        rows["stages"] = [stage.words for stage in stages_of(recipe, model)]
         parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
         rows["parameters"] = f"{sum(counts.values()):,} ({parts})"
     return _lines(f"model {name} on {task.name}/{spec.name}", recipe.summary, rows)

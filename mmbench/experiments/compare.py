@@ -154,7 +154,7 @@ def compare(
         notice: called with what should be known before hours are spent: trainings that are not
             equal, and which runs are new and why.
         settings: dataset, split, overrides, limit, device, deterministic, compile, threads,
-            batch_size, data_dir, skip_bad, allow_hub_code, out, force: see
+            batch_size, init, data_dir, skip_bad, allow_hub_code, out, force: see
             `mmbench.request.RunRequest`.
     Raises: MMBenchError for a mistake in these, before anything is trained where it can be seen.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -10,10 +10,10 @@ from typing import Literal
 from mmbench import registry
 from mmbench.checkpoint import Header, read_header
 from mmbench.data.dataset import DatasetSpec
-from mmbench.data.fingerprints import SplitFacts, facts_of, known_facts, remember_facts
 from mmbench.data.sample import SampleSet
 from mmbench.errors import MMBenchError
 from mmbench.experiments.score import load_metrics
+from mmbench.experiments.splits import Splits, StageSource, splits_of, stage_sources
 from mmbench.metrics.base import Metric
 from mmbench.recipe import TRAINING_KINDS, Part, Recipe, load_recipe
 from mmbench.records.identity import Identity
@@ -29,28 +29,6 @@ from mmbench.yaml_file import validate
 Source = Literal["shipped", "checkpoint"]
 
 
-class Splits:
-    """The splits of a dataset, each read when its samples are asked for, once."""
-
-    def __init__(self, task: Task, spec: DatasetSpec) -> None:
-        self._task = task
-        self._spec = spec
-        self._read: dict[str, SampleSet] = {}
-
-    def samples(self, split: str) -> SampleSet:
-        """The samples of a split."""
-        if split not in self._read:
-            self._read[split] = self._task.load(self._spec, split)
-            remember_facts(self._spec, split, facts_of(self._read[split]))
-        return self._read[split]
-
-    def facts(self, split: str) -> SplitFacts:
-        """Fingerprint and size of a split: from the cache where it was read before."""
-        if split in self._read:
-            return facts_of(self._read[split])
-        return known_facts(self._spec, split) or facts_of(self.samples(split))
-
-
 @dataclass(frozen=True)
 class Plan:
     """What is to be run.
@@ -63,7 +41,9 @@ class Plan:
         metrics: the dataset's, or else the task's.
         weights: where the weights are from.
         checkpoint: what the file says that they are read from; None where they are trained.
+        init: what the file says whose weights training begins from, if it does.
         splits: of the dataset.
+        sources: by name, the stages that are trained on other samples, and where these are from.
         identity: all that decides the predictions.
     """
 
@@ -76,7 +56,9 @@ class Plan:
     metrics: list[Metric]
     weights: Weights
     checkpoint: Header | None
+    init: Header | None
     splits: Splits = field(repr=False)
+    sources: dict[str, StageSource] = field(repr=False)
     identity: Identity
 
     @property
@@ -100,6 +82,14 @@ class Plan:
         """What chooses the epoch; None where nothing is trained."""
         chooses = "validation" in self.identity.fitted_on
         return self.splits.samples("validation") if chooses else None
+
+    def trained_on(self, stage: str) -> tuple[SampleSet, SampleSet]:
+        """What a stage is trained on, and what chooses its epoch."""
+        if (source := self.sources.get(stage)) is not None:
+            return source.train, source.validation
+        assert self.train is not None
+        assert self.validation is not None
+        return self.train, self.validation
 
     @property
     def folder(self) -> Path:
@@ -127,6 +117,8 @@ class Plan:
                     f"{samples.dataset}, split {samples.split}, was changed while it was looked "
                     "at. Run it again."
                 )
+        for source in self.sources.values():  # so that a share without groups is told now
+            _ = source.train, source.validation
         return read
 
 
@@ -142,7 +134,11 @@ def make_plan(request: RunRequest, read: dict[str, Splits] | None = None) -> Pla
     spec = task.dataset(request.dataset, request.data_dir, request.skip_bad)
     recipe = task.resolve(load_recipe(request.model, request.overrides), spec)
     spec = task.adapt(spec, recipe)
-    header = None
+    header = init = None
+    if request.init is not None:
+        if recipe.predictor:
+            raise MMBenchError(f"{request.model} is not trained, so it takes no --init")
+        init = read_header(request.init)
     if recipe.predictor:
         if request.checkpoint is not None:
             raise MMBenchError(f"{request.model} has no weights, so it takes no --checkpoint")
@@ -159,7 +155,9 @@ def make_plan(request: RunRequest, read: dict[str, Splits] | None = None) -> Pla
         weights = Weights(source=source, sha256=header.sha256, file=Path(header.path).name)
     metrics = load_metrics(spec.metrics or task.metrics, request.allow_hub_code)
     read = {} if read is None else read
-    splits = read.setdefault(f"{task.name} {spec.model_dump_json()}", Splits(task, spec))
+    splits = splits_of(task, spec, read)
+    trained = weights.source == "trained"
+    sources = stage_sources(request, task, spec, recipe, read) if trained else {}
     split = request.split or spec.evaluate_on
     return Plan(
         request=request,
@@ -171,8 +169,12 @@ def make_plan(request: RunRequest, read: dict[str, Splits] | None = None) -> Pla
         metrics=metrics,
         weights=weights,
         checkpoint=header,
+        init=init,
         splits=splits,
-        identity=_identity(request, task, spec, recipe, split, metrics, weights, splits),
+        sources=sources,
+        identity=_identity(
+            request, task, spec, recipe, split, metrics, weights, splits, sources, init
+        ),
     )
 
 
@@ -190,6 +192,8 @@ def _identity(
     metrics: Sequence[Metric],
     weights: Weights,
     splits: Splits,
+    sources: Mapping[str, StageSource],
+    init: Header | None,
 ) -> Identity:
     trained = weights.source == "trained"
     facts = splits.facts(split)
@@ -222,7 +226,11 @@ def _identity(
         settings=recipe.deciding(trained),
         parts=parts,
         weights=weights.sha256 or weights.source,
-        fitted_on={name: splits.facts(name).fingerprint for name in fitted_on},
+        fitted_on={
+            **{name: splits.facts(name).fingerprint for name in fitted_on},
+            **{k: v for source in sources.values() for k, v in source.fingerprints.items()},
+        },
+        init=init.sha256 if init else None,
         chosen_by=chosen_by,
         device=device,
         threads=request.threads if device == "cpu" else None,

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     import torch
 
     from mmbench.checkpoint import Checkpoint
+    from mmbench.experiments.train import Ready
     from mmbench.model import TaskModel
     from mmbench.training.loop import Trained
 
@@ -62,7 +63,7 @@ def run(task: str, model: str, *, watch: Watch = SILENT, **settings: Any) -> Run
         model: a registered recipe ("gated_fusion"), or the path of a recipe's YAML file.
         watch: told of progress.
         settings: dataset, split, train, seed, overrides, limit, device, deterministic, compile,
-            threads, batch_size, checkpoint, data_dir, skip_bad, allow_hub_code, out, force,
+            threads, batch_size, checkpoint, init, data_dir, skip_bad, allow_hub_code, out, force,
             resume: see `mmbench.request.RunRequest`.
     Raises: MMBenchError for any mistake in these.
     """
@@ -155,6 +156,7 @@ def _carry_out(
     memory = PeakMemory(device)
     files: dict[str, bytes] = {}
     trained: Trained | None = None
+    training_notes: Sequence[str] = ()
     parameters: dict[str, int] = {}
     flops: int | None = None
     model: TaskModel | None = None
@@ -172,9 +174,11 @@ def _carry_out(
         from mmbench.experiments.train import ready_model
         from mmbench.model import parameter_counts
 
-        model, trained = ready_model(plan, device, batch, state, watch)
+        ready = ready_model(plan, device, batch, state, watch)
+        model, trained = ready.model, ready.trained
+        training_notes = ready.notes
         if trained:
-            files[WEIGHTS_FILE] = _checkpoint_of(plan, model).to_bytes()
+            files[WEIGHTS_FILE] = _checkpoint_of(plan, ready).to_bytes()
             files[LOG_FILE] = "".join(json.dumps(e) + "\n" for e in trained.log).encode()
         parameters = parameter_counts(model)
         model.prepare(queries)  # now, so that it is not in the time of answering
@@ -246,6 +250,7 @@ def _carry_out(
             *scores.notes,
             *notes,
             *(model.notes() if model else []),
+            *training_notes,
             *_checkpoint_notes(plan),
             *_skipped_notes(plan),
         ],
@@ -271,14 +276,14 @@ def _skipped_notes(plan: Plan) -> list[str]:
     ]
 
 
-def _checkpoint_of(plan: Plan, model: TaskModel) -> Checkpoint:
+def _checkpoint_of(plan: Plan, ready: Ready) -> Checkpoint:
     from mmbench.checkpoint import Checkpoint
 
     assert plan.train is not None
     return Checkpoint(
-        tensors=model.state_dict(),
+        tensors=ready.model.state_dict(),
         recipe=plan.recipe.settings(),
-        assets=plan.task.assets(plan.train),
+        assets=dict(ready.assets),
         about={
             "task": plan.task.name,
             "dataset": plan.dataset.name,

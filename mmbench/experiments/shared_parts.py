@@ -47,8 +47,7 @@ class SharedPart:
         objectives: WeightedObjectives,
         device: torch.device,
     ) -> None:
-        assert plan.train is not None
-        assert plan.validation is not None
+        train, validation = plan.trained_on(stage.name)
         tensors = model.state_dict()
         reached = [name for name in tensors if objectives.reach(name)]
         self._names = stage.trained(reached)
@@ -56,10 +55,12 @@ class SharedPart:
             "trains": self._names,
             "objectives": dict(decides),
             "train": settings.model_dump(mode="json"),
-            "fitted_on": [plan.train.fingerprint, plan.validation.fingerprint],
+            "fitted_on": [train.fingerprint, validation.fingerprint],
             "begins_from": _check({name: tensors[name] for name in reached}, ""),
             "versions": [torch.__version__, VERSION, device.type, *_mode()],
         }
+        if stage.data is not None and stage.data.share != 1:
+            decided["share"] = stage.data.share
         self.seed = int(digest(decided)[:7], 16)
         if plan.identity.threads:  # the same training but for the last bits
             decided["threads"] = plan.identity.threads

@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 
 from mmbench.checkpoint import read_checkpoint
 from mmbench.data.cache import making
+from mmbench.data.sample import SampleSet
 from mmbench.errors import MMBenchError
 from mmbench.experiments.answers import values_of
+from mmbench.experiments.beginning import assets_of, begin_from
 from mmbench.experiments.infer import ModelPredictor
 from mmbench.experiments.plan import Plan
 from mmbench.experiments.shared_parts import SharedPart
 from mmbench.experiments.watch import Watch
 from mmbench.model import TaskModel
-from mmbench.recipe import Train
 from mmbench.stages import Stage
-from mmbench.training.loop import Trained, fit, mean_loss
+from mmbench.training.held_out import mean_loss, measured
+from mmbench.training.loop import Trained, fit
 from mmbench.training.objectives.weighted import WeightedObjectives
 from mmbench.training.stages import check_stages, enter, settings_of, stages_of, trainable
 
 _VALIDATION_BATCH = 128  # groups a batch where the loss chooses the epoch, whatever inference takes
 
 
-def ready_model(
-    plan: Plan, device: torch.device, batch: int, state: Path, watch: Watch
-) -> tuple[TaskModel, Trained | None]:
-    """The model with its weights, and how it was trained if it was trained now."""
+class Ready(NamedTuple):
+    """A model with its weights.
+
+    Attributes:
+        model: on the device.
+        trained: how it was trained; None if it was not trained now.
+        assets: what it knows besides its weights.
+        notes: what the record should say of its training.
+    """
+
+    model: TaskModel
+    trained: Trained | None
+    assets: Mapping[str, Any]
+    notes: Sequence[str] = ()
+
+
+def ready_model(plan: Plan, device: torch.device, batch: int, state: Path, watch: Watch) -> Ready:
+    """The model with its weights, trained now if they are not read."""
     torch.manual_seed(plan.seed)
     if plan.checkpoint is not None:
         checkpoint = read_checkpoint(Path(plan.checkpoint.path))
@@ -40,11 +57,18 @@ def ready_model(
                 f"{checkpoint.path} lacks what a {plan.task.name} model is built from"
             ) from None
         checkpoint.restore(model)
-        return model.to(device), None
-    assert plan.train is not None
-    model = plan.task.build(plan.recipe, plan.task.assets(plan.train)).to(device)
+        return Ready(model.to(device), None, checkpoint.assets)
+    assets = assets_of(plan)
+    model = plan.task.build(plan.recipe, assets)
     stages = stages_of(plan.recipe, model)
-    check_stages(stages, model, plan.recipe.train, plan.recipe.balance)
+    learnt = {stage.name: plan.trained_on(stage.name)[0] for stage in stages}
+    check_stages(stages, model, plan.recipe.train, plan.recipe.balance, learnt)
+    notes = []
+    if plan.init is not None:
+        begun = begin_from(model, read_checkpoint(Path(plan.init.path)), plan.recipe, assets)
+        notes = [f"begins from {plan.init.path} (sha256 {plan.init.sha256[:16]}): {begun.words}"]
+        watch.says(notes[0])
+    model = model.to(device)
     allowed = trainable(model)
     done: list[Trained] = []
     for stage in stages:
@@ -53,14 +77,26 @@ def ready_model(
             plan, model, stage, allowed, title, device, batch, state / stage.name, watch
         )
         log = [{"stage": stage.name, **entry} for entry in trained.log]
+        if trained.measured:
+            log[-1]["measured"] = trained.measured
         done.append(replace(trained, log=log))
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(allowed[name])
-    return model, replace(
+    notes += [
+        f"stage {stage.name} on validation: {_in_words(trained.measured)}"
+        for stage, trained in zip(stages, done, strict=True)
+        if trained.measured
+    ]
+    trained = replace(
         done[-1],
         seconds=sum(trained.seconds for trained in done),
         log=[entry for trained in done for entry in trained.log],
     )
+    return Ready(model, trained, assets, notes)
+
+
+def _in_words(measured: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
 
 
 def _train_stage(
@@ -74,16 +110,33 @@ def _train_stage(
     state: Path,
     watch: Watch,
 ) -> Trained:
-    assert plan.train is not None
-    assert plan.validation is not None
     settings = settings_of(stage, plan.recipe.train)
+    samples, validation = plan.trained_on(stage.name)
     torch.manual_seed(plan.seed)
     balance = plan.recipe.balance
     objectives = WeightedObjectives(stage, model, settings, balance).to(device)
     enter(stage, model, objectives, allowed)
 
     def train(objectives: WeightedObjectives, seed: int) -> Trained:
-        return _fit(plan, model, objectives, settings, seed, title, device, batch, state, watch)
+        if title != plan.model:
+            watch.began(title, plan.seed)
+        # Now, so that it is not in the time of training.
+        objectives.prepare(model, [*samples, *validation])
+        trained = fit(
+            model,
+            objectives,
+            samples,
+            settings,
+            _validation(plan, model, objectives, validation, device, batch),
+            seed=seed,
+            device=device,
+            folder=state,
+            resume=True,
+            watcher=watch,
+            validation=validation,
+        )
+        told = measured(model, objectives, validation, _VALIDATION_BATCH, device)
+        return replace(trained, measured=told)
 
     if (decides := objectives.shared(model, plan.recipe)) is None:
         return train(objectives, plan.seed)
@@ -100,50 +153,15 @@ def _train_stage(
     return trained
 
 
-def _fit(
-    plan: Plan,
-    model: TaskModel,
-    objectives: WeightedObjectives,
-    settings: Train,
-    seed: int,
-    title: str,
-    device: torch.device,
-    batch: int,
-    state: Path,
-    watch: Watch,
-) -> Trained:
-    assert plan.train is not None
-    assert plan.validation is not None
-    if title != plan.model:
-        watch.began(title, plan.seed)
-    # Now, so that it is not in the time of training.
-    objectives.prepare(model, [*plan.train, *plan.validation])
-    return fit(
-        model,
-        objectives,
-        plan.train,
-        settings,
-        _validation(plan, model, objectives, settings, device, batch),
-        seed=seed,
-        device=device,
-        folder=state,
-        resume=True,
-        watcher=watch,
-        validation=plan.validation,
-    )
-
-
 def _validation(
     plan: Plan,
     model: TaskModel,
     objectives: WeightedObjectives,
-    settings: Train,
+    validation: SampleSet,
     device: torch.device,
     batch: int,
 ) -> Callable[[], float]:
     """What gives the model's score on validation, higher is better."""
-    assert plan.validation is not None
-    validation = plan.validation
     metric = plan.metrics[0]
     targets = [sample.target for sample in validation]
     sign = 1.0 if metric.higher_is_better else -1.0

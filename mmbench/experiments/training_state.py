@@ -18,6 +18,10 @@ from mmbench.training import STATE_FILE
 
 _SETTINGS_FILE = "settings.json"
 _SHOWN = 3  # settings that differ
+_SETTINGS_STAY = (
+    "it cannot go on with other settings: all of a training, such as its learning rates, is made "
+    "for the settings that it began with."
+)
 
 Says = Callable[[str], None]
 
@@ -54,6 +58,8 @@ class TrainingState:
         if kept and force and not resume:
             says(f"{title} begins anew, as --force asks: its training that was cut off is dropped")
             kept = False
+        if not kept and not resume and (cut := self._cut_off(recipe)):
+            says(f"{title} begins anew. {cut}; {_SETTINGS_STAY}")
         if resume and not kept:
             says(f"nothing to go on with: {title} begins anew.{self._of_other_settings(recipe)}")
         with writing_to(self.path):
@@ -83,10 +89,17 @@ class TrainingState:
                 found.append(_difference(recipe, record.get("recipe"), "is whole"))
         if not found:
             return ""
-        return (
-            f" {min(found)[1]}. It cannot go on with other settings: all of a training, such as "
-            "its learning rates, is made for the settings that it began with."
-        )
+        return f" {min(found)[1]}. {_SETTINGS_STAY[:1].upper()}{_SETTINGS_STAY[1:]}"
+
+    def _cut_off(self, recipe: Mapping[str, Any]) -> str:
+        """In words, the training in stages of this model and seed that was cut off, if any."""
+        model = self.record.parent.parent
+        files = [*model.glob(f"*/.{self.record.name}.training/{_SETTINGS_FILE}")]
+        begun = [_read(file) for file in files if any(file.parent.rglob(STATE_FILE))]
+        found = [
+            _difference(recipe, other, "was cut off") for other in begun if other.get("stages")
+        ]
+        return min(found)[1] if found else ""
 
 
 def _difference(recipe: Mapping[str, Any], other: Any, how: str) -> tuple[int, str]:
@@ -100,12 +113,20 @@ def _difference(recipe: Mapping[str, Any], other: Any, how: str) -> tuple[int, s
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """By dotted key; entries of a list that have names, as stages do, by these."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
+        if isinstance(value, list) and value and all(_name(entry) for entry in value):
+            flat[f"{prefix}{key}"] = ", ".join(entry["name"] for entry in value)
+            value = {entry["name"]: entry for entry in value}
         flat |= (
             _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
         )
     return flat
+
+
+def _name(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("name"), str)
 
 
 def _read(file: Path) -> dict[str, Any]:

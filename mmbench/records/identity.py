@@ -30,7 +30,9 @@ class Identity(BaseModel):
             of the source of anyone else's.
         weights: SHA-256 of the file they are read from; "trained", "none", or for predictions
             that were only scored here "elsewhere".
-        fitted_on: by split, the fingerprint of what it learns from.
+        fitted_on: by split, the fingerprint of what it learns from; of a stage that is trained on
+            other samples by stage and split (`align.train`).
+        init: SHA-256 of the checkpoint whose parts its training begins from; None from nothing.
         chosen_by: the signature of what chooses the epoch; None where nothing is trained.
         device: the kind that it is trained on, since bf16 on CUDA is another result; None where
             nothing is trained.
@@ -52,6 +54,7 @@ class Identity(BaseModel):
     parts: dict[str, int | str] = {}
     weights: str
     fitted_on: dict[str, str] = {}
+    init: str | None = None
     chosen_by: str | None = None
     device: str | None = None
     threads: int | None = None

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +24,7 @@ from mmbench.model import Losses, TaskModel
 from mmbench.recipe import Train
 from mmbench.training.mining import alike_order, runs_in_order
 from mmbench.training.objectives.base import Epoch
-from mmbench.training.objectives.weighted import Batches, WeightedObjectives, moved, total
+from mmbench.training.objectives.weighted import Batches, WeightedObjectives, total
 from mmbench.training.prefetch import prefetched
 from mmbench.training.schedule import learning_rate_factor
 from mmbench.training.state import Progress, load_state, save_state
@@ -55,6 +55,7 @@ class Trained:
         best_epoch: the epoch (from 1) whose weights are kept.
         best_score: its score on validation.
         log: an entry per epoch.
+        measured: on validation, by name, what its objectives tell besides the loss.
     """
 
     seconds: float
@@ -63,6 +64,7 @@ class Trained:
     best_epoch: int
     best_score: float
     log: list[dict[str, Any]]
+    measured: dict[str, float] = field(default_factory=dict)
 
 
 def optimizer_for(model: nn.Module, settings: Train) -> torch.optim.AdamW:
@@ -255,31 +257,6 @@ def fit(
 
 def _value(losses: Losses) -> float:
     return total(losses).item()
-
-
-def mean_loss(
-    model: TaskModel,
-    objectives: WeightedObjectives,
-    samples: Sequence[Sample],
-    batch: int,
-    device: torch.device,
-) -> float:
-    """The loss over samples, in evaluation mode; whatever is drawn is drawn alike every time.
-
-    Args:
-        batch: groups a batch, whatever that of inference is: a loss may depend on it.
-    """
-    model.eval()
-    objectives.eval()
-    sum_of_losses = torch.zeros((), device=device)
-    devices = [device] if device.type == "cuda" else []
-    with torch.inference_mode(), torch.random.fork_rng(devices=devices):
-        torch.manual_seed(0)
-        for step, chosen in enumerate(GroupBatches(samples, batch).epoch()):
-            collated = objectives.collate(model, chosen, np.random.default_rng([0, step]))
-            losses = objectives.losses(model, moved(collated, device))
-            sum_of_losses += total(losses) * len(chosen)
-    return sum_of_losses.item() / len(samples)
 
 
 def train_mode(module: nn.Module) -> None:

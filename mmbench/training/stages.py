@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.model import TaskModel
 from mmbench.recipe import Part, Recipe, Train
@@ -50,13 +51,25 @@ def settings_of(stage: Stage, train: Train) -> Train:
 
 
 def check_stages(
-    stages: Sequence[Stage], model: TaskModel, train: Train, balance: Part | None = None
+    stages: Sequence[Stage],
+    model: TaskModel,
+    train: Train,
+    balance: Part | None = None,
+    samples: Mapping[str, Sequence[Sample]] | None = None,
 ) -> None:
     """Check that every stage can be carried out, before the first one is.
 
-    Raises: MMBenchError for an objective that does not exist or cannot train this model, a part
-        that does not exist, a stage that trains nothing, or a balance that nothing is trained by.
+    Args:
+        stages: in their order.
+        model: that they train.
+        train: the recipe's settings of training.
+        balance: the recipe's.
+        samples: what each stage is trained on, by its name.
+    Raises: MMBenchError for an objective that does not exist, cannot train this model or finds
+        nothing in the data, a part that does not exist, a stage that trains nothing or undoes an
+        earlier one, or a balance that nothing is trained by.
     """
+    _check_order(stages)
     if balance is not None and not any(TASK in stage.objective for stage in stages):
         raise MMBenchError(
             f"balance: {balance.name} has no effect, since no stage minimises task: drop it"
@@ -64,6 +77,8 @@ def check_stages(
     with torch.random.fork_rng(devices=[]):  # what objectives draw here leaves the run as it is
         for stage in stages:
             objectives = WeightedObjectives(stage, model, settings_of(stage, train), balance)
+            if samples is not None:
+                objectives.check(model, samples[stage.name])
             for part in [*(stage.trains or ()), *stage.freezes]:
                 _check_exists(part, stage, model)
             reached = [n for n, _ in model.named_parameters() if objectives.reach(n)]
@@ -79,6 +94,19 @@ def check_stages(
                     f"the stage {stage.name} trains nothing: what it trains "
                     f"({', '.join(stage.trains or ['all'])}) is frozen by its own options"
                 )
+
+
+def _check_order(stages: Sequence[Stage]) -> None:
+    """Refuse what comes after the task's own loss and changes what that has learnt to use."""
+    of_task = [place for place, stage in enumerate(stages) if TASK in stage.objective]
+    if not of_task or of_task[-1] == len(stages) - 1:
+        return
+    last, after = stages[of_task[-1]], stages[of_task[-1] + 1]
+    raise MMBenchError(
+        f"the stage {after.name} ({', '.join(after.objective)}) comes after {last.name}, the last "
+        f"that minimises task, and would change what that was trained on: put it before "
+        f"{last.name}, or a stage of task behind it"
+    )
 
 
 def _check_exists(part: str, stage: Stage, model: TaskModel) -> None:

@@ -20,6 +20,7 @@ from mmbench.zoo.decoders.image import ImageDecoder
 class Autoencoding(Objective):
     """Reconstruction of images by the autoencoder of an image decoder, without any text."""
 
+    reads_texts = False
     reaches = ("decoder.autoencoder",)
 
     def __init__(self, model: TaskModel) -> None:

@@ -41,7 +41,7 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Mean:
     """A mean, in parts that can be added up over batches.
 
     Attributes:
@@ -68,9 +68,11 @@ class Objective(nn.Module, ABC):
 
     Attributes:
         reaches: parts of the model that its gradient can reach, by dotted name; None for any.
+        reads_texts: whether it may read texts, whose words the model must then know.
         version: raised when the same recipe comes to train otherwise.
     """
 
+    reads_texts: bool = True
     reaches: tuple[str, ...] | None = None
     version: int = 1
 
@@ -101,7 +103,7 @@ class Objective(nn.Module, ABC):
         Gradients are not asked for in here: under `--compile` they would come out wrong.
         """
 
-    def measured(self, model: TaskModel, batch: Batch) -> Mapping[str, Measured]:
+    def measured(self, model: TaskModel, batch: Batch) -> Mapping[str, Mean]:
         """What a person wants to know besides the loss, such as a perplexity, of a batch.
 
         Asked on validation, in evaluation mode, once the stage is trained.

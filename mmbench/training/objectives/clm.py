@@ -16,7 +16,7 @@ from torch import Tensor
 from mmbench.data.sample import Sample
 from mmbench.model import Batch, Losses, TaskModel
 from mmbench.recipe import Recipe
-from mmbench.training.objectives.base import Measured, Objective, encoder_facts
+from mmbench.training.objectives.base import Mean, Objective, encoder_facts
 from mmbench.training.objectives.content import all_of
 from mmbench.training.objectives.texts import (
     NOTHING,
@@ -78,7 +78,7 @@ class CLM(Objective):
         """Cross-entropy of each next word, the end included."""
         return {"words": asked_loss(self.logits(model, batch), batch["target"])}
 
-    def measured(self, model: TaskModel, batch: Batch) -> Mapping[str, Measured]:
+    def measured(self, model: TaskModel, batch: Batch) -> Mapping[str, Mean]:
         """Its perplexity, and that of a unigram model on the same words."""
         loss = asked_loss(self.logits(model, batch), batch["target"])
         return {

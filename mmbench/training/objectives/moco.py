@@ -49,6 +49,7 @@ class MoCo(Objective):
         grey, blur: the shares of the views that are made grey, and blurred.
     """
 
+    reads_texts = False
     reaches = ("encoders.image",)
     added_with = {
         "temperature": 0.2,

@@ -17,7 +17,7 @@ from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError
 from mmbench.model import Batch, Losses, TaskModel
 from mmbench.recipe import Recipe
-from mmbench.training.objectives.base import Measured, Objective, encoder_facts
+from mmbench.training.objectives.base import Mean, Objective, encoder_facts
 from mmbench.training.objectives.content import all_of, by_group
 from mmbench.training.objectives.texts import text_encoder_of
 from mmbench.zoo.precision import in_float32
@@ -82,12 +82,12 @@ class NSP(Objective):
         """Cross-entropy of what follows."""
         return {"follows": follows_loss(self.logits(model, batch), batch["target"])}
 
-    def measured(self, model: TaskModel, batch: Batch) -> Mapping[str, Measured]:
+    def measured(self, model: TaskModel, batch: Batch) -> Mapping[str, Mean]:
         """The share of pairs that it is right about."""
         target = batch["target"]
         right = (self.logits(model, batch) > 0) == (target > 0.5)
         known = ~target.isnan()
-        return {"accuracy": Measured((right & known).sum(), known.sum())}
+        return {"accuracy": Mean((right & known).sum(), known.sum())}
 
     def shared(self, model: TaskModel, recipe: Recipe) -> Mapping[str, Any]:
         """It reads the text encoder alone, pooled."""

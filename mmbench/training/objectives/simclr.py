@@ -39,6 +39,7 @@ class SimCLR(Objective):
         blur: the share of the views that are blurred: 0.5 in the paper, but for small images.
     """
 
+    reads_texts = False
     reaches = ("encoders.image",)
     version = 2
     added_with = {

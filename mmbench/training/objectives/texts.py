@@ -14,7 +14,7 @@ from torch.nn import functional
 from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError
 from mmbench.model import TaskModel
-from mmbench.training.objectives.base import Measured, encoder_of
+from mmbench.training.objectives.base import Mean, encoder_of
 from mmbench.training.objectives.content import all_of
 from mmbench.zoo.encoders.base import TextEncoder
 from mmbench.zoo.precision import in_float32
@@ -99,17 +99,17 @@ class Unigram(nn.Module):
         counts = 1 + np.bincount(np.concatenate(rows), minlength=classes)
         self.log_chance.copy_(torch.from_numpy(np.log(counts / counts.sum())))
 
-    def measured(self, target: Tensor) -> Measured:
+    def measured(self, target: Tensor) -> Mean:
         """Its perplexity of the targets that are asked."""
         asked = target != NOTHING
         chance = self.log_chance[target.clamp(min=0)]
-        return Measured(-(chance * asked).sum(), asked.sum(), perplexity=True)
+        return Mean(-(chance * asked).sum(), asked.sum(), perplexity=True)
 
 
-def perplexity(loss: Tensor, target: Tensor) -> Measured:
+def perplexity(loss: Tensor, target: Tensor) -> Mean:
     """Of the mean loss of the targets that are asked."""
     asked = (target != NOTHING).sum()
-    return Measured(loss * asked, asked, perplexity=True)
+    return Mean(loss * asked, asked, perplexity=True)
 
 
 def rows_of(encoder: TextEncoder, samples: Sequence[Sample]) -> list[IntArray]:

@@ -14,7 +14,7 @@ from mmbench.errors import MMBenchError
 from mmbench.model import Batch, Losses, TaskModel, move
 from mmbench.recipe import Part, Recipe, Train
 from mmbench.stages import TASK, Stage, is_within
-from mmbench.training.objectives.base import Epoch, Objective
+from mmbench.training.objectives.base import Epoch, Mean, Objective
 from mmbench.zoo.part import build_part
 
 Batches = dict[str, Batch]  # by objective
@@ -57,6 +57,11 @@ class WeightedObjectives(nn.Module):
         """Whether the task's own loss is all there is."""
         return list(self._parts) == [TASK]
 
+    @property
+    def measures(self) -> bool:
+        """Whether any of them tells something besides its loss."""
+        return any(type(part).measured is not Objective.measured for _, part in self._each())
+
     def _each(self) -> list[tuple[str, Objective]]:
         return [(name, part) for name, part in self._parts.items() if isinstance(part, Objective)]
 
@@ -66,6 +71,20 @@ class WeightedObjectives(nn.Module):
             objective.reaches is None or any(is_within(name, part) for part in objective.reaches)
             for _, objective in self._each()
         )
+
+    def check(self, model: TaskModel, samples: Sequence[Sample]) -> None:
+        """Raise MMBenchError if the samples of the stage lack what an objective reads."""
+        for _, objective in self._each():
+            objective.check(model, samples)
+
+    def measured(self, model: TaskModel, batches: Batches) -> dict[str, Mean]:
+        """What the objectives tell besides their losses, by their names where there are several."""
+        several = len(self._parts) > 1
+        return {
+            f"{name}.{key}" if several else key: mean
+            for name, objective in self._each()
+            for key, mean in objective.measured(model, batches[name]).items()
+        }
 
     def prepare(self, model: TaskModel, samples: Sequence[Sample]) -> None:
         """Called with all samples of the stage before it begins."""
