@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmbench.errors import MMBenchError
     from mmbench.experiments.compare import Comparison, compare
+    from mmbench.experiments.probe import ProbeResult, probe
     from mmbench.experiments.result import RunResult, load_run
     from mmbench.experiments.run import run
     from mmbench.experiments.score_files import compare_predictions, score
@@ -32,6 +33,8 @@ _HOME = {
     "compare": "mmbench.experiments.compare",
     "compare_predictions": "mmbench.experiments.score_files",
     "score": "mmbench.experiments.score_files",
+    "ProbeResult": "mmbench.experiments.probe",
+    "probe": "mmbench.experiments.probe",
     "RunResult": "mmbench.experiments.result",
     "load_run": "mmbench.experiments.result",
     "run": "mmbench.experiments.run",
@@ -41,10 +44,12 @@ _HOME = {
 __all__ = [
     "Comparison",
     "MMBenchError",
+    "ProbeResult",
     "RunResult",
     "compare",
     "compare_predictions",
     "load_run",
+    "probe",
     "report",
     "run",
     "score",

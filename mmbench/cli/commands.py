@@ -30,6 +30,7 @@ from mmbench.cli.options import (
 )
 from mmbench.cli.output import complain, say, say_line
 from mmbench.cli.parser import CommandGroup, settings_given, split_names
+from mmbench.cli.probe_command import probe
 from mmbench.errors import MMBenchError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ app = CommandGroup(
     "mmbench", "Controlled comparison of multimodal models: retrieval, captioning, VQA, generation."
 )
 app.add_typer(data, name="data")
+app.command()(probe)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from pydantic import Field
 
 from mmbench.data.media import MediaSet
 from mmbench.data.table import Kind, Reader, Table
+from mmbench.scenes.facts import ObjectFact, place
 
 
 class Scenes(Reader):
@@ -21,6 +23,8 @@ class Scenes(Reader):
         size: pixels a side; the dataset's `image_size`.
         claims: whether captions come with what they claim (see `mmbench.scenes.facts`): a list
             `claims` in each row, of JSON, one a caption.
+        attributes: whether rows say what is in the picture: `count`, how many objects, and where
+            there is one alone its `shape`, `colour`, `size` and `place`.
     """
 
     kinds = ("captions", "questions")
@@ -30,6 +34,7 @@ class Scenes(Reader):
     first: int | None = Field(None, ge=1)
     size: Literal[32, 64] = 64
     claims: bool = False
+    attributes: bool = False
 
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
         from mmbench.scenes.build import load_scenes
@@ -50,7 +55,21 @@ class Scenes(Reader):
                     {"image": image, "text": q.question, "target": q.answer, "category": q.category}
                     for q in asked
                 ]
+        if self.attributes:
+            rows = [row | attributes_of(scenes.objects[row["image"]]) for row in rows]
         return Table(rows, {"image": pictures})
+
+
+def attributes_of(objects: Sequence[ObjectFact]) -> dict[str, Any]:
+    """How many objects a picture has, and what the only one is like; None where there are more."""
+    one = objects[0] if len(objects) == 1 else None
+    return {
+        "count": len(objects),
+        "shape": one and one["shape"],
+        "colour": one and one["colour"],
+        "size": one and one["size"],
+        "place": one and place(one["x"], one["y"]),
+    }
 
 
 class Interactions(Reader):
