@@ -32,7 +32,7 @@ def entered(model, asked, allowed):
 
 
 def run(dataset, out, stages, model="gated_fusion", task="vqa", **options):
-    overrides = QUICK | {"stages": stages}
+    overrides = options.pop("overrides", QUICK) | {"stages": stages}
     options = {"train": True, "overrides": overrides} | options
     return mmbench.run(task, model, dataset=dataset, out=out, **options)
 
