@@ -83,7 +83,7 @@ def test_whatever_the_dataset_decides_moves_the_hash(tmp_path, mini, base, old, 
 def test_each_field_of_an_identity_moves_its_hash(base):
     other = {
         **dict.fromkeys(("task", "dataset", "split", "fingerprint", "weights"), "other"),
-        **dict.fromkeys(("chosen_by", "device", "predictions"), "other"),
+        **dict.fromkeys(("chosen_by", "device", "init", "predictions"), "other"),
         "limit": 7,
         "threads": 3,
         "compiled": True,

@@ -6,6 +6,7 @@ Source: Devlin et al., BERT, 2019 (arXiv 1810.04805), sec. 3.1, task 2.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -50,22 +51,19 @@ class NSP(Objective):
     def collate(
         self, model: TaskModel, samples: Sequence[Sample], rng: np.random.Generator
     ) -> Batch:
-        """Returns: a pair of each group that has two texts: `text`, `text_mask` (B, L), and
+        """Returns: a pair for each text that another follows: `text`, `text_mask` (B, L), and
         `target` (B,) float32, 1 where the second follows.
         """
         groups = list(by_group(samples, "text").values())
         pairs: list[tuple[str, str, float]] = []
         for place, texts in enumerate(groups):
-            if len(texts) < 2:
-                continue
-            first = int(rng.integers(len(texts) - 1))
-            follows = bool(rng.random() < 0.5) or len(groups) < 2
-            others = groups[(place + 1 + rng.integers(max(1, len(groups) - 1))) % len(groups)]
-            second = texts[first + 1] if follows else others[rng.integers(len(others))]
-            pairs.append((texts[first], second, float(follows)))
-        if not pairs:  # a batch of groups with a text each
-            text = groups[0][0]
-            pairs.append((text, text, float("nan")))
+            for first, following in pairwise(texts):
+                follows = bool(rng.random() < 0.5) or len(groups) < 2
+                others = groups[(place + 1 + rng.integers(max(1, len(groups) - 1))) % len(groups)]
+                second = following if follows else others[rng.integers(len(others))]
+                pairs.append((first, second, float(follows)))
+        if not pairs:  # a batch of groups with a text each: nothing is asked
+            pairs.append((groups[0][0], groups[0][0], float("nan")))
         firsts, seconds, target = zip(*pairs, strict=True)
         numbers, mask = text_encoder_of(model, "nsp").read_pairs(firsts, seconds)
         there = torch.ones_like(numbers, dtype=torch.bool) if mask is None else mask
