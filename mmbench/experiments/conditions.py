@@ -44,11 +44,14 @@ def conditions(records: Mapping[str, Sequence[Record]]) -> Conditions:
                 facts.setdefault(name, {})[model] = ", ".join(found)
         for key, value in _settings(runs).items():
             facts.setdefault(key, {})[model] = value
+    begun = {m: sorted({r.identity.init or "nothing" for r in runs}) for m, runs in records.items()}
+    if any(found != ["nothing"] for found in begun.values()):
+        facts[_BEGINS] = {m: ", ".join(found) for m, found in begun.items()}
     equal, differed = [], {}
     for name, by_model in facts.items():
         if len(set(by_model.values())) > 1:
             differed[name] = by_model
-        elif name in _FACTS:
+        elif name in _FACTS or name == _BEGINS:
             equal.append(name)
     training = [name for name in facts if name.startswith("train.")]
     if training and not any(name in differed for name in training):
@@ -148,6 +151,7 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
+_BEGINS = "what training begins from"  # named only where some run begins from a checkpoint
 _FACTS: dict[str, Callable[[Record], Any]] = {
     "data": lambda r: (r.dataset, r.split, r.fingerprint, r.limit),
     "training data": lambda r: r.identity.fitted_on.get("train"),

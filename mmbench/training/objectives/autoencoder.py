@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mmbench.data.media import at_hand
 from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError
 from mmbench.model import Batch, Losses, TaskModel, pixels
@@ -34,7 +35,7 @@ class Autoencoding(Objective):
         self, model: TaskModel, samples: Sequence[Sample], rng: np.random.Generator
     ) -> Batch:
         """Returns: `image`, (U, 3, S, S) uint8. It draws nothing."""
-        return {"image": pixels(all_of(samples, "image"))}
+        return {"image": pixels(at_hand(all_of(samples, "image")))}
 
     def losses(self, model: TaskModel, batch: Batch) -> Losses:
         """The autoencoder's own loss."""

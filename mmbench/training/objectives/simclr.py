@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmbench.data.media import at_hand
 from mmbench.data.sample import Sample
 from mmbench.model import Batch, Losses, TaskModel, pixels
 from mmbench.recipe import Recipe
@@ -97,7 +98,7 @@ def projection_head(width: int, features: int) -> nn.Module:
 
 def two_views(samples: Sequence[Sample], rng: np.random.Generator, how: Augmentation) -> Batch:
     """Returns: `image` (U, 3, H, W) uint8, and `views` (2 U, 11), how to make two of each."""
-    image = pixels(all_of(samples, "image"))
+    image = pixels(at_hand(all_of(samples, "image")))
     return {"image": image, "views": draw_views(2 * len(image), rng, how)}
 
 
