@@ -94,6 +94,12 @@ class MoCo(Objective):
         self.register_buffer("place", torch.zeros((), dtype=torch.int64))
         self._latest: Tensor | None = None
 
+    def train(self, mode: bool = True) -> MoCo:
+        """The copy stays in evaluation mode: its norms follow the encoder's, not a batch."""
+        super().train(mode)
+        self.copy.eval()
+        return self
+
     def check(self, model: TaskModel, samples: Sequence[Sample]) -> None:
         all_of(samples, "image")
 
@@ -116,7 +122,7 @@ class MoCo(Objective):
     @torch.no_grad()
     def keys(self, views: Tensor) -> Tensor:
         """The copy's keys (U, F) of views, of length 1, in float32."""
-        encoder, head = self.copy.eval()
+        encoder, head = self.copy
         found = head(encoder(views).pool())
         with in_float32(found.device):
             return functional.normalize(found.float(), dim=-1)
