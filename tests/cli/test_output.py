@@ -83,6 +83,7 @@ def call(folder, monkeypatch, capfd):
 
 RUN = ("run", "--task", "vqa", "--dataset", DATASET, "--model", MODEL, "--skip-bad")
 SCORE = ("score", "--task", "vqa", "--metrics", "exact_match", "--references", REFERENCES)
+PROBE = ("probe", "--encoder", "image_only")
 COMPARED = f"{MODEL},{OTHER}"
 
 CALLS = {
@@ -110,6 +111,17 @@ CALLS = {
     "no such command": (2, NASTY),
     "no such option": (2, "run", f"--{NASTY}"),
     "no number": (2, *RUN, "--limit", NASTY),
+    "no such encoder": (2, "probe", "--encoder", NASTY, "--dataset", "scenes", "--target", "shape"),
+    "no such attribute's data": (2, *PROBE, "--dataset", NASTY, "--target", "shape"),
+    "no checkpoint to begin from": (
+        2,
+        *RUN[:5],
+        "--model",
+        "image_only",
+        "--train",
+        "--init",
+        NASTY,
+    ),
     "no record": (2, "report", NASTY),
     "no format": (2, "report", "results", "--format", NASTY),
 }

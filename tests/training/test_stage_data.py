@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mmbench.checkpoint import read_header
@@ -11,7 +12,9 @@ from mmbench.experiments.plan import make_plan
 from mmbench.experiments.watch import Watch
 from mmbench.request import run_request
 from mmbench.stages import Stage, StageData
+from mmbench.training.objectives.content import pairs_of
 from mmbench.yaml_file import validate
+from tests.data.layouts import FOLDERS
 from tests.training.steps import BERT
 from tests.training.test_stages import IMAGE, QUICK, TUNE, log, run, weights
 
@@ -93,6 +96,30 @@ def test_a_stage_is_trained_on_captions_of_another_dataset(scenes_file, other_fi
     fewer = read_header(plain.path / "weights.safetensors").assets["words"]
     assert words[: len(fewer)] == fewer
     assert len(words) > len(fewer)  # captions have words of their own
+
+
+@pytest.mark.parametrize(
+    ("dataset", "medium", "shape"),
+    [
+        ("conceptual_captions", "image", (32, 32, 3)),
+        ("laion", "image", (32, 32, 3)),
+        ("howto100m", "video", (8, 32, 32, 3)),
+    ],
+)
+def test_pairs_of_large_datasets_are_read_at_the_runs_own_size(
+    scenes_file, tmp_path, dataset, medium, shape
+):
+    if medium == "video":
+        pytest.importorskip("av")
+    FOLDERS[dataset](tmp_path)
+    data = {"dataset": dataset, "data_dir": str(tmp_path)}
+    found = plan(scenes_file, [ALIGN | {"data": data}, TUNE])
+    train, validation = found.trained_on("align")
+    assert len(train) > 0
+    assert len(validation) > 0
+    texts, media = pairs_of(train, "text", medium, np.random.default_rng(0))
+    assert all(isinstance(text, str) for text in texts)
+    assert media[0].array().shape == shape
 
 
 @pytest.mark.parametrize(
