@@ -112,7 +112,8 @@ def test_pairs_of_large_datasets_are_read_at_the_runs_own_size(
     if medium == "video":
         pytest.importorskip("av")
     FOLDERS[dataset](tmp_path)
-    data = {"dataset": dataset, "data_dir": str(tmp_path)}
+    validation = "val" if dataset == "conceptual_captions" else "validation"
+    data = {"dataset": dataset, "data_dir": str(tmp_path), "validation": validation}
     found = plan(scenes_file, [ALIGN | {"data": data}, TUNE])
     train, validation = found.trained_on("align")
     assert len(train) > 0
