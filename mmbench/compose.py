@@ -125,10 +125,10 @@ class ComposedModel(TaskModel):
         """
         batch: Batch = {}
         for modality in self.encoders:
-            values = [query.inputs.get(modality) for query in queries]
-            if any(value is None for value in values):
-                raise MMBenchError(f"a query has no {modality}, which the model reads")
-            found, rows = distinct(values)
+            try:
+                found, rows = distinct([query.inputs[modality] for query in queries])
+            except KeyError:
+                raise MMBenchError(f"a query has no {modality}, which the model reads") from None
             batch |= self.read(modality, found)
             batch[f"{modality}_rows"] = torch.from_numpy(rows)
         return batch

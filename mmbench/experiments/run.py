@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmbench.computing import computing_on, exact_float32, repeatable, with_threads
+from mmbench.computing import (
+    computing_on,
+    exact_float32,
+    keep_freed_memory,
+    repeatable,
+    with_threads,
+)
 from mmbench.data.checks import first_reasons
 from mmbench.data.reading import reporting_to
 from mmbench.errors import Interrupted
@@ -151,6 +157,7 @@ def _carry_out(
 ) -> tuple[Record, dict[str, bytes]]:
     from mmbench.training.device import device_name
 
+    keep_freed_memory()
     batch = plan.request.batch_size or DEFAULT_BATCH
     memory = PeakMemory(device)
     files: dict[str, bytes] = {}

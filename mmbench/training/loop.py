@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from mmbench.compiled import compiled
 from mmbench.data.batches import GroupBatches, IntArray
@@ -26,7 +27,7 @@ from mmbench.training.mining import alike_order, runs_in_order
 from mmbench.training.objectives.base import Epoch
 from mmbench.training.objectives.weighted import Batches, WeightedObjectives, moved, total
 from mmbench.training.prefetch import prefetched
-from mmbench.training.schedule import learning_rate_factor
+from mmbench.training.schedule import scheduler_for
 from mmbench.training.state import Progress, load_state, save_state
 from mmbench.training.transfer import Sent, Transfer
 
@@ -105,21 +106,25 @@ class _Learner:
         self._losses = compiled(objectives.losses)
 
     def train_epoch(
-        self, batches: GroupBatches, order: IntArray | None, epoch: int, watcher: Watcher
+        self,
+        batches: GroupBatches,
+        order: IntArray | None,
+        epoch: int,
+        scheduler: LRScheduler,
+        watcher: Watcher,
     ) -> tuple[dict[str, float], float]:
         """Train on every batch once.
 
         Returns: the mean of each loss, and the last learning rate.
         """
-        settings, steps = self._settings, len(batches) * self._settings.epochs
         train_mode(self.both)
         made = self._collated(batches.epoch(epoch, order), epoch)
         sums: Losses = {}
         with closing(prefetched(made) if self._prefetch else made) as ready:
-            for step, (count, collated) in enumerate(ready, epoch * len(batches)):
-                factor = learning_rate_factor(settings.schedule, step, steps, settings.warmup)
-                lr = settings.lr * factor
-                losses = self._step(self._transfer.take(collated), lr)
+            for count, collated in ready:
+                losses = self._step(self._transfer.take(collated))
+                lr = self.optimizer.param_groups[0]["lr"]
+                scheduler.step()
                 sums = {name: sums[name] + loss if sums else loss for name, loss in losses.items()}
                 watcher.stepped(partial(_value, losses), count)
         return {name: value.item() / len(batches) for name, value in sums.items()}, lr
@@ -140,10 +145,8 @@ class _Learner:
             collated = self.objectives.collate(self.model, chosen, rng)
             yield len(chosen), self._transfer.send(collated)
 
-    def _step(self, batches: Batches, lr: float) -> Losses:
+    def _step(self, batches: Batches) -> Losses:
         """One step on batches that are on the device; the losses, still on the device."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
         cuda = self._device.type == "cuda"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=cuda):
             losses = self._losses(self.model, batches)
@@ -200,6 +203,13 @@ def fit(
     progress = Progress(epoch=0, best_epoch=0, best_score=float("-inf"), seconds=0.0, log=[])
     if resume and (found := load_state(folder, learner.both, learner.optimizer)):
         best, progress = found
+    scheduler = scheduler_for(
+        learner.optimizer,
+        settings.schedule,
+        steps=settings.epochs * len(batches),
+        warmup=settings.warmup,
+        done=progress.epoch * len(batches),
+    )
     watcher.started(settings.epochs, len(batches), progress.epoch)
     for epoch in range(progress.epoch, settings.epochs):
         began = time.perf_counter()
@@ -216,7 +226,7 @@ def fit(
                 order = alike_order(
                     model, samples, settings.batch, settings.neighbours, device, rng
                 )
-        means, lr = learner.train_epoch(batches, order, epoch, watcher)
+        means, lr = learner.train_epoch(batches, order, epoch, scheduler, watcher)
         mean = sum(means.values())
         if not math.isfinite(mean):
             raise MMBenchError(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 from mmbench.compose import ComposedModel, forms_of
 from mmbench.data.sample import Query, Sample
@@ -31,16 +32,16 @@ _BLOCK = 64  # queries whose candidates are scored at a time
 
 
 class Encoded(NamedTuple):
-    """A query as the dual encoder sees it, and what the fusion needs of it.
+    """A query as the dual encoder sees it, and what the fusion needs of it, on the device.
 
     Attributes:
-        embedding: (D,), of length 1.
-        tokens, mask: (N, D), (N,), its stream.
+        embedding: (D,) float32, of length 1.
+        tokens, mask: (N, D) float32, (N,) bool, its stream.
     """
 
-    embedding: npt.NDArray[np.float32]
-    tokens: npt.NDArray[np.float32]
-    mask: npt.NDArray[np.bool_]
+    embedding: Tensor
+    tokens: Tensor
+    mask: Tensor
 
 
 class RetrievalModel(ComposedModel):
@@ -197,8 +198,8 @@ class RetrievalModel(ComposedModel):
         for side in (s for s in self.encoders if self.holds(s, batch)):
             embedding, stream = self.encode(side, batch)
             parts = (embedding.float(), stream.tokens.float(), stream.mask)
-            arrays = [part.cpu().numpy() for part in parts]
-            sides[side] = iter([Encoded(*row) for row in zip(*arrays, strict=True)])
+            rows = [part.unbind() for part in parts]
+            sides[side] = iter([Encoded(*row) for row in zip(*rows, strict=True)])
         is_text = batch["is_text"].tolist()
         return [next(sides["text" if text else self.medium]) for text in is_text]
 
@@ -208,42 +209,43 @@ class RetrievalModel(ComposedModel):
         is_text = ["text" in query.inputs for query in queries]
         texts = [e for e, asks in zip(encoded, is_text, strict=True) if asks]
         media = [e for e, asks in zip(encoded, is_text, strict=True) if not asks]
+        embeddings = torch.stack([e.embedding for e in encoded]).cpu().numpy()
         if self.fusion is None or not texts or not media:
-            yield from (Embedded(e.embedding) for e in encoded)
+            yield from map(Embedded, embeddings)
             return
         scored = {
             True: self._candidates(texts, media, asking_text=True),
             False: self._candidates(media, texts, asking_text=False),
         }
-        for e, side in zip(encoded, is_text, strict=True):
-            yield Embedded(e.embedding, *next(scored[side]))
+        for embedding, side in zip(embeddings, is_text, strict=True):
+            yield Embedded(embedding, *next(scored[side]))
 
     def _candidates(
         self, asking: list[Encoded], gallery: list[Encoded], asking_text: bool
     ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
-        """Of each query the first candidates in the gallery (k,), and their matching scores."""
-        device = self.log_scale.device
-        embeddings, stream = _stacked(gallery, device)
+        """Of each query the first candidates in the gallery (k,), and their matching scores.
+
+        All of it is on the device until the last block is done.
+        """
+        embeddings, stream = _stacked(gallery)
         kept = min(RERANKED, len(gallery))
-        for start in range(0, len(asking), _BLOCK):
-            with torch.inference_mode():
-                asked, queries = _stacked(asking[start : start + _BLOCK], device)
+        blocks = []
+        with torch.inference_mode():
+            for start in range(0, len(asking), _BLOCK):
+                asked, queries = _stacked(asking[start : start + _BLOCK])
                 logits, found = (asked @ embeddings.T * self.scale()).topk(kept)  # (b, k)
-                rows = torch.arange(len(found), device=device)[:, None].expand_as(found)
+                rows = torch.arange(len(found), device=found.device)[:, None].expand_as(found)
                 if asking_text:
                     scores, _ = self.match(queries, stream, rows, found, logits)
                 else:
                     scores, _ = self.match(stream, queries, found, rows, logits)
-            yield from zip(found.cpu().numpy(), scores.float().cpu().numpy(), strict=True)
+                blocks.append((found, scores.float()))
+        whole = [torch.cat(part).cpu().numpy() for part in zip(*blocks, strict=True)]
+        return zip(*whole, strict=True)
 
 
-def _stacked(rows: Sequence[Encoded], device: torch.device) -> tuple[Tensor, Stream]:
+def _stacked(rows: Sequence[Encoded]) -> tuple[Tensor, Stream]:
     """Embeddings (U, D), and streams of as many tokens as the longest."""
-    length = max(len(row.mask) for row in rows)
-    tokens = np.zeros((len(rows), length, rows[0].tokens.shape[1]), np.float32)
-    mask = np.zeros((len(rows), length), np.bool_)
-    for place, row in enumerate(rows):
-        tokens[place, : len(row.mask)], mask[place, : len(row.mask)] = row.tokens, row.mask
-    embeddings = np.stack([row.embedding for row in rows])
-    stream = Stream(torch.from_numpy(tokens).to(device), torch.from_numpy(mask).to(device))
-    return torch.from_numpy(embeddings).to(device), stream
+    tokens = pad_sequence([row.tokens for row in rows], batch_first=True)
+    mask = pad_sequence([row.mask for row in rows], batch_first=True)
+    return torch.stack([row.embedding for row in rows]), Stream(tokens, mask)

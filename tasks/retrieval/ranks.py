@@ -71,13 +71,19 @@ def _before(ranks: Sequence[Ranks], medium: str, kept: int) -> str:
 
 def _again(answers: Sequence[Embedded], right: Positives, ranks: Ranks) -> Ranks:
     """The ranks of one side's right items, where each query's candidates are scored anew."""
-    placed: Ranks = []
-    for query, (answer, found) in enumerate(zip(answers, ranks, strict=True)):
-        if answer.candidates is None or answer.scores is None:
-            placed.append(found)
-            continue
-        wanted = right.items[right.offsets[query] : right.offsets[query + 1]]
-        placed.append(place_again(answer.candidates, answer.scores, wanted, found))
+    placed = list(ranks)
+    alike: dict[int, list[int]] = {}  # by how many candidates they have
+    for query, answer in enumerate(answers):
+        if answer.candidates is not None and answer.scores is not None:
+            alike.setdefault(len(answer.candidates), []).append(query)
+    for queries in alike.values():
+        given = [answers[query] for query in queries]
+        candidates = np.stack([answer.candidates for answer in given])
+        scores = np.stack([answer.scores for answer in given])
+        wanted = [right.items[right.offsets[q] : right.offsets[q + 1]] for q in queries]
+        found = place_again(candidates, scores, wanted, [ranks[query] for query in queries])
+        for query, of_query in zip(queries, found, strict=True):
+            placed[query] = of_query
     return placed
 
 
@@ -101,25 +107,33 @@ def _right(asking: Sequence[Sample], gallery: Sequence[Sample]) -> Positives:
 def place_again(
     candidates: npt.NDArray[np.int64],
     scores: npt.NDArray[np.float32],
-    wanted: npt.NDArray[np.int64],
-    ranks: npt.NDArray[np.int64],
-) -> npt.NDArray[np.int64]:
-    """The ascending ranks (P,) of a query's right items, after its candidates are ordered anew.
+    wanted: Sequence[npt.NDArray[np.int64]],
+    ranks: Sequence[npt.NDArray[np.int64]],
+) -> Ranks:
+    """The ascending ranks of each query's right items, after its candidates are ordered anew.
 
     Right items among the candidates take their place there, equal scores counted against the
     model; the others keep their place behind all candidates. A right item that is a candidate only
     because others have the same score as it counts as one of the others.
 
     Args:
-        candidates, scores: (k,), the items ordered anew, and how well they match.
-        wanted: (P,), the right items.
-        ranks: (P,), their ranks before, ascending.
+        candidates, scores: (Q, k), the items ordered anew, and how well they match.
+        wanted: (P,) of each query, the right items.
+        ranks: (P,) of each query, their ranks before, ascending.
     """
-    is_right = np.isin(candidates, wanted)
+    count = candidates.shape[1]
+    of_query = np.repeat(np.arange(len(wanted)), [len(items) for items in wanted])
+    width = 1 + max(candidates.max(), max(items.max() for items in wanted))
+    keys = of_query * width + np.concatenate(wanted)
+    is_right = np.isin(np.arange(len(wanted))[:, None] * width + candidates, keys)
     # A stable order by falling score, in which the wrong ones of a score come first.
     order = np.lexsort((is_right, -scores))
-    inside = np.flatnonzero(is_right[order]) + 1
-    by_luck = max(0, len(inside) - int((ranks <= len(candidates)).sum()))
-    inside = inside[by_luck:]
-    outside = np.maximum(ranks[len(inside) :], len(candidates) + 1)
-    return np.concatenate([inside, outside]).astype(np.int64)
+    right_there = np.take_along_axis(is_right, order, axis=1)
+    inside = np.split(np.nonzero(right_there)[1] + 1, np.cumsum(right_there.sum(1))[:-1])
+    placed = []
+    for here, before in zip(inside, ranks, strict=True):
+        by_luck = max(0, len(here) - int((before <= count).sum()))
+        here = here[by_luck:]
+        outside = np.maximum(before[len(here) :], count + 1)
+        placed.append(np.concatenate([here, outside]).astype(np.int64))
+    return placed

@@ -145,19 +145,29 @@ def test_the_dual_encoder_has_no_fusion_and_no_matching(task, few):
     assert learner.decoder is None
 
 
+def placed_again(candidates, scores, wanted, ranks):
+    """Of one query whose right items are `wanted`, beside another one."""
+    rows = (
+        np.array([[1, 2, 3, 5], candidates]),
+        np.array([[4, 3, 2, 1], scores], np.float32),
+        [np.array([2]), np.array(wanted)],
+        [np.array([4]), np.array(ranks)],
+    )
+    other, placed = place_again(*rows)
+    assert other.tolist() == [2]
+    return placed.tolist()
+
+
 def test_equal_scores_are_counted_against_the_model():
-    candidates, ranks = np.array([7, 3, 9, 4]), np.array([2, 3])
-    wanted = np.array([3, 9])
-    assert place_again(candidates, np.zeros(4), wanted, ranks).tolist() == [3, 4]
-    assert place_again(candidates, np.array([0, 1, 1, 1]), wanted, ranks).tolist() == [2, 3]
-    assert place_again(candidates, np.array([0, 2, 1, 1]), wanted, ranks).tolist() == [1, 3]
+    candidates, wanted, ranks = [7, 3, 9, 4], [3, 9], [2, 3]
+    assert placed_again(candidates, [0, 0, 0, 0], wanted, ranks) == [3, 4]
+    assert placed_again(candidates, [0, 1, 1, 1], wanted, ranks) == [2, 3]
+    assert placed_again(candidates, [0, 2, 1, 1], wanted, ranks) == [1, 3]
 
 
 def test_right_items_that_are_no_candidates_stay_behind_them():
-    candidates = np.array([7, 3, 9, 4])
-    ranks = np.array([2, 9, 17])  # 3 is among the candidates, 11 and 12 are not
-    placed = place_again(candidates, np.array([4, 1, 3, 2]), np.array([3, 11, 12]), ranks)
-    assert placed.tolist() == [4, 9, 17]
+    ranks = [2, 9, 17]  # 3 is among the candidates, 11 and 12 are not
+    assert placed_again([7, 3, 9, 4], [4, 1, 3, 2], [3, 11, 12], ranks) == [4, 9, 17]
 
 
 def test_a_constant_model_finds_everything_last(task, few):
@@ -172,10 +182,9 @@ def test_a_constant_model_finds_everything_last(task, few):
 
 
 def test_a_candidate_by_luck_of_equal_scores_is_none():
-    candidates, scores = np.array([7, 3, 9, 4]), np.array([1, 4, 3, 2])
-    wanted = np.array([3, 9])
-    assert place_again(candidates, scores, wanted, np.array([1, 8])).tolist() == [2, 8]
-    assert place_again(candidates, scores, wanted, np.array([7, 8])).tolist() == [7, 8]
+    candidates, scores, wanted = [7, 3, 9, 4], [1, 4, 3, 2], [3, 9]
+    assert placed_again(candidates, scores, wanted, [1, 8]) == [2, 8]
+    assert placed_again(candidates, scores, wanted, [7, 8]) == [7, 8]
 
 
 def test_the_hard_wrong_partners_are_never_the_right_one(task, few):

@@ -1,62 +1,62 @@
+import math
+
 import pytest
 import torch
-from transformers import get_cosine_schedule_with_warmup
 
 from mmbench.recipe import Train
 from mmbench.training.loop import optimizer_for
-from mmbench.training.schedule import learning_rate_factor
+from mmbench.training.schedule import scheduler_for
 
 
-def rates(make, steps):
-    """The rates that a scheduler of a library gives to so many steps, the highest being 1."""
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    scheduler = make(optimizer)
+def rates(schedule, steps, warmup, done=0, lr=1.0):
+    """The learning rate of each of the steps that are left."""
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))]} for _ in range(2)]
+    optimizer = torch.optim.SGD(groups, lr=lr)
+    scheduler = scheduler_for(optimizer, schedule, steps, warmup, done)
     found = []
-    for _ in range(steps):
-        found.append(optimizer.param_groups[0]["lr"])
+    for _ in range(steps - done):
+        one, other = (group["lr"] for group in optimizer.param_groups)
+        assert one == other
+        found.append(one)
         optimizer.step()
         scheduler.step()
     return found
 
 
-@pytest.mark.parametrize(("steps", "warmup"), [(50, 0.1), (7, 0.3), (1000, 0.5), (3, 0.34)])
-def test_one_cycle_is_torchs(steps, warmup):
-    """Of one step more, since the last rate is one that a step still uses."""
+def by_hand(schedule, step, steps, warmup):
+    """The rate as a share of the highest."""
     rising = round(steps * warmup)
-    theirs = rates(
-        lambda optimizer: torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=1.0,
-            total_steps=steps + 1,
-            pct_start=(rising + 1) / (steps + 1),
-            div_factor=25,
-            final_div_factor=400,
-            cycle_momentum=False,
-        ),
-        steps,
-    )
-    ours = [learning_rate_factor("one_cycle", step, steps, warmup) for step in range(steps)]
-    assert ours == pytest.approx(theirs, abs=1e-6)
+    start, end = (1 / 25, 1e-4) if schedule == "one_cycle" else (0.0, 0.0)
+    if step < rising:
+        if schedule == "one_cycle":
+            return 1 + (start - 1) * (1 + math.cos(math.pi * step / rising)) / 2
+        return (step + 1) / rising
+    if schedule == "constant":
+        return 1.0
+    share = (step - rising) / (steps - rising)
+    return end + (1 - end) * (1 + math.cos(math.pi * share)) / 2
 
 
-@pytest.mark.parametrize(("steps", "warmup"), [(50, 0.1), (40, 0.0), (9, 0.5)])
-def test_cosine_is_transformers_but_for_a_first_step_that_trains(steps, warmup):
-    """Theirs begins at a rate of 0, so that its warm-up comes a step later."""
-    rising = round(steps * warmup)
-    theirs = rates(
-        lambda optimizer: get_cosine_schedule_with_warmup(optimizer, rising, steps), steps
-    )
-    ours = [learning_rate_factor("cosine", step, steps, warmup) for step in range(steps)]
-    assert ours[rising:] == pytest.approx(theirs[rising:], abs=1e-6)
-    assert ours[: max(0, rising - 1)] == pytest.approx(theirs[1:rising], abs=1e-6)
+@pytest.mark.parametrize("schedule", ["one_cycle", "cosine", "constant"])
+@pytest.mark.parametrize(
+    ("steps", "warmup"), [(50, 0.1), (7, 0.3), (1000, 0.5), (3, 0.34), (40, 0.0), (1, 0.1)]
+)
+def test_a_schedule_is_its_equation(schedule, steps, warmup):
+    expected = [3e-4 * by_hand(schedule, step, steps, warmup) for step in range(steps)]
+    assert rates(schedule, steps, warmup, lr=3e-4) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "cosine", "constant"])
+def test_a_schedule_goes_on_where_it_was_to_the_last_bit(schedule):
+    assert rates(schedule, 30, 0.2, done=12) == rates(schedule, 30, 0.2)[12:]
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "cosine", "constant"])
 def test_a_schedule_rises_then_never_rises_again(schedule):
-    values = [learning_rate_factor(schedule, step, 100, 0.2) for step in range(100)]
+    values = rates(schedule, 100, 0.2)
     assert values[:20] == sorted(values[:20])
     assert values[20:] == sorted(values[20:], reverse=True)
-    assert max(values) <= 1.0
+    assert max(values) == pytest.approx(1.0)
     assert min(values) > 0
 
 

@@ -11,17 +11,16 @@ from mmbench.zoo.decoders.text import TextDecoder
 from mmbench.zoo.fusion.base import Fused, Fusion
 from mmbench.zoo.part import build_part
 from mmbench.zoo.stream import Stream
+from tests.training.test_waiting import Reads
 from tests.zoo.test_fusion_contract import CAUSAL
 
 B, L, D = 3, 6, 16
 VOCABULARY = Vocabulary([f"word{n}" for n in range(9)])
 END = len(VOCABULARY)
 V = END + 1
-NAMES = [
-    name
-    for name in registry.names("decoders")
-    if issubclass(registry.load("decoders", name), TextDecoder)
-]
+DECODERS = {name: registry.load("decoders", name) for name in registry.names("decoders")}
+TYPES = {name: kind for name, kind in DECODERS.items() if issubclass(kind, TextDecoder)}
+NAMES = list(TYPES)
 every = pytest.mark.parametrize("name", NAMES)
 VARIANTS = [
     *((name, {"fusion_at": at}) for name in ("rnn", "transformer") for at in ("last", "every")),
@@ -298,6 +297,20 @@ def test_a_wide_beam_finds_the_likeliest_text_of_all(name):
                 for text in texts
             ]
             assert found[row] == texts[max(range(len(texts)), key=totals.__getitem__)]
+
+
+@every
+@pytest.mark.parametrize("kind", ["greedy", "beam"])
+def test_a_search_reads_from_the_device_once_a_step(name, kind, monkeypatch):
+    steps = []
+    step = TYPES[name].step
+    monkeypatch.setattr(TYPES[name], "step", lambda *args: steps.append(1) or step(*args))
+    with Reads() as reads:
+        for seed in range(6):
+            written(lively(decoder(name), 1.0, seed), [context()], kind=kind)
+    assert len(steps) >= 6
+    numbers = [name for name in reads.found if name != "lift_fresh"]  # transformers makes masks
+    assert len(numbers) <= len(steps)
 
 
 @every

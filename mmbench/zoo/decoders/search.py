@@ -118,7 +118,9 @@ def _beam(
     texts = torch.zeros(batch, beams, 0, dtype=torch.long, device=device)
     scores = torch.full((batch, beams), -torch.inf, device=device)
     scores[:, 0] = 0.0  # all beams are alike at first: only one counts
-    best: list[tuple[float, list[int]]] = [(-float("inf"), [])] * batch
+    exact = torch.float32 if device.type == "mps" else torch.float64  # which "mps" lacks
+    best = torch.full((batch,), -torch.inf, dtype=exact, device=device)
+    best_texts = torch.full((batch, longest + 1), end, device=device)  # each up to its first end
     for length in range(1, longest + 2):
         decoded, state = decoder.step(words, state, contexts)
         logits = decoded.logits.float()
@@ -132,17 +134,22 @@ def _beam(
         beam, word = chosen // total.shape[-1], chosen % total.shape[-1]
         texts = texts.gather(1, beam[..., None].expand_as(texts))
         ended = word == end  # among the likeliest: its text is whole, and leaves the beams
-        for row, place in ended.nonzero().tolist():
-            value = float(scores[row, place]) / length**search.length_penalty
-            if value > best[row][0]:
-                best[row] = (value, texts[row, place].tolist())
+        first = ended.int().argmax(1)[:, None]  # the likeliest of them
+        values = scores.masked_fill(~ended, -torch.inf).gather(1, first)[:, 0].to(exact)
+        values = values / length**search.length_penalty
+        better = values > best
+        best = torch.where(better, values, best)
+        text = texts.gather(1, first[..., None].expand(-1, -1, length - 1))[:, 0]
+        best_texts[:, : length - 1] = torch.where(
+            better[:, None], text, best_texts[:, : length - 1]
+        )
         scores = scores.masked_fill(ended, -torch.inf)
         # What is still open can at best keep its log-probability until the longest length.
         hope = scores.amax(1) / (longest + 1) ** search.length_penalty
-        if length > longest or all(h <= b[0] for h, b in zip(hope.tolist(), best, strict=True)):
+        if length > longest or bool((hope <= best).all()):
             break
         texts = torch.cat([texts, word[..., None]], 2)
         kept = (torch.arange(batch, device=device)[:, None] * beams + beam).flatten()
         state = [part.index_select(0, kept) for part in state]
         words = word.flatten()
-    return [text for _, text in best]
+    return [row[: row.index(end)] for row in best_texts.tolist()]
