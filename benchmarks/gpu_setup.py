@@ -146,7 +146,8 @@ def plan_of(task: str, model: str, dataset: str | None, **settings: Any) -> Plan
 def trained(plan: Plan, device: torch.device, watch: Watch = SILENT) -> tuple[TaskModel, Any]:
     """The plan's model, trained now, and how that went."""
     with tempfile.TemporaryDirectory() as state:
-        return ready_model(plan, device, 128, Path(state), watch)
+        ready = ready_model(plan, device, 128, Path(state), watch)
+        return ready.model, ready.trained
 
 
 def objectives_of(model: TaskModel, recipe: Recipe, device: torch.device, *names: str) -> Any:

@@ -91,6 +91,9 @@ class Train(Settings):
             ends at lr/10,000 (Smith and Topin 2017); `cosine` ends at 0.
         warmup: share of all steps in which the learning rate rises linearly.
         clip: largest gradient norm.
+        keep: the weights of which epoch are the model's: "best" on validation, or "last", which a
+            schedule that ends near 0 leaves settled, and which needs no validation that is large
+            enough to choose by.
         label_smoothing: of the cross-entropy.
         modality_dropout: probability that a sample is trained on without one of the modalities that
             the fusion joins to its query, drawn for each; the query is never dropped.
@@ -108,6 +111,7 @@ class Train(Settings):
     )
     warmup: float = setting(0.1, added_with=0.1, ge=0, lt=1)
     clip: float = setting(1.0, added_with=1.0, gt=0)
+    keep: Literal["best", "last"] = setting("best", added_with="best")
     label_smoothing: float = setting(0.0, added_with=0.0, ge=0, lt=1)
     modality_dropout: float = setting(0.0, added_with=0.0, ge=0, lt=1)
 

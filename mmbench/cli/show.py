@@ -338,7 +338,7 @@ def record_text(record: Any, path: Path) -> str:
     if record.training:
         facts["training"] = (
             f"{record.training.seconds:.0f} s, {record.training.samples_per_second:,.0f} "
-            f"samples/s, best epoch {record.training.best_epoch}"
+            f"samples/s, weights of epoch {record.training.best_epoch}"
         )
     cost = []
     if record.parameters and record.inference:

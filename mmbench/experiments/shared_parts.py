@@ -54,7 +54,7 @@ class SharedPart:
         decided: dict[str, object] = {
             "trains": self._names,
             "objectives": dict(decides),
-            "train": settings.model_dump(mode="json"),
+            "train": _settled(settings),
             "fitted_on": [train.fingerprint, validation.fingerprint],
             "begins_from": _check({name: tensors[name] for name in reached}, ""),
             "versions": [torch.__version__, VERSION, device.type, *_mode()],
@@ -103,6 +103,14 @@ class SharedPart:
                 os.replace(made, self.path)
         except (OSError, SafetensorError) as error:  # the latter hides a full disk, too
             raise unwritable(self.path.parent, error) from None
+
+
+def _settled(settings: Train) -> dict[str, Any]:
+    """The settings of a training, less those added since parts were first kept, at their default.
+
+    The seed is drawn from them, so that a new one must leave what was trained before as it is.
+    """
+    return settings.model_dump(mode="json", exclude={"keep"} if settings.keep == "best" else None)
 
 
 def _mode() -> list[str]:

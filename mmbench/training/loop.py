@@ -1,4 +1,4 @@
-"""The training loop: AdamW, a schedule, clipping, and the weights that were best on validation."""
+"""The training loop: AdamW, a schedule, clipping, and the weights that are kept of all epochs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """What training gave; the model holds the weights that were best on validation.
+    """What training gave; the model holds the weights that `keep` says.
 
     Attributes:
         seconds: of training, validation included, over all sittings.
@@ -176,7 +176,7 @@ def fit(
     prefetch: bool | None = None,
     validation: Sequence[Sample] = (),
 ) -> Trained:
-    """Train a model and leave it with the weights that scored highest on validation.
+    """Train a model and leave it with the weights that scored highest on validation, or the last.
 
     Args:
         model: on the device; of its parameters those that require a gradient are trained.
@@ -247,7 +247,7 @@ def fit(
             "samples_per_second": len(samples) / trained,
         }
         progress.log.append(entry)
-        if not best or value > progress.best_score:
+        if not best or value > progress.best_score or settings.keep == "last":
             best = {name: t.detach().clone() for name, t in model.state_dict().items()}
             progress.best_epoch, progress.best_score = epoch + 1, value
         progress.epoch = epoch + 1

@@ -27,7 +27,8 @@ class Progress:
 
     Attributes:
         epoch: epochs that are done.
-        best_epoch, best_score: where the score on validation was highest; 0 before the first.
+        best_epoch, best_score: where the score on validation was highest, or the last epoch where
+            that is kept; 0 before the first.
         seconds: of training so far, over all sittings.
         log: one entry per epoch done.
     """
@@ -52,7 +53,7 @@ def save_state(
 
     Args:
         model: with all that is trained and kept: the objectives' own parameters and buffers too.
-        best: the weights that were best on validation.
+        best: the weights that are kept so far: the best on validation, or the last.
     Raises: MMBenchError if the disk does not take it; the state before is kept.
     """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
@@ -83,7 +84,7 @@ def load_state(
 ) -> tuple[dict[str, Tensor], Progress] | None:
     """Put a saved state into model and optimizer; None if there is none.
 
-    Returns: the weights that were best on validation, and how far the run is.
+    Returns: the weights that are kept so far, and how far the run is.
     """
     path = folder / STATE_FILE
     if not path.exists():

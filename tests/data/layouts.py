@@ -157,11 +157,17 @@ def vqa_rad(root: Path) -> None:
                 "phrase_type": "test_freeform" if n > 11 else "freeform",
                 "image_name": f"synpic{n}.jpg",
                 "question": "Is there a mass?",
+                "question_frame": "Is/are there a mass?" if n % 4 == 0 else "NULL",
                 "answer": 3 if n == 13 else "Yes ",
                 "answer_type": "OPEN" if n == 13 else "CLOSED ",
             }
         )
     write_json(root / "VQA_RAD Dataset Public.json", rows)
+
+
+@official
+def vqa_rad_published(root: Path) -> None:
+    vqa_rad(root)
 
 
 @official

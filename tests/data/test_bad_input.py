@@ -160,6 +160,12 @@ OTHER_FILES = [
     ("gqa", "testdev_balanced_questions.json", "testdev", "row 0 lacks the columns|not a table"),
     ("clevr", "questions/CLEVR_val_questions.json", "val", "not a table, with its rows at 'quest"),
     ("vqa_rad", "VQA_RAD Dataset Public.json", "test", "a row has no phrase_type|not a table"),
+    (
+        "vqa_rad_published",
+        "VQA_RAD Dataset Public.json",
+        "train",
+        "a row has no phrase|not a table",
+    ),
     ("scienceqa", "problems.json", "test", "not a file of ScienceQA's problems"),
     ("scienceqa", "pid_splits.json", "test", "not a file of ScienceQA's splits"),
     ("coco_karpathy", "dataset_coco.json", "test", "not a file of Karpathy's splits"),

@@ -134,6 +134,16 @@ def test_vqa_rad_splits_by_phrase_type_and_folds_case(load):
     assert rest == {str(n) for n in range(12)}
 
 
+def test_vqa_rad_as_published_trains_on_framed_questions_of_test_too(load):
+    splits = [load("vqa_rad_published", split).rows.to_list() for split in ("train", "validation")]
+    text_of = {row["id"]: row["text"] for rows in splits for row in rows}
+    framed = {name: text for name, text in text_of.items() if text == "Is/are there a mass?"}
+    assert set(framed) == {f"{n}/framed" for n in (0, 4, 8, 12)}  # 12 is of test
+    assert set(text_of) - set(framed) == {str(n) for n in range(12)}
+    tested = load("vqa_rad_published", "test").rows.to_list()
+    assert [row["id"] for row in tested] == ["12", "13"]
+
+
 def test_scienceqa_has_the_questions_with_an_image_and_their_choices(load):
     rows = load("scienceqa", "train").rows.to_list()
     assert [row["id"] for row in rows] == ["1", "2", "4", "5"]

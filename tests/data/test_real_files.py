@@ -47,6 +47,15 @@ def test_vqa_rads_official_test_questions(shared_data):
     assert len(yes_or_no) == 251
 
 
+def test_vqa_rad_as_published_trains_on_284_of_the_451_test_questions(shared_data):
+    spec = spec_of("vqa_rad_published", "vqa", shared_data / "vqa_rad", image_size=32)
+    test = {row["id"] for row in load_split(spec, "test", "questions").rows}
+    rest = [load_split(spec, split, "questions").rows for split in ("train", "validation")]
+    learnt = [row["id"] for rows in rest for row in rows]
+    assert (len(test), len(learnt)) == (451, 3064)
+    assert sum(name.removesuffix("/framed") in test for name in learnt) == 284
+
+
 def test_vqa_v2s_official_json(published, tmp_path):
     source = published / "vqav2_sample"
     spec = spec_of("vqav2", "vqa", source)

@@ -129,6 +129,17 @@ def test_the_weights_of_the_best_epoch_on_validation_are_kept(mini, tmp_path):
     assert on_validation.value == max(scores)
 
 
+def test_the_weights_of_the_last_epoch_are_kept_where_that_is_asked_for(mini, tmp_path):
+    overrides = SHORT | {"train.epochs": 4}
+    best = train(mini, tmp_path, overrides=overrides)
+    last = train(mini, tmp_path, overrides=overrides | {"train.keep": "last"})
+    scores = [entry["validation"] for entry in log(best)]
+    assert [entry["validation"] for entry in log(last)] == scores
+    assert best.record.training.best_epoch < 4  # so that the two are told apart
+    assert last.record.training.best_epoch == 4
+    assert last.record.training.best_validation == scores[-1]
+
+
 def test_a_diverging_training_says_what_to_do(mini, tmp_path):
     overrides = SHORT | {"train.lr": 1e30, "train.clip": 1e30}
     with pytest.raises(MMBenchError, match="Lower the learning rate"):

@@ -51,6 +51,7 @@ def base(mini):
         {"overrides": {"train.clip": 2.0}},
         {"overrides": {"train.label_smoothing": 0.1}},
         {"overrides": {"train.modality_dropout": 0.1}},
+        {"overrides": {"train.keep": "last"}},
         {"overrides": {"balance": "ogm_ge"}},
         {"overrides": {"balance": {"name": "ogm_ge", "alpha": 0.2}}},
         {"threads": 3},

@@ -93,6 +93,7 @@ def test_every_task_and_dataset_has_a_table_of_its_own():
         "vqa/interactions",
         "vqa/scenes",
         "vqa/vqa_rad",
+        "vqa/vqa_rad_published",
     ]
     captioning = text.split("## ")[1]
     assert captioning.splitlines()[2].startswith("| model | parameters | seeds | test cider [a] |")

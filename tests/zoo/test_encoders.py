@@ -189,3 +189,14 @@ def test_a_sound_of_too_many_frames_is_an_error():
     module = build_part("encoders", "audio_transformer", {"longest": 5}, dim=D)
     with pytest.raises(ValueError, match="1 to 5 frames, got 10"):
         module(inputs("audio"))
+
+
+def test_a_resnet_reads_pictures_in_the_order_that_its_convolutions_are_fast_in():
+    resnet = encoder("resnet")
+    given_maps = []
+    for module in resnet.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_pre_hook(lambda _, given: given_maps.append(given[0]))
+    resnet(inputs("image"))
+    assert given_maps
+    assert all(x.is_contiguous(memory_format=torch.channels_last) for x in given_maps)

@@ -15,8 +15,21 @@ from uuid import UUID
 from mmbench.data.checks import is_missing
 from mmbench.data.table import Kind, MediaFiles, Reader, Table
 from mmbench.errors import MMBenchError
+from mmbench.yaml_file import Settings
 
 Columns = Mapping[str, int | str | list[str]]
+
+
+class MoreRows(Settings):
+    """Further rows of the same records, such as their questions in other words.
+
+    Attributes:
+        where: by their column, the pattern that its value must match.
+        columns: where they differ from the table's.
+    """
+
+    where: dict[str, str]
+    columns: dict[str, int | str | list[str]]
 
 
 class ColumnTable(Reader):
@@ -28,6 +41,7 @@ class ColumnTable(Reader):
             theirs. A dot goes into a column that holds records, as `answers.answer`; a list of
             names makes a list.
         where: by their column, the pattern that its value must match; `!` before it for must not.
+        more: by a name, which their ids end in (`12/framed`), further rows, after all others.
         lower: our columns whose texts are made lower-case, without spaces at their ends.
         images, videos, sounds: the pattern of a medium's file; `{image}`, or any other of our
             columns in braces, stands for its value.
@@ -38,6 +52,7 @@ class ColumnTable(Reader):
     table: str
     columns: dict[str, int | str | list[str]]
     where: dict[str, str] = {}
+    more: dict[str, MoreRows] = {}
     lower: list[str] = []
     images: str | None = None
     videos: str | None = None
@@ -50,13 +65,23 @@ class ColumnTable(Reader):
     def read(self, folder: Path, split: str, kind: Kind) -> Table:
         path = folder / self.table
         check_columns(self.columns, kind, path)
-        rows = [
-            row_of(record, self.columns, path, number, self.lower)
-            for number, record in enumerate(self.records(path))
-            if all(_matches(record, *condition, path) for condition in self.where.items())
-        ]
+        records = self.records(path)
+        rows = self._rows(records, self.where, self.columns, path)
+        for name, more in self.more.items():
+            found = self._rows(records, more.where, self.columns | more.columns, path)
+            rows += [r | {"id": f"{r['id']}/{name}"} if "id" in r else r for r in found]
         patterns = {"image": self.images, "video": self.videos, "audio": self.sounds}
         return Table(rows, {m: files(rows, m, folder, p) for m, p in patterns.items() if p})
+
+    def _rows(
+        self, records: Sequence[Any], where: Mapping[str, str], columns: Columns, path: Path
+    ) -> list[dict[str, Any]]:
+        """The rows of those records that match."""
+        return [
+            row_of(record, columns, path, number, self.lower)
+            for number, record in enumerate(records)
+            if all(_matches(record, *condition, path) for condition in where.items())
+        ]
 
 
 def check_columns(columns: Columns, kind: Kind, where: Any) -> None:
