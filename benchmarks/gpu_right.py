@@ -182,8 +182,10 @@ def _cases() -> Iterator[tuple[str, str, str, dict[str, Any], tuple[str, ...]]]:
             options: dict[str, Any] = {"decoder.name": decoder}
             yield f"decoder {decoder} in {task}", task, "image", options, ()
     for objective in registry.names("objectives"):
+        # The encoder of texts by default reads from left to right.
+        others = {"encoders.text": {"name": "bert"}} if objective == "mlm" else {}
         for task in registry.names("tasks"):
-            yield f"objective {objective} in {task}", task, "image", {}, (objective,)
+            yield f"objective {objective} in {task}", task, "image", others, (objective,)
 
 
 def parts(job: Job) -> dict[str, Any]:
