@@ -111,14 +111,16 @@ class Plan:
         """
         read = [s for s in (self.samples, self.train, self.validation) if s is not None]
         known = {self.split: self.identity.fingerprint, **self.identity.fitted_on}
-        for samples in read:
-            if samples.fingerprint != known[samples.split]:
+        named = [(samples.split, samples) for samples in read]
+        for stage, source in self.sources.items():
+            both = source.train, source.validation  # so that a share without groups is told now
+            named += [(f"{stage}.{samples.split}", samples) for samples in both]
+        for name, samples in named:
+            if samples.fingerprint != known.get(name, samples.fingerprint):
                 raise MMBenchError(
                     f"{samples.dataset}, split {samples.split}, was changed while it was looked "
                     "at. Run it again."
                 )
-        for source in self.sources.values():  # so that a share without groups is told now
-            _ = source.train, source.validation
         return read
 
 

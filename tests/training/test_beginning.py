@@ -9,6 +9,7 @@ import mmbench
 from mmbench.checkpoint import read_checkpoint
 from mmbench.errors import MMBenchError
 from mmbench.experiments.beginning import begin_from
+from mmbench.experiments.conditions import conditions
 from mmbench.experiments.plan import make_plan
 from mmbench.request import run_request
 
@@ -52,6 +53,12 @@ def test_parts_are_taken_by_name_and_said(scenes_file, tmp_path, pretrained):
     assert "does not fit, so new: decoder (" in note
     assert "not of this model: log_scale, project" in note
     assert result.record.identity.init == old.sha256
+    identity = result.record.identity.model_copy(update={"init": None})
+    plain = result.record.model_copy(update={"identity": identity})
+    found = conditions({"a": [result.record], "b": [plain]})
+    assert found.differed["what training begins from"]["b"] == "nothing"
+    assert "what training begins from" in conditions({"a": [result.record]}).equal
+    assert "what training begins from" not in conditions({"b": [plain]}).equal
 
 
 def test_it_is_in_the_identity_by_its_content(scenes_file, tmp_path, pretrained):
