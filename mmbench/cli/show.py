@@ -194,7 +194,7 @@ def _recipe_on(task_name: str, name: str, dataset: str | None) -> str:
     from mmbench.model import parameter_counts
     from mmbench.recipe import load_recipe
     from mmbench.training.memory import within_memory
-    from mmbench.training.stages import stages_of
+    from mmbench.training.stages import check_stages, stages_of
 
     task = registry.load("tasks", task_name)()
     spec = task.dataset(dataset)
@@ -213,7 +213,9 @@ def _recipe_on(task_name: str, name: str, dataset: str | None) -> str:
         with within_memory(torch.device("cpu"), trains=False):
             model = task.build(recipe, assets)
         counts = parameter_counts(model)
-        rows["stages"] = [stage.words for stage in stages_of(recipe, model)]
+        stages = stages_of(recipe, model)
+        check_stages(stages, model, recipe.train, recipe.balance)  # else it does not fit the task
+        rows["stages"] = [stage.words for stage in stages]
         parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
         rows["parameters"] = f"{sum(counts.values()):,} ({parts})"
     return _lines(f"model {name} on {task.name}/{spec.name}", recipe.summary, rows)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mmbench.checkpoint import read_header
+from mmbench.cli.show import show_text
 from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.plan import make_plan
 from mmbench.experiments.watch import Watch
@@ -226,6 +227,13 @@ def test_stages_are_shown_with_what_they_are_trained_on(mmbench, scenes_file, tm
     lines = [line.strip() for line in shown.stdout.splitlines()]
     assert any("align: nt_xent; trains encoders; on 10% of scenes" in line for line in lines)
     assert any(line.endswith("tune: task; epochs 1") for line in lines)
+
+
+@pytest.mark.parametrize(("recipe", "task"), [("simclr", "vqa"), ("bert_words", "retrieval")])
+def test_a_recipe_is_shown_on_a_task_that_its_stages_fit(scenes_file, recipe, task):
+    shown = show_text(recipe, dataset=scenes_file)
+    assert shown.startswith(f"model {recipe} on {task}/few_scenes")
+    assert f"trains encoders.{'image' if task == 'vqa' else 'text'}" in shown
 
 
 def test_a_stage_that_names_no_data_is_as_it_was():
