@@ -11,7 +11,6 @@ from mmbench.zoo.part import build_part
 from tests.tiny_checkpoints import TYPES
 from tests.zoo.checkpoint_inputs import D
 
-
 BAD = [
     ("vit", "bert", {}, "of a network of type bert.*vit.*The encoder bert reads it"),
     ("bert", "gpt2", {}, "of a network of type gpt2"),
