@@ -93,15 +93,15 @@ TRIALS: dict[str, tuple[Trial, Trial | Chance]] = {
         ASKED_EASY,
     ),
     "image efficientnet_lite0": (
-        part(PICTURES, "encoders.image", name="efficientnet_lite0"),
-        ASKED,
+        part(QUESTIONS, "encoders.image", 3, name="efficientnet_lite0", size=96),
+        ASKED_EASY,
     ),
-    "text bag_of_words": (part(QUESTIONS, "encoders.text", 3, name="bag_of_words"), SEEN),
+    "text bag_of_words": (part(QUESTIONS, "encoders.text", 1, name="bag_of_words"), SEEN),
     "text gru": (QUESTIONS, SEEN),
-    "text bert": (part(QUESTIONS, "encoders.text", 3, name="bert", layers=2), SEEN),
-    "text gpt2": (part(QUESTIONS, "encoders.text", 3, name="gpt2", layers=2), SEEN),
-    "text minilm": (part(QUESTIONS, "encoders.text", 3, name="minilm"), SEEN),
-    "text clip_text": (part(QUESTIONS, "encoders.text", 3, name="clip_text", layers=2), SEEN),
+    "text bert": (part(QUESTIONS, "encoders.text", 1, name="bert", layers=2), SEEN),
+    "text gpt2": (part(QUESTIONS, "encoders.text", 1, name="gpt2", layers=2), SEEN),
+    "text minilm": (part(QUESTIONS, "encoders.text", 1, name="minilm"), SEEN),
+    "text clip_text": (part(QUESTIONS, "encoders.text", 1, name="clip_text", layers=2), SEEN),
     "video conv3d": (CLIPS, GUESSED),
     "video video_transformer": (
         part(CLIPS, "encoders.video", 2, name="video_transformer", layers=2, tubelet=4),
@@ -122,9 +122,9 @@ TRIALS: dict[str, tuple[Trial, Trial | Chance]] = {
     "decoder classifier": (QUESTIONS, ASKED_EASY),
     "decoder rnn": (CAPTIONS, BLIND),
     "decoder transformer": (part(CAPTIONS, "decoder", 2, name="transformer"), BLIND),
-    "decoder gpt2": (part(CAPTIONS, "decoder", 2, name="gpt2"), BLIND),
+    "decoder gpt2": (part(CAPTIONS, "decoder", 1, name="gpt2"), BLIND),
     "decoder image_tokens": (PROMPTS, OTHERS),
-    "decoder cnn": (part(PROMPTS, "decoder", 4, name="cnn"), OTHERS),
+    "decoder cnn": (part(PROMPTS, "decoder", 3, name="cnn"), OTHERS),
 }  # fmt: skip
 
 

@@ -19,7 +19,12 @@ BAD = [
     ("vit", "vit", {"unfreeze": "last_4"}, "unfreeze must be at most last_3"),
     ("vit", "vit", {"layers": 2}, "layers is of a network from nothing"),
     ("vit", "vit", {"revision": "main"}, "is a folder, which has no revision"),
-    ("vit", "vit", {"lora": {"rank": 0}}, "vit.lora .*greater than or equal to 1"),
+    (
+        "vit",
+        "vit",
+        {"lora": {"rank": 0}},
+        r"vit\.lora\.rank must .*greater than or equal to 1, got 0",
+    ),
     ("vit", "vit", {"lora": {"rank": 2}, "unfreeze": "all"}, "leave `unfreeze: all` out"),
 ]
 
