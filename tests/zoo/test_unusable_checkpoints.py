@@ -123,6 +123,8 @@ def test_a_checkpoint_that_cannot_be_used_is_one_line(
         ({"hidden": 0}, "hidden must be at least 1, got 0"),
         ({"pretrained": "./no/such"}, "no folder of a checkpoint at ./no/such"),
         ({"pretrained": "/no/such"}, "no folder of a checkpoint at /no/such"),
+        ({"pretrained": ""}, "`pretrained` is empty"),
+        ({"pretrained": __file__}, "is a file: give the folder"),
     ],
 )
 def test_an_option_that_cannot_be_is_one_line(options, says):
