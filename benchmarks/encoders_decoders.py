@@ -165,10 +165,11 @@ def row(name: str, out: Path, seed: int) -> tuple[str, bool]:
         high = other.scale * (other.interval.high if other.interval else other.value)
     assert record.training is not None
     kind, called = name.split()
+    epochs = record.recipe["train"]["epochs"]
     cells = [
         f"`{called}`",
         kind,
-        f"{trial.task}, `{trial.dataset}`, {record.recipe['train']['epochs']} epochs",
+        f"{trial.task}, `{trial.dataset}`, {epochs} epoch{'s' * (epochs > 1)}",
         f"{entry.name} {shown(entry)}",
         f"{words}: {score}",
         f"{sum(record.parameters.values()) / 1000:,.0f}k",
