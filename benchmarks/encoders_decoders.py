@@ -50,7 +50,11 @@ class Chance:
 
 
 SOUND = {"rate": 4_000, "mels": 32, "frame": 128}  # of a dataset with 4,000 samples a second
-SMALL = {"size": 64, "patch": 16, "layers": 2}
+SMALL = {
+    "size": 64,
+    "patch": 16,
+    "layers": 2,
+}  # on easy-VQA: `vit` does not learn `interactions` in 12 epochs
 
 PICTURES = Trial("vqa", "interactions", "question_and_image")
 SOUNDS = Trial("vqa", "interactions", "question_and_audio")
