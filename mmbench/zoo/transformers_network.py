@@ -177,6 +177,20 @@ def transformer_sizes(dim: int, hidden: int | None, layers: int, heads: int) -> 
     }
 
 
+def unit_start(dim: int, hidden: int | None) -> dict[str, Any]:
+    """Weights that start at a deviation of 1 / sqrt(width), for layers that keep what they read.
+
+    transformers starts every width at 0.02, which is about that of one of 768. At 128, what a layer
+    of a ViT adds is then so small beside what it reads that `vit` did not learn `interactions` from
+    nothing, at the dataset's own rate, in 12 epochs; so it does in 3.
+
+    Args:
+        dim: the width where `hidden` is None.
+        hidden: as a recipe gives it.
+    """
+    return {"initializer_range": max(1, dim if hidden is None else hidden) ** -0.5}
+
+
 NO_DROPOUT: dict[str, Any] = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 

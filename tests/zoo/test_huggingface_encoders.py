@@ -9,6 +9,7 @@ from PIL import Image
 
 from mmbench import registry
 from mmbench.data.features import FeatureCache
+from mmbench.zoo.part import build_part
 from mmbench.zoo.pooling import make_pooling
 from tests.tiny_checkpoints import TYPES, save_checkpoint
 from tests.zoo.checkpoint_inputs import MEDIA, TEXTS, D, Held, every, values_of
@@ -172,3 +173,14 @@ def test_loading_draws_nothing_on_the_terminal(built, capfd):
     built("clip_vision")
     built("bert")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["vit", "video_transformer"])
+@pytest.mark.parametrize("width", [32, 128])
+def test_a_network_from_nothing_starts_at_a_deviation_that_suits_its_width(name, width):
+    torch.manual_seed(0)
+    encoder = build_part("encoders", name, {"layers": 1}, dim=width)
+    weights = [p for key, p in encoder.named_parameters() if ".0." in key and p.ndim == 2]
+    assert len(weights) == 6
+    for weight in weights:
+        assert weight.std().item() == pytest.approx(width**-0.5, rel=0.15)
