@@ -54,7 +54,7 @@ SMALL = {
     "size": 64,
     "patch": 16,
     "layers": 2,
-}  # on easy-VQA: `vit` does not learn `interactions` in 12 epochs
+}  # of images of 64 pixels, as easy-VQA's
 
 PICTURES = Trial("vqa", "interactions", "question_and_image")
 SOUNDS = Trial("vqa", "interactions", "question_and_audio")

@@ -180,9 +180,9 @@ def transformer_sizes(dim: int, hidden: int | None, layers: int, heads: int) -> 
 def unit_start(dim: int, hidden: int | None) -> dict[str, Any]:
     """Weights that start at a deviation of 1 / sqrt(width), for layers that keep what they read.
 
-    transformers starts every width at 0.02, which is about that of one of 768. At 128, what a layer
-    of a ViT adds is then so small beside what it reads that `vit` did not learn `interactions` from
-    nothing, at the dataset's own rate, in 12 epochs; so it does in 3.
+    transformers starts every width at 0.02, chosen for one of 768. At 128, where a layer then gives
+    a quarter of what it reads, `vit` had 53.3 on `interactions` after 12 epochs, of chance's 50 and
+    the 75 that can be had; from this start it had 63.0 after 6 (seed 0, two layers).
 
     Args:
         dim: the width where `hidden` is None.
