@@ -120,6 +120,7 @@ class Recipe(Settings):
     """What a model is made of. See `baselines/*.yaml` for examples.
 
     Attributes:
+        title: what a paper's table calls the model; made of the file's name if empty.
         summary: the idea, in a line.
         source: where it was published.
         fusion: how the streams are joined; null for a model of one modality.
@@ -136,6 +137,7 @@ class Recipe(Settings):
         predictor: instead of all these, a registered predictor (`majority`), with its options.
     """
 
+    title: str = ""
     summary: str = ""
     source: str = ""
     fusion: PartField | None = None
@@ -212,7 +214,7 @@ class Recipe(Settings):
 
     def settings(self) -> dict[str, Any]:
         """All that decides what the model computes: the recipe less its words, as plain JSON."""
-        return self.model_dump(mode="json", exclude={"summary", "source"})
+        return self.model_dump(mode="json", exclude={"title", "summary", "source"})
 
     def parts(self) -> dict[str, tuple[str, Part]]:
         """By key (`encoders.image`, `fusion`), the registry's kind of each part, and the part."""

@@ -162,12 +162,21 @@ def path(kind: str, name: str) -> Path:
 def summary(kind: str, name: str) -> str:
     """Its docstring's first line, or its file's `summary`. Imports nothing."""
     if kind in FILE_KINDS:
-        for line in path(kind, name).read_text(encoding="utf-8").split("\n"):
-            if line.startswith("summary:"):
-                return line.removeprefix("summary:").strip().strip("\"'")
-        return ""
+        return line_of(kind, name, "summary")
     of_module, of_part = docstrings(*home_of(*location(kind, name)))
     return (of_part or of_module).partition("\n")[0]
+
+
+def line_of(kind: str, name: str, key: str) -> str:
+    """What a registered YAML file says in a line of its own, without parsing it; "" if nothing.
+
+    >>> line_of("recipes", "mcan_fusion", "title")
+    'MCAN'
+    """
+    for line in path(kind, name).read_text(encoding="utf-8").split("\n"):
+        if line.startswith(f"{key}:"):
+            return line.removeprefix(f"{key}:").strip().strip("\"'")
+    return ""
 
 
 def check(kind: str, name: str) -> None:

@@ -34,6 +34,9 @@ class Task(ABC):
         encoders: by modality, the encoder of a recipe that names none, with its options.
         decoder: the decoder of a recipe that names none, with its options.
         unit: what its samples are called ("questions").
+        title: what a paper calls it ("Captioning"); made of the name if empty.
+        paper_metrics: patterns of the metrics that a paper's table shows of it
+            ("text_to_*_recall_at_*"), as of `fnmatch`; the primary one alone if empty.
         limit_groups: whether `--limit` counts groups: an image with all its captions.
         chosen_by: what the weights of an epoch are chosen by on validation: the first metric, or
             the loss where answers take too long to be made every epoch.
@@ -49,6 +52,8 @@ class Task(ABC):
     encoders: ClassVar[Mapping[str, PartLike]]
     decoder: ClassVar[PartLike]
     unit: ClassVar[str] = "samples"
+    title: ClassVar[str] = ""
+    paper_metrics: ClassVar[tuple[str, ...]] = ()
     limit_groups: ClassVar[bool] = False
     chosen_by: ClassVar[Literal["metric", "loss"]] = "metric"
     version: ClassVar[int] = 1

@@ -27,6 +27,8 @@ class Captioning(Task):
     """
 
     name = "captioning"
+    title = "Captioning"
+    paper_metrics = ("cider", "bleu_4", "meteor", "rouge_l", "spice")
     inputs = ("image", "video", "audio")
     default_dataset = "scenes"
     metrics = ("cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l")

@@ -32,6 +32,8 @@ class Generation(Task):
     """
 
     name = "generation"
+    title = "Text-to-image generation"
+    paper_metrics = ("faithfulness", "fid", "fd_*", "kid_*")
     answer_kind = "images"
     inputs = ("text",)
     default_dataset = "scenes"

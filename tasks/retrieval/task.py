@@ -29,6 +29,8 @@ class Retrieval(Task):
     """
 
     name = "retrieval"
+    title = "Retrieval"
+    paper_metrics = ("*_recall_at_1", "*_recall_at_5", "*_recall_at_10")
     answer_kind = "embeddings or scores"
     inputs = ("image", "video", "audio", "text")
     default_dataset = "scenes"

@@ -37,6 +37,7 @@ class VQA(Task):
     """
 
     name = "vqa"
+    title = "Visual question answering"
     inputs = ("image", "video", "audio", "text")
     default_dataset = "easy_vqa"
     metrics = ("accuracy",)
