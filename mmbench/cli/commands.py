@@ -247,17 +247,50 @@ def score(
 @app.command()
 def report(
     paths: Annotated[list[Path], typer.Argument(help="Folders of records.")],
-    format: Annotated[str, typer.Option(help="markdown, latex or csv.")] = "markdown",
+    format: Annotated[str, typer.Option(help="markdown, latex, csv or json.")] = "markdown",
+    layout: Annotated[
+        str, typer.Option(help="main, ablation, cost or categories: what stands in which table.")
+    ] = "main",
+    metrics: Annotated[
+        str | None, typer.Option(help="Names, separated by commas. Default: those of the style.")
+    ] = None,
+    style: Annotated[
+        str | None,
+        typer.Option(help="paper (few metrics) or draft (all). Default: paper for latex."),
+    ] = None,
+    spread: Annotated[
+        str, typer.Option(help="Beside a value: sd over seeds, interval or none.")
+    ] = "sd",
+    baseline: Annotated[
+        str | None, typer.Option(help="The model that all others are compared with.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="A folder to write figures to, as PDF and PNG.")
+    ] = None,
+    methods: Annotated[
+        bool, typer.Option("--methods", help="Add a paragraph on methods, and a checklist.")
+    ] = False,
     allow_mixed: AllowMixed = False,
 ) -> None:
-    """Make a table for each task and dataset from records, a column for comparable numbers.
+    """Make tables, figures and text for a paper from records.
 
     A record that cannot be read, or was changed, is named and left out; the exit code is then 1.
     """
     from mmbench.reports.report import make_report
 
-    made = make_report(paths, format, allow_mixed)
+    made = make_report(
+        *(paths, format, allow_mixed),
+        layout=layout,
+        metrics=split_names(metrics) if metrics is not None else None,
+        style=style,
+        spread=spread,
+        baseline=baseline,
+        figures=figures,
+        methods=methods,
+    )
     say(made.text, end="")
+    for note in made.notes:
+        complain(f"mmbench: {note}")
     for reason in made.left_out:
         complain(f"mmbench: left out: {reason}")
     if made.left_out:
