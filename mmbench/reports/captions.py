@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from mmbench import registry
 from mmbench.reports.cells import known_metric
 from mmbench.reports.names import dataset_title, metric_title
-from mmbench.reports.sheet import Spread
 from mmbench.reports.significance import Marks
 from mmbench.reports.table import Row, Table
 
@@ -48,7 +47,7 @@ def seed_counts(rows: Iterable[Row]) -> list[int]:
     return sorted({len(cell.values) for row in rows for cell in row.cells.values()})
 
 
-def value_words(rows: Sequence[Row], spread: Spread, single: str = "") -> str:
+def value_words(rows: Sequence[Row], spread: str, single: str = "") -> str:
     """What a number is, and what stands beside it."""
     counts = seed_counts(rows)
     if counts[-1] == 1:

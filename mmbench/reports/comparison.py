@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mmbench.reports.counts import count
 from mmbench.reports.escape import one_line
-from mmbench.reports.formats import count
 
 if TYPE_CHECKING:
     from mmbench.experiments.compare import Comparison

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmbench.reports.escape import for_latex
-from mmbench.reports.latex_width import SIZES, TEXT_HEIGHT, TEXT_WIDTH, breakable, width
+from mmbench.reports.latex_width import TEXT_HEIGHT, TEXT_WIDTH, breakable, width
 from mmbench.reports.sheet import Head, Line, Number, Sheet
 
 LEVEL = "underlined"  # how `_value` sets what is not told from the best

@@ -13,13 +13,13 @@ from mmbench.experiments.result import RunResult
 from mmbench.records.record import Record
 from mmbench.records.store import find_records
 from mmbench.records.verification import verified
-from mmbench.reports.document import Document, data_of, signature_marks, signatures_of
+from mmbench.reports.document import Document, Picture, data_of, signature_marks, signatures_of
 from mmbench.reports.escape import one_line
 from mmbench.reports.formats import FORMATS
 from mmbench.reports.layouts import LAYOUTS
 from mmbench.reports.layouts.options import Options, check_baseline
 from mmbench.reports.selection import STYLES, wanted_metrics
-from mmbench.reports.sheet import SPREADS, Spread
+from mmbench.reports.sheet import SPREADS
 from mmbench.reports.table import Table, make_tables
 
 Paths = Sequence[str | Path] | str | Path
@@ -74,12 +74,19 @@ def make_report(
     options = Options(style, spread, FORMATS[format].level, baseline, marks)
     sheets = LAYOUTS[layout](tables, options)
     notes: list[str] = []
+    pictures: list[Picture] = []
+    if figures is not None:
+        from mmbench.reports.figures import draw, write  # matplotlib takes a while
+
+        drawn, notes = draw(tables, options)
+        pictures = write(drawn, Path(figures))
     document = Document(
         style=style,
         sheets=sheets,
         signatures=signatures_of(tables, marks),
         data=data_of(tables),
         conditions=_conditions(tables) if style == "paper" else [],
+        pictures=pictures,
     )
     return Report(FORMATS[format].write(document), left_out, notes)
 

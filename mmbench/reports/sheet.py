@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from mmbench.reports.cells import Cell
 from mmbench.reports.significance import Mark
 
-Spread = Literal["sd", "interval", "none"]
 SPREADS = ("sd", "interval", "none")
 _MOST_DECIMALS = 4
 
@@ -40,7 +39,7 @@ class Number:
     scale: float = 1.0
     decimals: int = 2
     best: bool = False
-    mark: Mark = Mark()
+    mark: Mark = field(default_factory=Mark)
     signed: bool = False
     p_value: float | None = None
 
@@ -50,7 +49,7 @@ class Number:
         sign = "+" if self.signed else ""
         return f"{self.mean * self.scale:{sign}.{self.decimals}f}"
 
-    def spread(self, kind: Spread) -> str:
+    def spread(self, kind: str) -> str:
         """What stands beside the value: "± 0.12" over seeds, "[1.0, 2.0]" of one; "" for nothing.
 
         A difference has its interval, whatever is asked for.
@@ -130,7 +129,7 @@ class Sheet:
     heads: Sequence[Head]
     lines: Sequence[Line]
     remarks: Sequence[str] = ()
-    spread: Spread = "sd"
+    spread: str = "sd"
     first: str = "Model"
 
 

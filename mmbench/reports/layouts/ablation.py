@@ -59,7 +59,7 @@ def _sheet(table: Table, base: Row, changed: Sequence[Row], options: Options) ->
             title=_change(row) if row is not base else model_title(base.model),
             label=row.label,
             shown=[shown for c in columns for shown in _shown(row, base, c, numbers[c], marks)],
-            facts={"model": row.model, "parameters": [*row.parameters.values()][0]},
+            facts={"model": row.model, "parameters": next(iter(row.parameters.values()))},
             rule_above=row is changed[0],
         )
         for row in (base, *changed)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mmbench.records.record import Record
-from mmbench.reports.captions import data_words, measured_words, statistics_words, value_words
+from mmbench.reports.captions import (
+    data_words,
+    listed,
+    measured_words,
+    statistics_words,
+    value_words,
+)
 from mmbench.reports.counts import count
 from mmbench.reports.layouts.options import (
     Options,
@@ -119,17 +126,17 @@ def _sheet(table: Table, options: Options) -> Sheet:
         for kind in kinds:
             value = costs[kind][row.label]
             shown.append(None if value is None else kind.text(value))
-        facts = {kind.name: costs[kind][row.label] for kind in kinds}
-        facts |= {"model": row.model, "parameters": row.parameters[primary]}
+        facts: dict[str, Any] = {"model": row.model, "parameters": row.parameters[primary]}
+        facts |= {kind.name: costs[kind][row.label] for kind in kinds}
         lines.append(Line(named[row.label], row.label, shown, facts))
     letters = marks.family is not None and baseline is None
     devices = sorted({run.record.environment.device_name for row in rows for run in row.results()})
+    tested = statistics_words(marks, letters, named.get(baseline or ""), options.level)
     caption = (
         f"Cost beside {measured_words([part])} on {data_words([part])}. "
-        f"{value_words(rows, options.spread)} "
-        f"{statistics_words(marks, letters, named.get(baseline or ''), options.level)} Operations are those of one sample's forward pass; "
-        "training, latency (one sample alone) and throughput are means over the runs"
-        f" on {' and '.join(devices)}."
+        f"{value_words(rows, options.spread)} {tested} Operations are those of one sample's "
+        "forward pass; training, latency (one sample alone) and throughput are means over the runs"
+        f" on {listed(devices)}."
     )
     return Sheet(
         name=sheet_name("cost", primary.task, primary.dataset),

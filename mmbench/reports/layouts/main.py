@@ -73,7 +73,7 @@ def _sheet(tables: Sequence[Table], options: Options) -> Sheet:
                 *([parameters_of(of), seeds_of_rows(of)] if about else []),
                 *(numbers[c].get(label) for _, c in columns),
             ],
-            facts={"model": of[0].model, "parameters": [*of[0].parameters.values()][0]},
+            facts={"model": of[0].model, "parameters": next(iter(of[0].parameters.values()))},
         )
         for label, of in sorted(rows.items(), key=lambda item: _rank(item[0], tables))
     ]

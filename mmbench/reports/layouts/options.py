@@ -12,7 +12,7 @@ from mmbench.reports.captions import listed
 from mmbench.reports.cells import Column
 from mmbench.reports.counts import count
 from mmbench.reports.names import dataset_title, metric_title, told_apart
-from mmbench.reports.sheet import Head, Number, Shown, Spread, best_of, decimals_for, number_of
+from mmbench.reports.sheet import Head, Number, Shown, best_of, decimals_for, number_of
 from mmbench.reports.significance import Marks, Measurement, marks_of
 from mmbench.reports.table import Row, Table
 
@@ -32,7 +32,7 @@ class Options:
     """
 
     style: str = "draft"
-    spread: Spread = "sd"
+    spread: str = "sd"
     level: str = ""
     baseline: str | None = None
     marks: Mapping[Column, str] = field(default_factory=dict)
