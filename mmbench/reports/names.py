@@ -29,6 +29,16 @@ def tidied(name: str) -> str:
     return words[0].upper() + words[1:]
 
 
+def in_sentence(title: str) -> str:
+    """A title within a sentence: a word without other capitals begins with a small letter.
+
+    >>> in_sentence("Accuracy"), in_sentence("CIDEr"), in_sentence("R@1")
+    ('accuracy', 'CIDEr', 'R@1')
+    """
+    rest = title.partition(" ")[0][1:]
+    return title[0].lower() + title[1:] if rest.isalpha() and rest.islower() else title
+
+
 @cache
 def metric_title(name: str) -> tuple[str, str]:
     """What a metric is called, and what stands above it and its like ("" for nothing).

@@ -13,11 +13,13 @@ from mmbench.experiments.result import RunResult
 from mmbench.records.record import Record
 from mmbench.records.store import find_records
 from mmbench.records.verification import verified
+from mmbench.reports.checklist import checklist
 from mmbench.reports.document import Document, Picture, data_of, signature_marks, signatures_of
 from mmbench.reports.escape import one_line
 from mmbench.reports.formats import FORMATS
 from mmbench.reports.layouts import LAYOUTS
 from mmbench.reports.layouts.options import Options, check_baseline
+from mmbench.reports.methods import methods as method_paragraphs
 from mmbench.reports.selection import STYLES, wanted_metrics
 from mmbench.reports.sheet import SPREADS
 from mmbench.reports.table import Table, make_tables
@@ -80,12 +82,15 @@ def make_report(
 
         drawn, notes = draw(tables, options)
         pictures = write(drawn, Path(figures))
+    tests = sum(sheet.tests for sheet in sheets)
     document = Document(
         style=style,
         sheets=sheets,
         signatures=signatures_of(tables, marks),
         data=data_of(tables),
         conditions=_conditions(tables) if style == "paper" else [],
+        methods=method_paragraphs(tables, tests) if methods else [],
+        checklist=checklist(tables, tests) if methods else [],
         pictures=pictures,
     )
     return Report(FORMATS[format].write(document), left_out, notes)

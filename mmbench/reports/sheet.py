@@ -120,6 +120,7 @@ class Sheet:
         lines: in order.
         remarks: what else a reader must know, a sentence each.
         spread: what stands beside values.
+        tests: that its marks are of.
         first: above the lines' titles.
     """
 
@@ -130,6 +131,7 @@ class Sheet:
     lines: Sequence[Line]
     remarks: Sequence[str] = ()
     spread: str = "sd"
+    tests: int = 0
     first: str = "Model"
 
 

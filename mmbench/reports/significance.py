@@ -61,6 +61,11 @@ class Marks:
     by_place: Mapping[tuple[str, str], Mark]
     remarks: Sequence[str] = ()
 
+    @property
+    def tests(self) -> int:
+        """How many there were."""
+        return self.family.tests if self.family else 0
+
     def of(self, column: str, row: str) -> Mark:
         """A number's mark; an empty one where it was not tested."""
         return self.by_place.get((column, row), Mark())

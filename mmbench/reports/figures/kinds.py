@@ -13,6 +13,7 @@ from mmbench.reports.names import tidied
 from mmbench.reports.table import Table
 
 _LINE = 0.15  # inches a model
+_FLAT = 42  # letters that have room beside each other above the columns
 _DARK = 0.55  # of the shades: letters above are white
 
 
@@ -50,7 +51,13 @@ def kinds(table: Table, options: Options) -> Drawn | None:
                 )
         axes.invert_yaxis()
         heads = [_wrapped(shortened(one_line(tidied(name)), 24)) for name in names]
+        longest = max(len(word) for head in heads for word in head.split("\n"))
         axes.set_xticks(np.arange(len(names)) + 0.5, heads)
+        if longest * len(names) > _FLAT:
+            axes.set_xticks(np.arange(len(names)) + 0.5, [h.replace("\n", " ") for h in heads])
+            axes.tick_params(axis="x", labelrotation=35)
+            for label in axes.get_xticklabels():
+                label.set(ha="left", rotation_mode="anchor")
         axes.set_yticks(
             np.arange(len(rows)) + 0.5, [shortened(one_line(named[r.label]), 26) for r in rows]
         )

@@ -69,7 +69,8 @@ def paper_style() -> Iterator[None]:
     """Within it, what is drawn looks as a paper's figures do."""
     from matplotlib import rc_context
 
-    with rc_context(_SETTINGS):
+    settings: Any = _SETTINGS  # matplotlib's stubs want each key as a literal
+    with rc_context(settings):
         yield
 
 

@@ -14,10 +14,11 @@ from mmbench.records.store import LOG_FILE
 from mmbench.reports.escape import one_line
 from mmbench.reports.figures.style import Drawn, new_figure, paper_style, series, shortened
 from mmbench.reports.layouts.options import Options, sheet_name, titles
-from mmbench.reports.names import dataset_title, metric_title
+from mmbench.reports.names import dataset_title, in_sentence, metric_title
 from mmbench.reports.table import Row, Table
 from mmbench.statistics.bootstrap import FloatArray
 
+_SHORT = 20  # letters of a name, where two stand side by side
 _NAMED = 7  # models that have a marker and a name; the others are thin and grey
 
 
@@ -40,12 +41,13 @@ def training_curves(table: Table, options: Options) -> Drawn | None:
     else:
         scale = table.entries[column].scale if chosen_by == column.signature else 1.0
         title, heading = metric_title(chosen_by.partition("|")[0])
-        label = f"Validation {one_line(' '.join(filter(None, [heading, title])))}"
+        label = f"Validation {one_line(in_sentence(f'{heading} {title}'.strip()))}"
     named = titles([row for row, _ in curves])
     with paper_style():
-        rows = -(-min(len(curves), _NAMED) // 2)
-        figure, axes = new_figure(2.0 + 0.13 * rows)
-        for number, (row, values) in reversed(list(enumerate(curves))):
+        names = [shortened(one_line(named[row.label]), 28) for row, _ in curves[:_NAMED]]
+        across = 2 if max(map(len, names)) <= _SHORT else 1
+        figure, axes = new_figure(1.9 + 0.15 * -(-len(names) // across))
+        for number, (_, values) in reversed(list(enumerate(curves))):
             epochs = np.arange(1, values.shape[1] + 1)
             mean = values.mean(axis=0) * scale
             if number >= _NAMED:
@@ -55,8 +57,7 @@ def training_curves(table: Table, options: Options) -> Drawn | None:
             if len(values) > 1:
                 ends = np.sort(np.stack([values.min(axis=0), values.max(axis=0)]) * scale, axis=0)
                 axes.fill_between(epochs, *ends, color=look["color"], alpha=0.15, linewidth=0)
-            name = shortened(one_line(named[row.label]), 22)
-            axes.plot(epochs, mean, label=name, markevery=max(1, len(epochs) // 8), **look)
+            axes.plot(epochs, mean, label=names[number], markevery=max(1, len(epochs) // 8), **look)
         axes.set_xlabel("Epoch")
         axes.set_ylabel(label)
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -64,7 +65,7 @@ def training_curves(table: Table, options: Options) -> Drawn | None:
         figure.legend(
             *(handles[::-1], labels[::-1]),
             loc="outside lower center",
-            ncols=2,
+            ncols=across,
             frameon=False,
             handlelength=2.8,
         )

@@ -81,6 +81,7 @@ def _sheet(table: Table, base: Row, changed: Sequence[Row], options: Options) ->
         lines=lines,
         remarks=[*marks.remarks, *([] if options.paper else table.remarks)],
         spread=options.spread,
+        tests=marks.tests,
         first="Change",
     )
 

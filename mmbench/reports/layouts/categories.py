@@ -166,4 +166,5 @@ def _sheet(table: Table, options: Options) -> Sheet:
         lines=lines,
         remarks=[*remarks, *([] if options.paper else table.remarks)],
         spread=options.spread,
+        tests=marks.tests,
     )

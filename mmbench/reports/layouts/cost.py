@@ -25,7 +25,7 @@ from mmbench.reports.layouts.options import (
     titles,
     unequal_remarks,
 )
-from mmbench.reports.names import dataset_title
+from mmbench.reports.names import dataset_title, in_sentence
 from mmbench.reports.sheet import Head, Line, Sheet, Shown
 from mmbench.reports.table import Row, Table
 
@@ -133,7 +133,7 @@ def _sheet(table: Table, options: Options) -> Sheet:
     devices = sorted({run.record.environment.device_name for row in rows for run in row.results()})
     tested = statistics_words(marks, letters, named.get(baseline or ""), options.level)
     caption = (
-        f"Cost beside {measured_words([part])} on {data_words([part])}. "
+        f"Cost beside {in_sentence(measured_words([part]))} on {data_words([part])}. "
         f"{value_words(rows, options.spread)} {tested} Operations are those of one sample's "
         "forward pass; training, latency (one sample alone) and throughput are means over the runs"
         f" on {listed(devices)}."
@@ -146,6 +146,7 @@ def _sheet(table: Table, options: Options) -> Sheet:
         lines=lines,
         remarks=[*unequal_remarks(rows, named), *([] if options.paper else table.remarks)],
         spread=options.spread,
+        tests=marks.tests,
     )
 
 

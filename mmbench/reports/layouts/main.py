@@ -96,6 +96,7 @@ def _sheet(tables: Sequence[Table], options: Options) -> Sheet:
         lines=lines,
         remarks=list(dict.fromkeys(remarks)),
         spread=options.spread,
+        tests=marks.tests,
     )
 
 
