@@ -76,7 +76,8 @@ def as_json(document: Document) -> str:
             for sheet in document.sheets
         ],
         "signatures": [
-            {"metric": s.title, "signature": s.text, "scale": s.scale} for s in document.signatures
+            {"metric": s.whole_title, "signature": s.text, "scale": s.scale}
+            for s in document.signatures
         ],
         "data": [
             {"title": d.title, "size": d.size, "fingerprint": d.fingerprint} for d in document.data

@@ -19,15 +19,22 @@ class Signature:
 
     Attributes:
         mark: behind the metric's title, where another has the same.
-        title: of the metric.
+        title, heading: of the metric.
         text: its signature, as code.
         scale: what tables multiply its values by.
     """
 
     mark: str
     title: str
+    heading: str
     text: str
     scale: float
+
+    @property
+    def whole_title(self) -> str:
+        """With its heading and mark."""
+        mark = f"[{self.mark}]" if self.mark else ""
+        return " ".join(filter(None, [self.heading, self.title, mark]))
 
 
 @dataclass(frozen=True)
@@ -124,10 +131,9 @@ def signatures_of(tables: Sequence[Table], marks: Mapping[Column, str]) -> list[
         for column in table.columns:
             title, heading = metric_title(column.metric)
             entry = table.entries[column]
-            title = f"{heading} {title}" if heading else title
             found.setdefault(
                 column.signature,
-                Signature(marks.get(column, ""), title, column.signature, entry.scale),
+                Signature(marks.get(column, ""), title, heading, column.signature, entry.scale),
             )
     return list(found.values())
 

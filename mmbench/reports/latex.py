@@ -67,18 +67,18 @@ def _computed(document: Document) -> list[str]:
 
 
 def _families(signatures: Sequence[Signature]) -> list[tuple[list[str], str]]:
-    """Neighbours whose signatures differ in the name alone: their titles, and all as one."""
-    found: list[tuple[list[str], list[str], str]] = []
+    """Neighbours under one heading that differ in the name alone: their titles, and all as one."""
+    found: list[tuple[tuple[str, str], list[str], list[str]]] = []
     for signature in signatures:
         name, bar, rest = signature.text.partition("|")
-        title = signature.title + (f" [{signature.mark}]" if signature.mark else "")
         rest = bar + rest + (f", times {signature.scale:g}" if signature.scale != 1 else "")
-        if found and found[-1][2] == rest:
-            found[-1][0].append(title)
-            found[-1][1].append(name)
+        key = signature.heading, rest
+        if found and found[-1][0] == key and signature.heading:
+            found[-1][1].append(signature.title)
+            found[-1][2].append(name)
         else:
-            found.append(([title], [name], rest))
-    return [(titles, ", ".join(names) + rest) for titles, names, rest in found]
+            found.append((key, [signature.whole_title], [name]))
+    return [(titles, ", ".join(names) + rest) for (_, rest), titles, names in found]
 
 
 def _plain(

@@ -14,6 +14,8 @@ _GAP = 4.0  # points on either side of a column
 _BETWEEN = 2.0  # points between a value and what stands beside it
 _TITLE_SHARE = 0.34  # of the page that the lines' titles may take before they are wrapped
 _LINES = {False: 38, True: 22}  # a page, upright and turned
+_HEAD_LINES = 3  # that a panel takes besides its lines
+_STEP = 10.0  # points, in which the least width of panels is sought
 _COLUMN = 235.0  # points, of one of two columns: what is no wider stands in one
 
 
@@ -83,11 +85,8 @@ class _Setting:
         return _LINES[self.turned]
 
 
-_SETTINGS = (
-    _Setting(r"\small", False),
-    _Setting(r"\footnotesize", False),
-    _Setting(r"\footnotesize", True),
-)
+_UPRIGHT = (_Setting(r"\small", False), _Setting(r"\footnotesize", False))
+_TURNED = _Setting(r"\footnotesize", True)
 
 
 def latex_tables(sheet: Sheet, remarks_below: bool) -> str:
@@ -98,19 +97,22 @@ def latex_tables(sheet: Sheet, remarks_below: bool) -> str:
         remarks_below: whether remarks stand below the table; otherwise they end the caption.
     """
     places = [_place(sheet, at, head) for at, head in enumerate(sheet.heads)]
-    setting, parts = _fitted(sheet, places)
+    setting, panels = _fitted(sheet, places)
+    each = setting.lines_each
+    stacked = len(panels) * (len(sheet.lines) + _HEAD_LINES) <= each + _HEAD_LINES
+    pages = [panels] if stacked else [[panel] for panel in panels]
     pieces = [
-        (part, sheet.lines[start : start + setting.lines_each])
-        for part in parts
-        for start in range(0, len(sheet.lines), setting.lines_each)
+        (page, sheet.lines[start : start + each])
+        for page in pages
+        for start in range(0, len(sheet.lines), each)
     ]
     texts = []
-    for number, (part, lines) in enumerate(pieces):
+    for number, (page, lines) in enumerate(pieces):
         caption = for_latex(sheet.caption) if number == 0 else _continued(sheet)
         remarks = [for_latex(remark) for remark in sheet.remarks] if number == 0 else []
         if remarks and not remarks_below:
             caption, remarks = " ".join([caption, *remarks]), []
-        texts.append(_table(sheet, part, lines, setting, caption, remarks, number))
+        texts.append(_table(sheet, page, lines, setting, caption, remarks, number))
     return "\n".join(texts)
 
 
@@ -123,25 +125,46 @@ def _place(sheet: Sheet, at: int, head: Head) -> _Place:
 
 
 def _fitted(sheet: Sheet, places: Sequence[_Place]) -> tuple[_Setting, list[list[_Place]]]:
-    """How it is set, and which columns stand together: all, if any setting has room for them."""
-    for setting in _SETTINGS:
-        if setting.turned and len(sheet.lines) > setting.lines_each:
-            continue  # turned and split by lines is worse than split by columns
+    """How it is set, and which columns stand beside each other.
+
+    All, upright, if there is room; panels below each other, if a page has room for them; all,
+    turned; tables of a panel each.
+    """
+    for setting in _UPRIGHT:
         if _width(sheet, places, setting) <= setting.room:
             return setting, [list(places)]
-    setting = _SETTINGS[1]
-    parts: list[list[_Place]] = [[]]
+    panels = _panels(sheet, places, _UPRIGHT[-1])
+    high = len(panels) * (len(sheet.lines) + _HEAD_LINES)
+    fits = _width(sheet, places, _TURNED) <= _TURNED.room
+    if high > _UPRIGHT[-1].lines_each and fits and len(sheet.lines) <= _TURNED.lines_each:
+        return _TURNED, [list(places)]
+    return _UPRIGHT[-1], panels
+
+
+def _panels(sheet: Sheet, places: Sequence[_Place], setting: _Setting) -> list[list[_Place]]:
+    """Columns that stand beside each other, in as few panels as there can be, of like widths."""
+    panels = _filled(sheet, places, setting, setting.room)
+    room = _width(sheet, places, setting) / len(panels)
+    while room < setting.room:
+        narrower = _filled(sheet, places, setting, room)
+        if len(narrower) == len(panels):
+            return narrower
+        room += _STEP
+    return panels
+
+
+def _filled(
+    sheet: Sheet, places: Sequence[_Place], setting: _Setting, room: float
+) -> list[list[_Place]]:
+    """Panels filled one after the other; columns under one head stay together if they can."""
+    panels: list[list[_Place]] = [[]]
     for group in _groups(places):
-        if parts[-1] and _width(sheet, [*parts[-1], *group], setting) > setting.room:
-            parts.append([])
-        if _width(sheet, group, setting) <= setting.room:
-            parts[-1] += group
-            continue
-        for place in group:  # a group that is too wide by itself
-            if parts[-1] and _width(sheet, [*parts[-1], place], setting) > setting.room:
-                parts.append([])
-            parts[-1].append(place)
-    return setting, parts
+        whole = _width(sheet, group, setting) <= setting.room
+        for part in [group] if whole else [[place] for place in group]:
+            if panels[-1] and _width(sheet, [*panels[-1], *part], setting) > room:
+                panels.append([])
+            panels[-1] += part
+    return panels
 
 
 def _groups(places: Sequence[_Place]) -> list[list[_Place]]:
@@ -185,29 +208,42 @@ def _runs(places: Sequence[_Place], level: int) -> list[tuple[str, list[_Place]]
 
 def _table(
     sheet: Sheet,
-    places: Sequence[_Place],
+    panels: Sequence[Sequence[_Place]],
     lines: Sequence[Line],
     setting: _Setting,
     caption: str,
     remarks: Sequence[str],
     number: int,
 ) -> str:
-    wide = _width(sheet, places, setting) > _COLUMN
+    """One float: its panels below each other."""
+    wide = max(_width(sheet, panel, setting) for panel in panels) > _COLUMN
     environment = ("sidewaystable" if setting.turned else "table") + ("*" if wide else "")
     label = f"tab:{sheet.name}" + (f"-{number + 1}" if number else "")
-    longest = max(width(line.title, setting.size) for line in [*sheet.lines])
-    first = "l"
-    if longest > _TITLE_SHARE * setting.room:
-        room = _TITLE_SHARE * setting.room
-        first = rf">{{\raggedright\arraybackslash}}p{{{room:.0f}pt}}"
-    spec = " ".join(place.spec for place in places)
     text = [
-        rf"\begin{{{environment}}}[tp]" if not setting.turned else rf"\begin{{{environment}}}",
+        rf"\begin{{{environment}}}" + ("" if setting.turned else "[tp]"),
         r"\centering",
         r"\setlength{\abovecaptionskip}{0pt}\setlength{\belowcaptionskip}{6pt}",
         rf"\caption{{{caption}}}",
         rf"\label{{{_label(label)}}}",
         rf"{setting.size}\setlength{{\tabcolsep}}{{{_GAP:g}pt}}",
+    ]
+    for at, panel in enumerate(panels):
+        text += [r"\par\vspace{6pt}"] if at else []
+        text += _tabular(sheet, panel, lines, setting)
+    if remarks:
+        text += ["", r"\vspace{2pt}", r"\footnotesize\raggedright"]
+        text += [rf"{breakable(remark)}\par" for remark in remarks]
+    return "\n".join([*text, rf"\end{{{environment}}}"]) + "\n"
+
+
+def _tabular(
+    sheet: Sheet, places: Sequence[_Place], lines: Sequence[Line], setting: _Setting
+) -> list[str]:
+    room = _TITLE_SHARE * setting.room
+    wrapped = max(width(line.title, setting.size) for line in sheet.lines) > room
+    first = rf">{{\raggedright\arraybackslash}}p{{{room:.0f}pt}}" if wrapped else "l"
+    spec = " ".join(place.spec for place in places)
+    text = [
         rf"\begin{{tabular}}{{@{{}}{first} {spec}@{{}}}}",
         r"\toprule",
         *_heads(sheet, places),
@@ -217,14 +253,10 @@ def _table(
         if line.rule_above and line is not lines[0]:
             text.append(r"\midrule")
         title = for_latex(line.title)
-        cells = [breakable(title) if first != "l" else title]
+        cells = [breakable(title) if wrapped else title]
         cells += [cell for place in places for cell in _cells(sheet, line, place)]
         text.append(" & ".join(cells) + r" \\")
-    text += [r"\bottomrule", r"\end{tabular}"]
-    if remarks:
-        text += ["", r"\vspace{2pt}", r"\footnotesize\raggedright"]
-        text += [rf"{breakable(remark)}\par" for remark in remarks]
-    return "\n".join([*text, rf"\end{{{environment}}}"]) + "\n"
+    return [*text, r"\bottomrule", r"\end{tabular}"]
 
 
 def _heads(sheet: Sheet, places: Sequence[_Place]) -> list[str]:

@@ -68,9 +68,8 @@ def _cell(sheet: Sheet, shown: Shown) -> str:
 def _computed(document: Document) -> list[str]:
     lines = ["## How the numbers are computed", ""]
     for found in document.signatures:
-        mark = f"[{found.mark}] " if found.mark else ""
         scale = f", times {found.scale:g}" if found.scale != 1 else ""
-        lines.append(f"- {mark}{for_markdown(found.title)}: {for_markdown_code(found.text)}{scale}")
+        lines.append(f"- {for_markdown(found.whole_title)}: {for_markdown_code(found.text)}{scale}")
     for data in document.data:
         fingerprint = for_markdown_code(data.fingerprint)
         lines.append(f"- {for_markdown(f'{data.title}: {data.size}')}, data {fingerprint}")

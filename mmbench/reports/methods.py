@@ -34,11 +34,11 @@ def methods(tables: Sequence[Table], tests: int) -> list[str]:
     """
     runs = all_runs(tables)
     records = [run.record for run in runs]
-    text = [_data(tables)]
-    for table in tables:
-        trained = [row.record for row in table.rows if row.record.training]
-        if trained:
-            text.append(_training(table, trained))
+    text = []
+    for task in dict.fromkeys(table.columns[0].task for table in tables):
+        of_task = [table for table in tables if table.columns[0].task == task]
+        text.append(_data(of_task))
+        text += [_training(table) for table in of_task]
     text.append(_choice(records))
     return [" ".join(filter(None, text)), _statistics(records, tests), _software(records)]
 
@@ -50,19 +50,17 @@ def all_runs(tables: Iterable[Table]) -> list[RunResult]:
 
 
 def _data(tables: Sequence[Table]) -> str:
-    sentences = []
-    for task in dict.fromkeys(table.columns[0].task for table in tables):
-        parts = []
-        for table in (t for t in tables if t.columns[0].task == task):
-            models = {row.model for row in table.rows}
-            count = f"{len(models)} model{'' if len(models) == 1 else 's'}"
-            parts.append(f"{count} on {data_words([table])}")
-        sentences.append(f"For {in_sentence(task_title(task))} we evaluate {listed(parts)}.")
-    return " ".join(sentences)
+    parts = []
+    for table in tables:
+        models = {row.model for row in table.rows}
+        count = f"{len(models)} model{'' if len(models) == 1 else 's'}"
+        parts.append(f"{count} on {data_words([table])}")
+    return f"For {in_sentence(task_title(tables[0].columns[0].task))} we evaluate {listed(parts)}."
 
 
-def _training(table: Table, records: Sequence[Record]) -> str:
+def _training(table: Table) -> str:
     """The settings that are equal for all models of a dataset, and which are not."""
+    records = [row.record for row in table.rows if row.record.training]
     settings = [record.recipe["train"] for record in records if record.recipe.get("train")]
     if not settings:
         return ""

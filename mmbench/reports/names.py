@@ -32,10 +32,10 @@ def tidied(name: str) -> str:
 def in_sentence(title: str) -> str:
     """A title within a sentence: a word without other capitals begins with a small letter.
 
-    >>> in_sentence("Accuracy"), in_sentence("CIDEr"), in_sentence("R@1")
-    ('accuracy', 'CIDEr', 'R@1')
+    >>> in_sentence("Accuracy"), in_sentence("CIDEr"), in_sentence("Text-to-image R@1")
+    ('accuracy', 'CIDEr', 'text-to-image R@1')
     """
-    rest = title.partition(" ")[0][1:]
+    rest = title.partition(" ")[0][1:].replace("-", "")
     return title[0].lower() + title[1:] if rest.isalpha() and rest.islower() else title
 
 
