@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from mmbench.data.checks import first_reasons
 from mmbench.errors import MMBenchError, did_you_mean
@@ -18,7 +19,7 @@ from mmbench.reports.document import Document, Picture, data_of, signature_marks
 from mmbench.reports.escape import one_line
 from mmbench.reports.formats import FORMATS
 from mmbench.reports.layouts import LAYOUTS
-from mmbench.reports.layouts.options import Options, check_baseline
+from mmbench.reports.layouts.options import Options, check_baseline, facts_of
 from mmbench.reports.methods import methods as method_paragraphs
 from mmbench.reports.selection import STYLES, wanted_metrics
 from mmbench.reports.sheet import SPREADS
@@ -82,15 +83,17 @@ def make_report(
 
         drawn, notes = draw(tables, options)
         pictures = write(drawn, Path(figures))
+    in_sheets = {_key(head.facts) for sheet in sheets for head in sheet.heads if head.facts}
+    used = [t for table in tables if (t := _only(table, in_sheets)).columns]
     tests = sum(sheet.tests for sheet in sheets)
     document = Document(
         style=style,
         sheets=sheets,
-        signatures=signatures_of(tables, marks),
-        data=data_of(tables),
-        conditions=_conditions(tables) if style == "paper" else [],
-        methods=method_paragraphs(tables, tests) if methods else [],
-        checklist=checklist(tables, tests) if methods else [],
+        signatures=signatures_of(used, marks),
+        data=data_of(used),
+        conditions=_conditions(used) if style == "paper" else [],
+        methods=method_paragraphs(used, tests) if methods else [],
+        checklist=checklist(used, tests) if methods else [],
         pictures=pictures,
     )
     return Report(FORMATS[format].write(document), left_out, notes)
@@ -183,3 +186,14 @@ def _usable(folder: Path) -> Record:
 
 def _conditions(tables: Sequence[Table]) -> list[str]:
     return list(dict.fromkeys(remark for table in tables for remark in table.remarks))
+
+
+def _only(table: Table, keys: Collection[tuple[Any, ...]]) -> Table:
+    """A table with the columns alone that some sheet shows."""
+    columns = [column for column in table.columns if _key(facts_of(column)) in keys]
+    return replace(table, columns=columns)
+
+
+def _key(facts: Mapping[str, Any]) -> tuple[Any, ...]:
+    names = ("task", "dataset", "split", "fingerprint", "limit", "signature", "kind")
+    return tuple(facts.get(name) for name in names)

@@ -142,12 +142,20 @@ def _sheet(table: Table, options: Options) -> Sheet:
         name=sheet_name("cost", primary.task, primary.dataset),
         title=f"Cost on {dataset_title(primary.dataset)}",
         caption=caption,
-        heads=[head, *(Head(k.title, (k.group,) if k.group else ()) for k in kinds)],
+        heads=[head, *(_head(kind, kinds) for kind in kinds)],
         lines=lines,
         remarks=[*unequal_remarks(rows, named), *([] if options.paper else table.remarks)],
         spread=options.spread,
         tests=marks.tests,
     )
+
+
+def _head(kind: Cost, kinds: Sequence[Cost]) -> Head:
+    """What stands above a cost; of a group's only one the group's title."""
+    if not kind.group:
+        return Head(kind.title)
+    alone = sum(other.group == kind.group for other in kinds) == 1
+    return Head(kind.group) if alone else Head(kind.title, (kind.group,))
 
 
 def _thousand(value: float | None) -> float | None:
