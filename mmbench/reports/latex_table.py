@@ -224,7 +224,7 @@ def _table(
         r"\centering",
         r"\setlength{\abovecaptionskip}{0pt}\setlength{\belowcaptionskip}{6pt}",
         rf"\caption{{{caption}}}",
-        rf"\label{{{_label(label)}}}",
+        rf"\label{{{label}}}",
         rf"{setting.size}\setlength{{\tabcolsep}}{{{_GAP:g}pt}}",
     ]
     for at, panel in enumerate(panels):
@@ -305,9 +305,4 @@ def _value(number: Number) -> str:
 
 
 def _continued(sheet: Sheet) -> str:
-    return rf"Continuation of Table~\ref{{{_label(f'tab:{sheet.name}')}}}."
-
-
-def _label(text: str) -> str:
-    """Letters, digits and marks that a label may have."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in "-:") else "-" for c in text)
+    return rf"Continuation of Table~\ref{{tab:{sheet.name}}}."

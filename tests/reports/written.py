@@ -22,7 +22,7 @@ def written(format, tables, style="draft", layout="main", **options):
     return FORMATS[format].write(document)
 
 
-def compile_latex(text, folder):
+def compile_latex(text, folder, passes=2):
     """What LaTeX says when it sets the text as a paper would; skips where there is none."""
     pdflatex = shutil.which("pdflatex")
     if pdflatex is None:
@@ -36,7 +36,7 @@ def compile_latex(text, folder):
         f"{document}\nText.\n{text}\n\\end{{document}}", encoding="utf-8"
     )
     command = [pdflatex, "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
-    for _ in range(2):  # references are right the second time
+    for _ in range(passes):  # references are right the second time
         done = subprocess.run(command, cwd=folder, capture_output=True)
     log = done.stdout.decode("latin-1")
     assert done.returncode == 0, log[-2000:]

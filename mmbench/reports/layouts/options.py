@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mmbench.errors import MMBenchError, did_you_mean
-from mmbench.records.names import safe_name
+from mmbench.recipe import digest
 from mmbench.reports.captions import listed
 from mmbench.reports.cells import Column
 from mmbench.reports.counts import count
@@ -49,8 +50,17 @@ class Options:
 
 
 def sheet_name(layout: str, *parts: str) -> str:
-    """A name for labels and files."""
-    return "-".join([layout, *(safe_name(part) for part in parts)])
+    """A name for labels and files, of letters, digits, `_` and `-` alone; as unique as its parts.
+
+    >>> sheet_name("main", "vqa", "easy_vqa"), sheet_name("main", "50%")
+    ('main-vqa-easy_vqa', 'main-50-f823f52d')
+    """
+    return "-".join([layout, *map(_plain, parts)])
+
+
+def _plain(name: str) -> str:
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:40]
+    return plain if plain == name else f"{plain}-{digest(name)[:8]}".strip("-")
 
 
 def titles(rows: Iterable[Row]) -> dict[str, str]:
