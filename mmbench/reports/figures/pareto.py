@@ -115,6 +115,7 @@ def _name(figure: Any, axes: Any, points: Any, names: Sequence[str]) -> None:
                 ha="left" if right > 0 else "right",
                 va="center",
                 fontsize=6.5,
+                zorder=2,
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.2},
                 arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": GREY, "shrinkB": 2}
                 if far
