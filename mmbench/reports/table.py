@@ -179,7 +179,7 @@ def _column(record: Record, entry: MetricEntry, kind: str) -> Column:
 
 def _row(rows: dict[tuple[str, str], Row], record: Record) -> Row:
     variant = (record.recipe, record.weights.source, record.weights.sha256)
-    row = Row(record.model, record.overrides, record.weights.source, _label(record))
+    row = Row(record.model, record.overrides, record.weights.source, label_of(record))
     return rows.setdefault((record.model, digest(variant)), row)
 
 
@@ -204,7 +204,8 @@ def _kind(record: Record, differing: Sequence[str]) -> str:
     return ", ".join(word for word in words if word)
 
 
-def _label(record: Record) -> str:
+def label_of(record: Record) -> str:
+    """What records call a run's model: recipe, changes to it, origin of its weights."""
     changes = [f"{key}={value}" for key, value in record.overrides.items()]
     if record.weights.source in ("shipped", "checkpoint"):
         changes.append(f"{record.weights.source} weights")

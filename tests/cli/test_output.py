@@ -151,11 +151,28 @@ def test_records_of_hostile_names_are_shown(call, records):
         assert out
 
 
-@pytest.mark.parametrize("format", ["markdown", "latex", "csv"])
-def test_records_of_hostile_names_are_reported(call, records, format):
-    code, out, err = call("report", "results", "--format", format)
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(["--format", format] for format in ("markdown", "latex", "csv", "json")),
+        *(["--format", "latex", "--layout", layout] for layout in ("cost", "categories")),
+        ["--style", "paper", "--methods"],
+        ["--format", "latex", "--style", "draft", "--methods"],
+    ],
+    ids=" ".join,
+)
+def test_records_of_hostile_names_are_reported(call, records, options):
+    code, out, err = call("report", "results", *options)
     assert (code, err) == (0, "")
     assert_harmless(out)
+
+
+def test_figures_of_hostile_names_are_drawn(call, records, folder):
+    code, out, err = call("report", "results", "--figures", "figures")
+    assert code == 0
+    assert_harmless(out)
+    assert_harmless(err)
+    assert "6 datasets" in err
 
 
 def test_a_stem_of_dots_is_a_folder_below_out(call, folder):

@@ -87,6 +87,14 @@ def test_the_reference_report_shows_every_model_best_first():
     assert "Holm-corrected over 15 tests" in text
 
 
+def test_the_readme_of_the_results_shows_the_report_of_easy_vqa():
+    readme = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    text = mmbench.report(REFERENCE / "vqa" / "easy_vqa")
+    for line in text.splitlines():
+        if line and not line.startswith("##"):
+            assert line in readme
+
+
 def test_every_task_and_dataset_has_a_table_of_its_own_in_a_draft():
     text = mmbench.report([REFERENCE / "vqa", REFERENCE / "captioning"])
     titles = [line[3:] for line in text.splitlines() if line.startswith("## ")]
