@@ -157,7 +157,7 @@ def test_a_default_that_is_changed_moves_the_hash():
 
 
 def test_every_setting_says_what_it_was_added_with():
-    parts = {"summary", "source", "fusion", "encoders", "decoder", "balance"}
+    parts = {"title", "summary", "source", "fusion", "encoders", "decoder", "balance"}
     parts |= {"train", "predictor", "stages"}
     stage = {"name", "objective"}
     for model, exempt in ((Train, set()), (Recipe, parts), (Stage, stage)):
