@@ -66,6 +66,11 @@ class Answer:
     answer: str
     found: str
 
+    @property
+    def title(self) -> str:
+        """The point at the beginning of a line."""
+        return self.point[0].upper() + self.point[1:]
+
 
 @dataclass(frozen=True)
 class Picture:

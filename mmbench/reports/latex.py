@@ -27,7 +27,7 @@ def latex(document: Document) -> str:
         paragraphs[0] = rf"\paragraph{{Evaluation.}} {paragraphs[0]}"
         parts.append("\n\n".join(paragraphs) + "\n")
     if document.checklist:
-        rows = [[a.point, a.answer, a.found] for a in document.checklist]
+        rows = [[a.title, a.answer, a.found] for a in document.checklist]
         caption = "Reliability checklist, filled in from the records of the runs."
         parts += _plain(
             caption, "tab:checklist", ["Point", "", "From the records"], rows, (27, 12, 52)

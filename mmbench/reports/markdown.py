@@ -22,9 +22,9 @@ def markdown(document: Document) -> str:
         paragraphs = [line for text in document.methods for line in (for_markdown(text), "")]
         parts.append(["## Methods", "", *paragraphs[:-1]])
     if document.checklist:
-        rows = [[a.point, a.answer, a.found] for a in document.checklist]
+        rows = [[a.title, a.answer, a.found] for a in document.checklist]
         parts.append(
-            ["## Reliability checklist", "", *_plain_table(["point", "", "from the records"], rows)]
+            ["## Reliability checklist", "", *_plain_table(["Point", "", "From the records"], rows)]
         )
     parts.append(_computed(document))
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"

@@ -60,13 +60,13 @@ def model_title(name: str) -> str:
     """What a recipe is called.
 
     >>> model_title("gated_fusion"), model_title("mcan_fusion_pretrained")
-    ('Gated', 'MCAN, pretrained')
+    ('Gated', 'MCAN (pretrained)')
     """
     if registry.has("recipes", name) and (own := registry.line_of("recipes", name, "title")):
         return own
     rest, pretrained = name.removesuffix("_pretrained"), name.endswith("_pretrained")
     rest = rest.removesuffix("_fusion") or rest
-    return tidied(rest) + (", pretrained" if pretrained else "")
+    return tidied(rest) + (" (pretrained)" if pretrained else "")
 
 
 @cache

@@ -14,7 +14,7 @@ from mmbench.reports.table import Table
 
 _LINE = 0.15  # inches a model
 _FLAT = 42  # letters that have room beside each other above the columns
-_DARK = 0.55  # of the shades: letters above are white
+_DARK = 0.5  # of the shades: letters above are white
 
 
 def kinds(table: Table, options: Options) -> Drawn | None:
