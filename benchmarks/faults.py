@@ -167,7 +167,7 @@ class Trials:
         if forced:
             shown = self.start("report", out)
             text, _ = _end(shown, 0)
-            _hold("concat_fusion" in text, "the earlier record is gone")
+            _hold("Concatenation" in text, "the earlier record is gone")
             _hold(self.files(out) == self.whole, "the earlier record was harmed")
             return f"{when}: the earlier record is whole"
         return f"{when}: {self.finished(out)}, to the same bytes"
