@@ -72,7 +72,7 @@ def test_report_of_the_run(first_run):
     done = subprocess.run(
         command_line("report", "results"), cwd=folder, env=environment(), capture_output=True
     )
-    assert b"| gated_fusion (shipped weights) | 461k | 1 | 99." in done.stdout
+    assert b"| Gated (shipped weights) | 461k | 1 | 99." in done.stdout
 
 
 def test_json_is_the_record(mmbench, mini_folder):
