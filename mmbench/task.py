@@ -43,6 +43,8 @@ class Task(ABC):
         version: raised when the same samples and weights give other answers.
         answer_kind: what an answer is: "text", or the task's own word for something else. A
             predictor that is not a neural network must give answers of this kind.
+        shown_as: what a person is told that an input, the `target` and the `answer` are, as a
+            record keeps them (see `table`), where it is not their own name.
     """
 
     name: ClassVar[str]
@@ -58,6 +60,7 @@ class Task(ABC):
     chosen_by: ClassVar[Literal["metric", "loss"]] = "metric"
     version: ClassVar[int] = 1
     answer_kind: ClassVar[str] = "text"
+    shown_as: ClassVar[Mapping[str, str]] = {}
 
     def dataset(
         self, name: str | None = None, data_dir: str | Path | None = None, skip_bad: bool = False

@@ -247,7 +247,7 @@ def score(
 @app.command()
 def report(
     paths: Annotated[list[Path], typer.Argument(help="Folders of records.")],
-    format: Annotated[str, typer.Option(help="markdown, latex, csv or json.")] = "markdown",
+    format: Annotated[str, typer.Option(help="markdown, latex, csv, json or html.")] = "markdown",
     layout: Annotated[
         str, typer.Option(help="main, ablation, cost or categories: what stands in which table.")
     ] = "main",
@@ -270,14 +270,26 @@ def report(
     methods: Annotated[
         bool, typer.Option("--methods", help="Add a paragraph on methods, and a checklist.")
     ] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="The file to write. Default: standard output.")
+    ] = None,
+    data_dir: DataDir = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Of a page, so many of each set. Default: 10000.")
+    ] = None,
     allow_mixed: AllowMixed = False,
 ) -> None:
-    """Make tables, figures and text for a paper from records.
+    """Make tables, figures and text for a paper from records, or a page to look at (html).
 
     A record that cannot be read, or was changed, is named and left out; the exit code is then 1.
     """
-    from mmbench.reports.report import make_report
+    from mmbench.reports.output import check_output, write_output
+    from mmbench.reports.report import HTML, make_report
 
+    if output is not None:
+        check_output(output)
+    elif format == HTML and sys.stdout.isatty():
+        raise MMBenchError("a page is for a browser: name its file with --output report.html")
     made = make_report(
         *(paths, format, allow_mixed),
         layout=layout,
@@ -287,8 +299,13 @@ def report(
         baseline=baseline,
         figures=figures,
         methods=methods,
+        data_dir=data_dir,
+        samples=samples,
     )
-    say(made.text, end="")
+    if output is None:
+        say(made.text, end="")
+    else:
+        write_output(output, made.text)
     for note in made.notes:
         complain(f"mmbench: {note}")
     for reason in made.left_out:

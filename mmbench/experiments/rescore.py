@@ -79,7 +79,7 @@ def _verify(
         answers = RunResult.predictions_in(folder)["prediction"].tolist()
     else:
         known = record.dataset in registry.names("datasets")  # a file of the user's own is not
-        samples = _asked(record, task, data_dir, read) if known else samples_in_table(folder)
+        samples = samples_asked(record, task, data_dir, read) if known else samples_in_table(folder)
         answers = stored_answers(folder, task, samples)
     scores = score_answers(metrics, samples, answers)
     values = {
@@ -106,15 +106,25 @@ def samples_in_table(folder: Path) -> list[Sample]:
     ]
 
 
-def _asked(
+def samples_asked(
     record: Record,
     task: Task,
-    data_dir: Path | None,
-    read: dict[tuple[str, str, str], SampleSet],
+    data_dir: Path | None = None,
+    read: dict[tuple[str, str, str], SampleSet] | None = None,
 ) -> SampleSet:
-    """The samples that a run was asked."""
+    """The samples that a run was asked.
+
+    Args:
+        record: the run's.
+        task: its task.
+        data_dir: the folder of the dataset's files, where they do not come with mmbench.
+        read: splits that were read for other records, which this one shares and adds to.
+    Raises: MMBenchError if the dataset cannot be read, or is another than when it was run.
+    """
+    read = {} if read is None else read
     recipe = validate(Recipe, record.recipe, "recipe")
-    spec = task.adapt(task.dataset(record.dataset, data_dir), recipe)
+    dataset = task.dataset(record.dataset, data_dir, skip_bad=bool(record.skipped))
+    spec = task.adapt(dataset, recipe)
     key = task.name, spec.model_dump_json(), record.split
     if key not in read:
         read[key] = task.load(spec, record.split)

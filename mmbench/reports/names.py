@@ -55,6 +55,16 @@ def metric_title(name: str) -> tuple[str, str]:
     return tidied(name), ""
 
 
+def full_metric_title(name: str) -> str:
+    """What a metric is called where nothing stands above it.
+
+    >>> full_metric_title("text_to_image_recall_at_5"), full_metric_title("accuracy")
+    ('Text-to-image R@5', 'Accuracy')
+    """
+    title, heading = metric_title(name)
+    return f"{heading} {title}".strip()
+
+
 @cache
 def model_title(name: str) -> str:
     """What a recipe is called.

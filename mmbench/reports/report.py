@@ -27,6 +27,8 @@ from mmbench.reports.table import Table, make_tables
 
 Paths = Sequence[str | Path] | str | Path
 
+HTML = "html"  # a page, which is more than tables: see `mmbench.reports.page`
+
 
 @dataclass(frozen=True)
 class Report:
@@ -35,7 +37,7 @@ class Report:
     Attributes:
         text: the report, in the format that was asked for.
         left_out: of each record and folder that could not be read, which and why.
-        notes: what was asked for and not made, and why, such as a figure.
+        notes: what was asked for and not made, and why, such as a figure, or a page's media.
     """
 
     text: str
@@ -55,19 +57,34 @@ def make_report(
     baseline: str | None = None,
     figures: str | Path | None = None,
     methods: bool = False,
+    data_dir: str | Path | None = None,
+    samples: int | None = None,
 ) -> Report:
     """The report on all records at or below the paths that can be read, and why others cannot.
 
     Args: as `report`.
     Raises: MMBenchError as `report`.
     """
-    _check("format", format, FORMATS)
+    _check("format", format, (*FORMATS, HTML))
     _check("layout", layout, LAYOUTS)
     _check("style", style, (None, *STYLES))
     _check("spread", spread, SPREADS)
-    style = style or FORMATS[format].style
+    if format == HTML:
+        if (layout, spread) != ("main", "sd") or metrics or style or baseline or figures or methods:
+            raise MMBenchError(
+                "a page shows all that there is: with --format html, leave out --layout, "
+                "--metrics, --style, --spread, --baseline, --figures and --methods"
+            )
+    elif data_dir is not None or samples is not None:
+        raise MMBenchError("--data-dir and --samples are for --format html, which shows samples")
     left_out: list[str] = []
     runs = _usable_runs(paths, left_out)
+    if format == HTML:
+        from mmbench.reports.page.page import make_page  # matplotlib takes a while
+
+        page = make_page(runs, allow_mixed=allow_mixed, data_dir=data_dir, samples=samples)
+        return Report(page.html, left_out, page.notes)
+    style = style or FORMATS[format].style
     wanted = wanted_metrics([run.record for run in runs], metrics, style)
     tables = make_tables(runs, allow_mixed, wanted)
     if metrics is not None:
@@ -111,6 +128,8 @@ def report(
     baseline: str | None = None,
     figures: str | Path | None = None,
     methods: bool = False,
+    data_dir: str | Path | None = None,
+    samples: int | None = None,
 ) -> str:
     """Tables, figures and text of all records at or below the paths, to be put into a paper.
 
@@ -119,7 +138,8 @@ def report(
 
     Args:
         paths: folders of records; searched at any depth.
-        format: "markdown", "latex" (needs booktabs and siunitx), "csv" or "json".
+        format: "markdown", "latex" (needs booktabs and siunitx), "csv", "json", or "html": a page
+            with a browser of samples, to which only the last two and `allow_mixed` apply.
         allow_mixed: put runs of different kinds of device, or of versions of one part, into one
             column.
         layout: "main" has models by metrics; "ablation" what changes to a model do; "cost" what
@@ -132,6 +152,8 @@ def report(
         figures: a folder that figures are written to, as PDF and PNG.
         methods: add a paragraph on how the numbers were made, and a checklist of what a reader can
             rely on, both from the records.
+        data_dir: of a page, the folder of a dataset's files, where they do not come with mmbench.
+        samples: of a page, at most so many of each set; 10,000 if None.
     Raises: MMBenchError if there is no record there that can be used, no such format, layout,
         style, metric or baseline, or nothing there that the layout shows.
     """
@@ -144,6 +166,8 @@ def report(
         baseline=baseline,
         figures=figures,
         methods=methods,
+        data_dir=data_dir,
+        samples=samples,
     )
     for reason in made.left_out:
         warnings.warn(f"left out of the report: {one_line(reason)}", stacklevel=2)

@@ -35,6 +35,7 @@ class Captioning(Task):
     encoders = {"image": "conv", "video": "conv3d", "audio": "audio_transformer"}
     decoder = {"name": "rnn", "layers": 2, "fusion_at": "every"}
     unit = "images"
+    shown_as = {"target": "captions"}
 
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
         """A sample for each image, with all its captions."""

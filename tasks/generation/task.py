@@ -41,6 +41,7 @@ class Generation(Task):
     encoders = {"text": "gru"}
     decoder = "image_tokens"
     unit = "prompts"
+    shown_as = {"text": "prompt", "image": "real image"}
     chosen_by = "loss"
 
     def adapt(self, dataset: DatasetSpec, recipe: Recipe) -> DatasetSpec:

@@ -32,6 +32,7 @@ class Retrieval(Task):
     title = "Retrieval"
     paper_metrics = ("*_recall_at_1", "*_recall_at_5", "*_recall_at_10")
     answer_kind = "embeddings or scores"
+    shown_as = {"text": "caption", "target": "asks", "answer": "ranks of the right items"}
     inputs = ("image", "video", "audio", "text")
     default_dataset = "scenes"
     metrics = (

@@ -49,6 +49,7 @@ class VQA(Task):
     }
     decoder = "classifier"
     unit = "questions"
+    shown_as = {"text": "question"}
 
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
         """Samples with media and a question; groups by medium, unless the dataset has its own."""
