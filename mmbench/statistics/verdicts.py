@@ -39,12 +39,28 @@ def of_pair(
     return f"{words}; a difference of {seen} would have been seen with probability 0.8"
 
 
-def among_all(models: Sequence[str], different: Collection[tuple[str, str]]) -> str:
-    """A sentence on all pairs of models, best first."""
+def among_all(
+    models: Sequence[str],
+    different: Collection[tuple[str, str]],
+    least: float | None = None,
+    metric: Resampled | None = None,
+) -> str:
+    """A sentence on all pairs of models.
+
+    Args:
+        models: best first.
+        different: pairs that differ.
+        least: the least difference that would have been seen between any two, and
+        metric: what it is measured by.
+    """
     if len(models) == 1:
         return f"{models[0]} has no other model to be compared with"
     if not different:
-        return f"no evidence that any of these {len(models)} models differs from another"
+        words = f"no evidence that any of these {len(models)} models differs from another"
+        if least is None or metric is None:
+            return words
+        seen = _amount(least, metric)
+        return f"{words}; a difference of {seen} would have been seen with probability 0.8"
     best, *others = models
     apart = {names[1] if names[0] == best else names[0] for names in different if best in names}
     level = [model for model in others if model not in apart]
@@ -63,6 +79,42 @@ def against_baseline(
     parts += [f"worse than {baseline}: {_listed(list(worse))}"] if worse else []
     parts += [f"no evidence of a difference from {baseline}: {_listed(same)}"] if same else []
     return "; ".join(parts)
+
+
+def over_references(floor: str, models: Sequence[str], above: Collection[str]) -> str:
+    """A sentence on whether models fuse anything.
+
+    Args:
+        floor: the best of the references, which fuse nothing.
+        models: that should.
+        above: those of them that were found to be better than it.
+    """
+    if not above:
+        what = "this fusion has" if len(models) == 1 else "these fusions have"
+        return (
+            f"no evidence that {_listed(models)} is better than {floor}, the best model that fuses "
+            f"nothing: as far as this can tell, {what} fused nothing here"
+        )
+    level = [model for model in models if model not in above]
+    words = f"better than {floor}, the best model that fuses nothing: {_listed(list(above))}"
+    return (
+        f"{words}; not beyond the interval, so that it has fused nothing here: {_listed(level)}"
+        if (level)
+        else words
+    )
+
+
+def of_family(columns: int, tests: int, different: int) -> str:
+    """A sentence on all datasets and metrics together.
+
+    Args:
+        columns: how many there are.
+        tests: differences that were tested.
+        different: those that hold.
+    """
+    if not different:
+        return f"no difference holds among the {tests} tested over {columns} tables, after Holm's correction"
+    return f"{different} of {tests} differences over {columns} tables hold after Holm's correction"
 
 
 def _subject(model: str, found: Difference) -> str:
