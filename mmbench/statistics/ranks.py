@@ -1,4 +1,4 @@
-"""Models ranked over several datasets: average ranks, Friedman's test, Nemenyi's critical difference.
+"""Models ranked over datasets: average ranks, Friedman's test, Nemenyi's critical difference.
 
 Each dataset is one observation, however many samples it has. That asks for many datasets: with
 three of them and eight models, two would have to be six of the seven ranks apart.
@@ -100,7 +100,7 @@ def rank_models(
 
     datasets = tuple(values)
     known = [set(of) for of in values.values()]
-    models = [m for m in dict.fromkeys(m for of in values.values() for m in of)]
+    models = list(dict.fromkeys(m for of in values.values() for m in of))
     models = [model for model in models if all(model in of for of in known)]
     if reason := why_no_ranks(len(models), len(datasets)):
         raise ValueError(reason)

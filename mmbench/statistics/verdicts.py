@@ -113,7 +113,7 @@ def of_family(columns: int, tests: int, different: int) -> str:
         different: those that hold.
     """
     if not different:
-        return f"no difference holds among the {tests} tested over {columns} tables, after Holm's correction"
+        return f"none of {tests} differences over {columns} tables holds after Holm's correction"
     return f"{different} of {tests} differences over {columns} tables hold after Holm's correction"
 
 
