@@ -88,6 +88,8 @@ def _fitting(recipe: Recipe, overrides: Mapping[str, Any]) -> dict[str, Any]:
 def _agreed(own: Recipe, resolved: Recipe, asked: Sequence[Recipe]) -> dict[str, Any]:
     """What all trained models have alike and a reference leaves open, as overrides of it.
 
+    The width too, which recipes usually name: a reference is as wide as the models are.
+
     Args:
         own: the reference as its file has it.
         resolved: with the task's and the dataset's defaults.
@@ -97,6 +99,8 @@ def _agreed(own: Recipe, resolved: Recipe, asked: Sequence[Recipe]) -> dict[str,
     if own.predictor or not models:
         return {}
     changes: dict[str, Any] = {}
+    if all(recipe.width == models[0].width for recipe in models):
+        _change(changes, "width", models[0].width, resolved.width)
     for key in Train.model_fields:
         values = [getattr(recipe.train, key) for recipe in models]
         free = key not in own.train.model_fields_set and f"train.{key}" not in _OF_FUSION

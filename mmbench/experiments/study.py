@@ -102,7 +102,7 @@ class StudyResult:
         failed: by dataset, model and seed, why a run gave no result.
         tuned: by dataset and model.
         runs: how many there were, and
-        reused: what those were called that had a record before.
+        reused: what the models were called whose runs had a record before, with the seed.
         file: where the study is kept.
     """
 
@@ -115,7 +115,7 @@ class StudyResult:
     failed: Mapping[tuple[str, str, int], str]
     tuned: Mapping[tuple[str, str], Tuned]
     runs: int
-    reused: Sequence[str]
+    reused: Sequence[tuple[str, int]]
     file: Path
 
 
@@ -428,10 +428,10 @@ Run = tuple[str, str, int]  # dataset, model, seed
 
 def _run(
     made: Prepared, watch: Watch, told: Told, notice: Notice
-) -> tuple[dict[Run, RunResult], dict[Run, str], list[str]]:
+) -> tuple[dict[Run, RunResult], dict[Run, str], list[tuple[str, int]]]:
     """Carry out all runs.
 
-    Returns: results; why there is none; what those are called that had a record before.
+    Returns: results; why there is none; the model and seed of those that had a record before.
     """
     study = made.study
     asked = list(made.requests())
@@ -442,26 +442,26 @@ def _run(
     of = {id(request): (run, p) for (_, request), run, p in zip(asked, runs, plans, strict=True)}
     found: dict[Run, RunResult] = {}
     failed: dict[Run, str] = {}
-    reused: dict[Run, str] = {}
     with _stoppable(*{plan.folder.parent for plan in plans}):
         requests = [request for _, request in asked]
         with closing(outcomes(requests, study.jobs, watch, made.read)) as ended:
             for request, outcome in ended:
                 run, plan = of[id(request)]
-                label = f"{made.label(run[0], run[1])} seed {run[2]}"
                 if isinstance(outcome, Failed):
                     kept = outcome.broke and TrainingState(plan.folder).exists()
                     failed[run] = f"{outcome.reason}. {_KEPT}" if kept else outcome.reason
-                    notice(f"{label} failed: {failed[run]}")
+                    notice(f"{made.label(*run[:2])} seed {run[2]} failed: {failed[run]}")
                 else:
                     found[run] = outcome
-                    if outcome.reused:
-                        reused[run] = label
                     told(run[1], run[2], outcome)
     return (
         {run: found[run] for run in runs if run in found},
         {run: failed[run] for run in runs if run in failed},
-        [reused[run] for run in runs if run in reused],
+        [
+            (made.label(title, name), seed)
+            for title, name, seed in runs
+            if (title, name, seed) in found and found[title, name, seed].reused
+        ],
     )
 
 
@@ -540,7 +540,16 @@ def _ranks(tables: Sequence[Comparison], family: Family) -> tuple[Ranks | None, 
     return rank_models(values, {n: t.metric.higher_is_better for n, t in first.items()}), ""
 
 
-def _words_of_reuse(runs: int, reused: Sequence[str]) -> str:
-    if not reused:
-        return f"none of {runs} runs was recorded before"
-    return f"reused {len(reused)} of {runs} runs: {', '.join(reused)}"
+def _words_of_reuse(runs: int, reused: Sequence[tuple[str, int]]) -> str:
+    """In a line, which runs had a record before.
+
+    >>> _words_of_reuse(4, [("a", 0), ("a", 1), ("b", 0)])
+    'reused 3 of 4 runs: a (0, 1), b (0)'
+    """
+    if len(reused) in (0, runs):
+        return f"{'all' if reused else 'none'} of {runs} runs were recorded before"
+    seeds: dict[str, list[int]] = {}
+    for label, seed in reused:
+        seeds.setdefault(label, []).append(seed)
+    shown = ", ".join(f"{label} ({', '.join(map(str, of))})" for label, of in seeds.items())
+    return f"reused {len(reused)} of {runs} runs: {shown}"

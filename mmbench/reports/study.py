@@ -18,6 +18,9 @@ def study_result_text(result: StudyResult) -> str:
     facts: list[tuple[str, str]] = []
     if len(result.tables) > 1:
         facts.append(("found", result.family.verdict))
+        references = {model for table in result.tables for model in table.references}
+        models = {e.model for e in result.family.estimates} - references
+        facts += [("", words) for words in result.family.over_columns(models)]
     for title, why in result.left_out.items():
         facts.append(("no table", f"{title}: {why}"))
     if result.ranks is not None:

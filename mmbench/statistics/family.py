@@ -7,7 +7,7 @@ best on the test set is not treated as if it had been named before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -21,6 +21,7 @@ from mmbench.statistics.verdicts import (
     among_all,
     of_family,
     of_pair,
+    of_two,
     over_references,
 )
 
@@ -65,6 +66,7 @@ class Family:
             against a baseline, since not all pairs are known.
         verdicts: by column, in words.
         scales: by metric, what tables multiply its values by.
+        higher_is_better: by metric.
         tests: how many Holm's correction is over.
         of_references: by column, in words, whether the models fuse anything: are better than what
             fuses nothing.
@@ -77,6 +79,7 @@ class Family:
     letters: Mapping[Column, Mapping[str, str]]
     verdicts: Mapping[Column, str]
     scales: Mapping[str, float]
+    higher_is_better: Mapping[str, bool]
     tests: int
     of_references: Mapping[Column, str]
 
@@ -101,6 +104,15 @@ class Family:
         """What was found over all columns, in words."""
         different = sum(pair.different for pair in self.pairs)
         return of_family(len(self.columns), self.tests, different)
+
+    def over_columns(self, models: Collection[str]) -> list[str]:
+        """A sentence on each pair of these models, over all columns."""
+        found: dict[frozenset[str], list[Pair]] = {}
+        for pair in self.pairs:
+            names = frozenset((pair.difference.a, pair.difference.b))
+            if names <= set(models):
+                found.setdefault(names, []).append(pair)
+        return [_over_columns(pairs, self.higher_is_better) for pairs in found.values()]
 
 
 def compare_models(
@@ -168,7 +180,16 @@ def compare_models(
     estimates = tuple(estimate(m, level) for models in columns.values() for m in models.values())
     scales = {m.metric.name: m.metric.scale for m in measured}
     return Family(
-        *(level, baseline, estimates, tuple(pairs), letters, verdicts, scales, len(pairs), fused)
+        level=level,
+        baseline=baseline,
+        estimates=estimates,
+        pairs=tuple(pairs),
+        letters=letters,
+        verdicts=verdicts,
+        scales=scales,
+        higher_is_better={m.metric.name: m.metric.higher_is_better for m in measured},
+        tests=len(pairs),
+        of_references=fused,
     )
 
 
@@ -226,6 +247,17 @@ def _least_of_all(pairs: Sequence[Pair]) -> float | None:
     """The least difference that would have been seen between any two; None where one has none."""
     least = [pair.least_seen for pair in pairs]
     return max((x for x in least if x is not None), default=None) if None not in least else None
+
+
+def _over_columns(pairs: Sequence[Pair], higher_is_better: Mapping[str, bool]) -> str:
+    """What one pair's tests over several columns say together."""
+    a, b = pairs[0].difference.a, pairs[0].difference.b
+    better: dict[str, list[str]] = {a: [], b: []}
+    for pair in (pair for pair in pairs if pair.different):
+        found = pair.difference
+        first = (found.difference > 0) == higher_is_better[found.metric]
+        better[found.a if first else found.b].append(" ".join(filter(None, pair.column)))
+    return of_two(a, b, better[a], better[b], len(pairs))
 
 
 def _metric(models: Mapping[str, Measured]) -> Resampled:

@@ -117,6 +117,22 @@ def of_family(columns: int, tests: int, different: int) -> str:
     return f"{different} of {tests} differences over {columns} tables hold after Holm's correction"
 
 
+def of_two(a: str, b: str, a_better: Sequence[str], b_better: Sequence[str], columns: int) -> str:
+    """A sentence on two models over several tables.
+
+    Args:
+        a, b: the models.
+        a_better, b_better: names of the tables where the one, or the other, is better.
+        columns: how many tables both are in.
+    """
+    if not a_better and not b_better:
+        return f"no evidence that {a} and {b} differ on any of {columns} tables"
+    if b_better and not a_better:
+        a, b, a_better, b_better = b, a, b_better, a_better
+    words = f"{a} is better than {b} on {len(a_better)} of {columns} tables ({_listed(a_better)})"
+    return f"{words} and worse on {len(b_better)} ({_listed(b_better)})" if b_better else words
+
+
 def _subject(model: str, found: Difference) -> str:
     return f"this run of {model}" if model in found.single_runs else model
 
