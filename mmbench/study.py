@@ -32,6 +32,11 @@ def _names(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def _datasets(value: Any) -> Any:
+    """As `_names`; the path of one file may hold commas."""
+    return [value] if isinstance(value, str) and Path(value).is_file() else _names(value)
+
+
 def _seeds(value: Any) -> Any:
     """A number of seeds, 0, 1, ... each, or the seeds themselves: `5`, `0,1,7`, `[0, 1, 7]`."""
     if isinstance(value, str):
@@ -79,7 +84,7 @@ class Study(RunSettings):
 
     name: str = ""
     task: Names
-    dataset: Names = []
+    dataset: Annotated[list[str], BeforeValidator(_datasets)] = []
     models: Names
     references: bool | Names = True
     seeds: Annotated[list[Seed], BeforeValidator(_seeds)] = [0, 1, 2]

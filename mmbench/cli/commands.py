@@ -179,7 +179,7 @@ def compare(
     """
     from mmbench.cli.progress import QuietWatch, TerminalWatch
     from mmbench.experiments.study import carry_out_study, prepare
-    from mmbench.reports.study import study_result_text
+    from mmbench.reports.study import plan_text, study_result_text
     from mmbench.study import make_study, read_study
 
     def tell(model: str, seed: int, result: RunResult) -> None:
@@ -201,7 +201,7 @@ def compare(
         asked = read_study(study, **settings)
     made = prepare(asked)
     if dry_run:
-        say(made.plan.text())
+        say(plan_text(made.plan))
         return
     result = carry_out_study(
         made,

@@ -67,20 +67,8 @@ class StudyPlan:
             if self.megabytes is not None:
                 parts.append(f"about {self.megabytes:,.0f} MB of disk")
         if self.free is not None:
-            parts.append(f"{self.free / 1000:,.0f} GB of it free")
+            parts.append(f"{self.free / 1000:,.0f} GB of disk free")
         return "; ".join(parts)
-
-    def text(self) -> str:
-        """All of it, a line a fact."""
-        lines = [self.title] if self.title else []
-        for name, models in self.models.items():
-            lines.append(f"  {'models':<10}  {name}: {', '.join(models)}")
-        lines.append(f"  {'seeds':<10}  {', '.join(map(str, self.seeds))}")
-        lines += [f"  {word:<10}  {words}" for word, words in self.facts]
-        lines += [f"  {'new':<10}  {run}: {why}" for run, why in self.new]
-        lines += [f"  {'warning':<10}  {words}" for words in self.warnings]
-        lines.append(f"  {'plan':<10}  {self.summary()}")
-        return "\n".join(lines)
 
 
 def why_new(plan: Plan) -> str | None:

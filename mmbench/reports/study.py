@@ -9,6 +9,7 @@ from mmbench.reports.escape import one_line
 
 if TYPE_CHECKING:
     from mmbench.experiments.study import StudyResult
+    from mmbench.experiments.study_plan import StudyPlan
     from mmbench.statistics.ranks import Ranks
 
 
@@ -32,6 +33,18 @@ def study_result_text(result: StudyResult) -> str:
         lines = [f"  {name:<10}  {one_line(words)}" for name, words in facts]
         parts.append("\n".join([head, *lines]))
     return "\n\n".join(parts)
+
+
+def plan_text(plan: StudyPlan) -> str:
+    """What a study will take, a line a fact."""
+    facts = [("models", f"{name}: {', '.join(models)}") for name, models in plan.models.items()]
+    facts.append(("seeds", ", ".join(map(str, plan.seeds))))
+    facts += plan.facts
+    facts += [("new", f"{run}: {why}") for run, why in plan.new]
+    facts += [("warning", words) for words in plan.warnings]
+    facts.append(("plan", plan.summary()))
+    head = [one_line(plan.title)] if plan.title else []
+    return "\n".join(head + [f"  {name:<10}  {one_line(words)}" for name, words in facts])
 
 
 def _ranks(ranks: Ranks) -> list[tuple[str, str]]:

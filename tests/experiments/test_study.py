@@ -11,7 +11,7 @@ from mmbench.experiments.plan import make_plan
 from mmbench.experiments.references import references_for
 from mmbench.experiments.study import prepare, run_study
 from mmbench.records.store import find_records
-from mmbench.reports.study import study_result_text
+from mmbench.reports.study import plan_text, study_result_text
 from mmbench.request import RunRequest
 from mmbench.statistics.holm import holm
 from mmbench.study import make_study, read_study
@@ -136,7 +136,7 @@ def test_the_plan_counts_runs_time_and_disk_and_writes_nothing(result, folder, m
     assert made.plan.megabytes > 0
     nothing = prepare(make_study(**values(folder, tmp_path / "none")))
     assert nothing.plan.seconds is None
-    assert "no estimate" in nothing.plan.text()
+    assert "no estimate" in plan_text(nothing.plan)
     assert not (tmp_path / "none").exists()
 
 
