@@ -75,7 +75,8 @@ def solve_widths(
         else:
             refused[name] = (
                 f"--budget {budget}: no width of {name} has the {target:,} {WHAT[budget]} of "
-                f"{anchor} to {TOLERANCE:.0%}; the nearest, {nearest.width}, has {nearest.cost:,}"
+                f"{anchor} to {TOLERANCE:.0%}; the nearest, {nearest.width}, has {nearest.cost:,}. "
+                "Change its parts, or leave it out"
             )
     return found, refused
 

@@ -195,8 +195,8 @@ def carry_out_study(
 ) -> StudyResult:
     """Do what was prepared: tune, run, compare. Arguments as of `run_study`."""
     study = made.study
-    for run, why in made.plan.new:
-        notice(f"{run} is new: {why}")
+    for label, seed, why in made.plan.new:
+        notice(f"{label} seed {seed} is new: {why}")
     for words in made.plan.warnings:
         notice(f"warning: {words}")
     notice(made.plan.summary())
@@ -338,7 +338,7 @@ def _plan(made: Prepared) -> StudyPlan:
                 if why is None:
                     plan.recorded += 1
                 else:
-                    plan.new.append((f"{made.label(title, name)} seed {seed}", why))
+                    plan.new.append((made.label(title, name), seed, why))
                     count(run, 1)
     known = [time for time in times if time is not None]
     if len(known) == len(times):

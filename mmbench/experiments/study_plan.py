@@ -25,7 +25,7 @@ class StudyPlan:
         title: what a message calls it.
         models: names, by dataset.
         seeds: of each.
-        new: of each run that has no record, what it is called and why it is new.
+        new: of each run that has no record, what its model is called, its seed, and why it is new.
         recorded: how many runs have records.
         trials: how many trials tuning is to make, and
         tried: how many of them have records.
@@ -39,7 +39,7 @@ class StudyPlan:
     title: str = ""
     models: Mapping[str, Sequence[str]] = field(default_factory=dict)
     seeds: Sequence[int] = ()
-    new: list[tuple[str, str]] = field(default_factory=list)
+    new: list[tuple[str, int, str]] = field(default_factory=list)
     recorded: int = 0
     trials: int = 0
     tried: int = 0
