@@ -77,7 +77,10 @@ class Comparison:
         return next(iter(self.family.of_references.values()), "")
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a model, best first: value, interval, difference, cost; values unscaled."""
+        """A row a model, best first: value, interval, difference, cost; values unscaled.
+
+        The least difference that would have been seen is that of the whole family's strictest test.
+        """
         import pandas as pd
 
         rows = []
@@ -106,9 +109,15 @@ class Comparison:
                     "difference_high": ends[1],
                     "p_value": pair.difference.p_value,
                     "p_adjusted": pair.adjusted,
+                    "effect_size": _signed(sign, pair.difference.effect_size),
+                    "least_seen": pair.least_seen,
                 }
             rows.append(row)
         return pd.DataFrame(rows)
+
+
+def _signed(sign: int, value: float | None) -> float | None:
+    return None if value is None else sign * value
 
 
 def training_seconds(runs: Sequence[RunResult]) -> float | None:

@@ -22,7 +22,7 @@ from mmbench.experiments.references import references_for
 from mmbench.experiments.result import RunResult
 from mmbench.experiments.search_space import USUAL, check_space, read_space
 from mmbench.experiments.study_plan import Costs, StudyPlan, free_megabytes, why_new
-from mmbench.experiments.training_state import TrainingState
+from mmbench.experiments.training_state import TrainingState, any_kept
 from mmbench.experiments.tune import TUNING, Search, Trial, Tuned, recorded_trials, run_trials
 from mmbench.experiments.watch import SILENT, Watch
 from mmbench.request import RunRequest, run_request
@@ -415,11 +415,7 @@ def _stoppable(*folders: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:  # while others run for it
-        kept = any(
-            TrainingState(path.with_name(path.name[1:].removesuffix(".training"))).exists()
-            for folder in folders
-            for path in folder.rglob(".seed-*.training")
-        )
+        kept = any_kept(folders)
         raise Interrupted(f"stopped. {_KEPT if kept else ''}".strip()) from None
 
 

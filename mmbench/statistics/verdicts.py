@@ -25,10 +25,12 @@ def of_pair(
     if different:
         better = (found.difference > 0) == metric.higher_is_better
         low, high = found.interval.low * metric.scale, found.interval.high * metric.scale
+        size_d = found.effect_size
+        effect = "" if size_d is None else f", effect size {size_d:+.2f}"
         return (
             f"{a} is {'better' if better else 'worse'} than {b} by {size} "
             f"(difference {found.difference * metric.scale:+.2f} [{low:+.2f}, {high:+.2f}], "
-            f"p {_p(adjusted)} after Holm's correction)"
+            f"p {_p(adjusted)} after Holm's correction{effect})"
         )
     if found.differing == 0:
         return f"{a} and {b} scored the same on every sample"
@@ -91,8 +93,9 @@ def over_references(floor: str, models: Sequence[str], above: Collection[str]) -
     """
     if not above:
         what = "this fusion has" if len(models) == 1 else "these fusions have"
+        any_of = "any of " if len(models) > 1 else ""
         return (
-            f"no evidence that {_listed(models)} is better than {floor}, the best model that fuses "
+            f"no evidence that {any_of}{_listed(models)} is better than {floor}, the best model that fuses "
             f"nothing: as far as this can tell, {what} fused nothing here"
         )
     level = [model for model in models if model not in above]
