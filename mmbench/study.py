@@ -144,13 +144,13 @@ def read_study(path: Path, **changes: Any) -> Study:
 
 
 def study_text(study: Study, comments: Sequence[str] = ()) -> str:
-    """A study as a YAML file has it, which gives it again; what is as usual is left out.
+    """A study as a YAML file has it, which gives it again; what else is as usual is left out.
 
     Args:
         study: as resolved.
         comments: lines to stand above.
     """
-    values = study.model_dump(mode="json", exclude_defaults=True)
+    values = study.model_dump(mode="json", exclude_defaults=True) | {"seeds": study.seeds}
     own = [name for name in Study.model_fields if name not in RunSettings.model_fields]
     ordered = {name: values[name] for name in [*own, *values] if name in values}
     head = "".join(f"# {' '.join(comment.split())}\n" for comment in comments)

@@ -144,6 +144,9 @@ def prepare(study: Study) -> Prepared:
     Raises: MMBenchError for whatever does not exist or does not fit.
     """
     _check_models(study)
+    if not study.dataset and len(study.task) == 1:
+        default = registry.load("tasks", study.task[0]).default_dataset
+        study = study.model_copy(update={"dataset": [default]})
     settings = study.run_settings()
     if study.jobs > 1 and study.threads is None:
         settings["threads"] = threads_beside(study.jobs)

@@ -95,8 +95,8 @@ def over_references(floor: str, models: Sequence[str], above: Collection[str]) -
         what = "this fusion has" if len(models) == 1 else "these fusions have"
         any_of = "any of " if len(models) > 1 else ""
         return (
-            f"no evidence that {any_of}{_listed(models)} is better than {floor}, the best model that fuses "
-            f"nothing: as far as this can tell, {what} fused nothing here"
+            f"no evidence that {any_of}{_listed(models)} is better than {floor}, the best model "
+            f"that fuses nothing: as far as this can tell, {what} fused nothing here"
         )
     level = [model for model in models if model not in above]
     words = f"better than {floor}, the best model that fuses nothing: {_listed(list(above))}"
