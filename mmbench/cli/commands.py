@@ -178,7 +178,8 @@ def compare(
     What has a record is not run again, so that an interrupted comparison goes on where it was.
     """
     from mmbench.cli.progress import QuietWatch, TerminalWatch
-    from mmbench.experiments.study import carry_out_study, prepare
+    from mmbench.experiments.study import carry_out_study
+    from mmbench.experiments.study_setup import prepare
     from mmbench.reports.study import plan_text, study_result_text
     from mmbench.study import make_study, read_study
 

@@ -6,12 +6,18 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmbench.errors import MMBenchError
-from mmbench.experiments.plan import Plan
+from mmbench.experiments.conditions import unequal_training
+from mmbench.experiments.plan import Plan, make_plan
+from mmbench.experiments.tune import recorded_trials
 from mmbench.records.identity import Identity, differences
 from mmbench.records.record import Record
 from mmbench.records.store import read_record, seeds_of
+
+if TYPE_CHECKING:
+    from mmbench.experiments.study_setup import Prepared
 
 _SHOWN = 3  # differences of identities in a line
 _READ = 6  # records that an estimate is made of
@@ -69,6 +75,58 @@ class StudyPlan:
         if self.free is not None:
             parts.append(f"{self.free / 1000:,.0f} GB of disk free")
         return "; ".join(parts)
+
+
+def count_up(made: Prepared) -> StudyPlan:
+    """Runs and trials of a study that are to be made, and what they will take."""
+    study, costs = made.study, Costs(made.study.out)
+    plan = StudyPlan(
+        title=study.name,
+        models={title: [e.name for e in of] for title, of in made.entrants.items()},
+        seeds=study.seeds,
+        facts=[fact for of in made.facts.values() for fact in of],
+        free=free_megabytes(study.out),
+    )
+    times: list[float | None] = []
+    sizes: list[float | None] = []
+
+    def count(run: Plan, times_over: int) -> None:
+        seconds, megabytes = costs.of(run)
+        times.append(None if seconds is None else seconds * times_over)
+        sizes.append(None if megabytes is None else megabytes * times_over)
+
+    for title, entrants in made.entrants.items():
+        of = {e.name: e for e in entrants}
+        untold: set[str] = set()
+        for entrant, search in made.searches(title):
+            tried = recorded_trials(search, study.tune, made.read)
+            plan.trials, plan.tried = plan.trials + study.tune, plan.tried + tried
+            if tried < study.tune:
+                untold.add(entrant.name)
+                count(entrant.plan, study.tune - tried)
+            elif (best := search.tuned().best) is not None:
+                of[entrant.name] = entrant.with_overrides(best.settings, made.read)
+        marks = unequal_training({name: e.plan.recipe.settings() for name, e in of.items()})
+        for name, words in marks.items():
+            plan.warnings.append(f"{name} is not trained as the others are: {words}")
+        for seed in study.seeds:
+            for name, entrant in of.items():
+                run = make_plan(entrant.plan.request.model_copy(update={"seed": seed}), made.read)
+                why = "its settings come of tuning" if name in untold else why_new(run)
+                if why is None:
+                    plan.recorded += 1
+                else:
+                    plan.new.append((made.label(title, name), seed, why))
+                    count(run, 1)
+    known = [time for time in times if time is not None]
+    if len(known) == len(times):
+        plan.seconds = sum(known) / study.jobs
+    room = [size for size in sizes if size is not None]
+    if len(room) == len(sizes):
+        plan.megabytes = sum(room)
+    if plan.megabytes is not None and plan.free is not None and plan.megabytes > plan.free:
+        plan.warnings.append("there is less room on the disk than this takes")
+    return plan
 
 
 def why_new(plan: Plan) -> str | None:

@@ -9,7 +9,8 @@ import mmbench
 from mmbench.errors import MMBenchError
 from mmbench.experiments.plan import make_plan
 from mmbench.experiments.references import references_for
-from mmbench.experiments.study import prepare, run_study
+from mmbench.experiments.study import run_study
+from mmbench.experiments.study_setup import prepare
 from mmbench.records.store import find_records
 from mmbench.reports.study import plan_text, study_result_text
 from mmbench.request import RunRequest

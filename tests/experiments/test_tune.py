@@ -5,7 +5,8 @@ import pytest
 from mmbench import registry
 from mmbench.errors import MMBenchError
 from mmbench.experiments.search_space import Range, read_space
-from mmbench.experiments.study import prepare, run_study
+from mmbench.experiments.study import run_study
+from mmbench.experiments.study_setup import prepare
 from mmbench.records.store import find_records, read_record
 from mmbench.reports.study import study_result_text
 from mmbench.study import make_study
@@ -118,10 +119,8 @@ def test_a_space_that_cannot_be_searched_is_refused_in_a_line(given, search, say
 
 
 def test_what_is_set_for_all_is_not_searched_and_a_budget_of_trials_is_equal(given):
-    from mmbench.experiments.study import _searches
-
     made = prepare(make_study(**given, overrides={"train.lr": 1e-3}))
-    for _, search in _searches(made, "vqa/mini"):
+    for _, search in made.searches("vqa/mini"):
         assert "train.lr" not in search.tuned().keys
         assert "train.weight_decay" in search.tuned().keys
         assert search.ask().overrides["train.lr"] == 1e-3
