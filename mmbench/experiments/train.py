@@ -81,7 +81,7 @@ def _train_stage(
     if settings.dropout and not isinstance(model, ComposedModel):
         raise MMBenchError(
             f"train.dropout drops features of encoded streams, and {plan.model} is composed of "
-            "none: leave it at 0"
+            "none: leave it at 0 (of a study that tunes, by `search: {train.dropout: [0.0]}`)"
         )
     model.dropout = settings.dropout
     torch.manual_seed(plan.seed)
