@@ -1,15 +1,19 @@
 """A study: several datasets, references, budgets, a plan first, one family of tests."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import mmbench
+from benchmarks.false_differences import World
 from mmbench.errors import MMBenchError
+from mmbench.experiments.compare import DatasetRuns, compare_datasets
 from mmbench.experiments.plan import make_plan
 from mmbench.experiments.references import references_for
-from mmbench.experiments.study import run_study
+from mmbench.experiments.study import _ranks, run_study
 from mmbench.experiments.study_setup import prepare
 from mmbench.records.store import find_records
 from mmbench.reports.study import plan_text, study_result_text
@@ -89,6 +93,22 @@ def test_what_does_not_beat_the_references_has_fused_nothing(result):
 def test_a_few_datasets_are_not_ranked_and_the_text_says_why(result):
     assert result.ranks is None
     assert "too few (at least 6)" in study_result_text(result)
+
+
+def test_six_datasets_are_ranked_and_the_text_tells_of_it(tmp_path, result):
+    world = World(tmp_path, 2, 0.5, 6, ("a", "b", "c"))
+    rng = np.random.default_rng(0)
+    runs = {f"vqa/d{i}": DatasetRuns(world._runs(rng)) for i in range(6)}
+    tables, family = compare_datasets(runs)
+    ranks, why_not = _ranks(tables, family)
+    assert why_not == ""
+    assert set(ranks.models) == {"a", "b", "c"}
+    assert sum(ranks.average) == pytest.approx(6.0)
+    text = study_result_text(
+        dataclasses.replace(result, tables=tables, family=family, ranks=ranks, no_ranks="")
+    )
+    assert "mean over 6 datasets" in text
+    assert "Friedman" in text
 
 
 def test_the_study_is_kept_and_gives_itself_again(result):
