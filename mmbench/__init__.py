@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from mmbench.experiments.result import RunResult, load_run
     from mmbench.experiments.run import run
     from mmbench.experiments.score_files import compare_predictions, score
+    from mmbench.experiments.study import StudyResult, run_study
     from mmbench.reports.report import report
+    from mmbench.study import Study, make_study, read_study
 
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # read once, when torch loads libgomp
@@ -36,17 +38,27 @@ _HOME = {
     "load_run": "mmbench.experiments.result",
     "run": "mmbench.experiments.run",
     "report": "mmbench.reports.report",
+    "Study": "mmbench.study",
+    "StudyResult": "mmbench.experiments.study",
+    "make_study": "mmbench.study",
+    "read_study": "mmbench.study",
+    "run_study": "mmbench.experiments.study",
 }
 
 __all__ = [
     "Comparison",
     "MMBenchError",
     "RunResult",
+    "Study",
+    "StudyResult",
     "compare",
     "compare_predictions",
     "load_run",
+    "make_study",
+    "read_study",
     "report",
     "run",
+    "run_study",
     "score",
 ]
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mmbench.data.batches import distinct
 from mmbench.data.features import FeatureCache, Features
@@ -156,7 +157,16 @@ class ComposedModel(TaskModel):
         return any(f"{modality}{kind}" in batch for kind in ("", "_features", "_pooled"))
 
     def stream(self, modality: str, batch: Batch) -> Stream:
-        """The encoded distinct inputs of a modality: (U, N, D), or (U, 1, D) if it is pooled."""
+        """The encoded distinct inputs of a modality: (U, N, D), or (U, 1, D) if it is pooled.
+
+        In training, features are dropped as `train.dropout` says.
+        """
+        encoded = self._encoded(modality, batch)
+        if not (self.dropout and self.training):
+            return encoded
+        return Stream(functional.dropout(encoded.tokens, self.dropout), encoded.mask)
+
+    def _encoded(self, modality: str, batch: Batch) -> Stream:
         encoder = self.encoder(modality)
         mask = batch.get(f"{modality}_mask")
         if f"{modality}_pooled" in batch:

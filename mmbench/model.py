@@ -64,12 +64,14 @@ class TaskModel(nn.Module, ABC):
             `--compile` leaves such a loop as it is, which torch would unroll for minutes.
         reuses_features: whether what `prepare` kept stands for running the frozen encoders. It is
             off while operations are counted, so that those of frozen encoders count too.
+        dropout: of features of encoded streams in training, as `train.dropout` of its stage says.
     """
 
     fused_contexts: Sequence[str] = ()
     classes: int | None = None
     answers_at_once = True
     reuses_features = True
+    dropout = 0.0
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -95,6 +95,13 @@ class Task(ABC):
         """The dataset as a resolved recipe needs it, such as its images in another size."""
         return dataset
 
+    def references(self, dataset: DatasetSpec) -> Sequence[str]:
+        """Recipes that fuse nothing, for a dataset's modalities: what a fusion must be better than.
+
+        `mmbench compare` runs them beside the models that are asked for. None by default.
+        """
+        return ()
+
     @abstractmethod
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
         """The samples of a split."""

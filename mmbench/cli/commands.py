@@ -24,7 +24,6 @@ from mmbench.cli.options import (
     Set,
     SkipBad,
     Split,
-    Task,
     Threads,
 )
 from mmbench.cli.output import complain, say, say_line
@@ -115,18 +114,49 @@ def _print_run(result: RunResult, quiet: bool) -> None:
 @app.command()
 def compare(
     context: typer.Context,
-    task: Task,
-    models: Annotated[str, typer.Option(help="Two or more recipes, separated by commas.")],
-    seeds: Annotated[int, typer.Option(help="How many: 0, 1, ... each.")] = 3,
+    study: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[STUDY.yaml]", help="A study: these options by name; others change it."
+        ),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Tasks, separated by commas: `mmbench list tasks`.")
+    ] = None,
+    models: Annotated[
+        str | None, typer.Option(help="Two or more recipes, separated by commas.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="How many, 0, 1, ... each; or which: 0,1,7.")] = "3",
+    metrics: Annotated[
+        str | None, typer.Option(help="What is tested, separated by commas. Default: the first.")
+    ] = None,
     baseline: Annotated[
         str | None,
         typer.Option(help="Compare the others with this one. Default: all pairs."),
     ] = None,
+    references: Annotated[
+        bool,
+        typer.Option(
+            "--references/--no-references", help="Compare with models that fuse nothing, too."
+        ),
+    ] = True,
+    budget: Annotated[
+        str, typer.Option(help="as-is, or solve for widths of equal params or flops.")
+    ] = "as-is",
+    tune: Annotated[
+        int, typer.Option(help="Trials of each model on validation, before it is compared.")
+    ] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be run, and stop there.")
+    ] = False,
     jobs: Annotated[
         int, typer.Option(help="Runs at a time, on one device; they share the cores.")
     ] = 1,
     threads: Threads = None,
-    dataset: Dataset = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Datasets or their YAML files, separated by commas. Default: the task's"),
+    ] = None,
     split: Split = None,
     set_: Set = None,
     limit: Limit = None,
@@ -148,29 +178,40 @@ def compare(
     What has a record is not run again, so that an interrupted comparison goes on where it was.
     """
     from mmbench.cli.progress import QuietWatch, TerminalWatch
-    from mmbench.experiments.compare import compare as compare_models
-    from mmbench.reports.comparison import comparison_text
+    from mmbench.experiments.study import carry_out_study
+    from mmbench.experiments.study_setup import prepare
+    from mmbench.reports.study import plan_text, study_result_text
+    from mmbench.study import make_study, read_study
 
     def tell(model: str, seed: int, result: RunResult) -> None:
-        value = result.value * result.record.primary.scale
+        record = result.record
+        value = result.value * record.primary.scale
         source = "recorded before" if result.reused else "done"
-        complain(f"{model} seed {seed}: {value:.2f} ({source})")
+        where = f"{record.task}/{record.dataset}: " if len(made.entrants) > 1 else ""
+        complain(f"{where}{model} seed {seed}: {value:.2f} ({source})")
 
-    own = ("models", "seeds", "baseline", "jobs", "task")
-    settings = {k: v for k, v in settings_given(context).items() if k not in own}
-    comparison = compare_models(
-        task,
-        split_names(models),
-        seeds=seeds,
-        baseline=baseline,
-        jobs=jobs,
+    settings = settings_given(context, changed=study is not None)
+    for option in ("study", "dry_run"):
+        settings.pop(option, None)
+    if study is None:
+        for option in ("task", "models"):
+            if context.params[option] is None:
+                raise MMBenchError(f"missing option --{option}: name one, or a study's YAML file")
+        asked = make_study(**settings)
+    else:
+        asked = read_study(study, **settings)
+    made = prepare(asked)
+    if dry_run:
+        say(plan_text(made.plan))
+        return
+    result = carry_out_study(
+        made,
         watch=QuietWatch() if quiet else TerminalWatch(),
         told=(lambda *_: None) if quiet else tell,
         notice=(lambda _: None) if quiet else complain,
-        **settings,
     )
-    say(comparison_text(comparison))
-    if comparison.failed:
+    say(study_result_text(result))
+    if result.failed:
         sys.exit(1)
 
 

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-Task = Annotated[str, typer.Option(help="A task: `mmbench list tasks`.")]
 Dataset = Annotated[
     str | None, typer.Option(help="A dataset, or its YAML file. Default: the task's own.")
 ]

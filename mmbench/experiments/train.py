@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from mmbench.checkpoint import read_checkpoint
+from mmbench.compose import ComposedModel
 from mmbench.data.cache import making
 from mmbench.errors import MMBenchError
 from mmbench.experiments.answers import values_of
@@ -77,6 +78,12 @@ def _train_stage(
     assert plan.train is not None
     assert plan.validation is not None
     settings = settings_of(stage, plan.recipe.train)
+    if settings.dropout and not isinstance(model, ComposedModel):
+        raise MMBenchError(
+            f"train.dropout drops features of encoded streams, and {plan.model} is composed of "
+            "none: leave it at 0 (of a study that tunes, by `search: {train.dropout: [0.0]}`)"
+        )
+    model.dropout = settings.dropout
     torch.manual_seed(plan.seed)
     balance = plan.recipe.balance
     objectives = WeightedObjectives(stage, model, settings, balance).to(device)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,13 @@ class TrainingState:
             f" {min(found)[1]}. It cannot go on with other settings: all of a training, such as "
             "its learning rates, is made for the settings that it began with."
         )
+
+
+def any_kept(folders: Iterable[Path]) -> bool:
+    """Whether a training that was cut off is kept in one of these folders, or below."""
+    return any(
+        any(found.rglob(STATE_FILE)) for folder in folders for found in folder.rglob(".*.training")
+    )
 
 
 def _difference(recipe: Mapping[str, Any], other: Any, how: str) -> tuple[int, str]:

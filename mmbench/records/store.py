@@ -34,6 +34,7 @@ PREDICTIONS_FILE = "predictions.parquet"
 WEIGHTS_FILE = "weights.safetensors"
 LOG_FILE = "log.jsonl"
 STATISTICS_FILE = "statistics.safetensors"
+TRIALS_MARK = ".trials"  # in a folder whose records are trials: no results, unless it is named
 
 
 def record_folder(
@@ -195,7 +196,7 @@ def find_records(
 
 
 def _below(path: Path, problems: dict[Path, str]) -> set[Path]:
-    """Folders with a `run.json`, but for hidden ones; stranded records are put back."""
+    """Folders with a `run.json`, but for hidden ones and trials; stranded records are put back."""
 
     def problem(error: OSError) -> None:
         problems[Path(error.filename)] = f"{error.filename} cannot be read: {error.strerror}"
@@ -206,7 +207,11 @@ def _below(path: Path, problems: dict[Path, str]) -> set[Path]:
             if name not in folders:
                 recover(Path(here) / name)
                 folders.append(name)
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and not Path(here, name, TRIALS_MARK).exists()
+        ]
         if RUN_FILE in files:
             found.add(Path(here))
     return found

@@ -43,6 +43,8 @@ def comparison_text(comparison: Comparison) -> str:
         cells += [c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True) if w]
         text.append(f"  {'  '.join(cells)}".rstrip())
     facts = [("found", comparison.verdict)]
+    if comparison.of_references:
+        facts.append(("fusion", comparison.of_references))
     facts += [
         ("", pair.verdict)
         for found in comparison.estimates
@@ -55,6 +57,7 @@ def comparison_text(comparison: Comparison) -> str:
         ("failed", f"{model} seed {seed}: {why}")
         for (model, seed), why in comparison.failed.items()
     ]
+    facts += comparison.facts
     facts.append(("conditions", comparison.conditions.text()))
     facts += [("note", note) for note in comparison.notes]
     facts.append(("signature", metric.signature))

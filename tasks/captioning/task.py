@@ -37,6 +37,10 @@ class Captioning(Task):
     unit = "images"
     shown_as = {"target": "captions"}
 
+    def references(self, dataset: DatasetSpec) -> Sequence[str]:
+        """A language model of the captions, which sees no medium."""
+        return ("prior_only",)
+
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
         """A sample for each image, with all its captions."""
         data = load_split(dataset, split, "captions")

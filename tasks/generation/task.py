@@ -51,6 +51,10 @@ class Generation(Task):
             raise MMBenchError(f"decoder.size must be a number of pixels, got {size!r}")
         return dataset.at_size(size)
 
+    def references(self, dataset: DatasetSpec) -> Sequence[str]:
+        """Images that are drawn without reading the text."""
+        return ("prior_only",)
+
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
         """A sample for each image."""
         data = load_split(dataset, split, "captions")

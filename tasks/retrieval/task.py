@@ -52,6 +52,10 @@ class Retrieval(Task):
     unit = "queries"
     limit_groups = True
 
+    def references(self, dataset: DatasetSpec) -> Sequence[str]:
+        """Both sides encoded apart, without a fusion that looks at them together."""
+        return ("dual_encoder",)
+
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
         """A query for each image, followed by one for each of its captions."""
         if len(dataset.modalities) != 1:

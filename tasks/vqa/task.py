@@ -51,6 +51,10 @@ class VQA(Task):
     unit = "questions"
     shown_as = {"text": "question"}
 
+    def references(self, dataset: DatasetSpec) -> Sequence[str]:
+        """The question alone, each medium alone, and the most frequent answer."""
+        return ("question_only", *(f"{name}_only" for name in dataset.modalities), "majority")
+
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
         """Samples with media and a question; groups by medium, unless the dataset has its own."""
         unknown = [name for name in dataset.options if name not in OPTIONS]

@@ -14,7 +14,7 @@ from tests.conftest import MINI, command_line, environment
 from tests.nasty import NASTY, assert_harmless
 
 REFERENCES, ANSWERS = "references.jsonl", f"{NASTY}.jsonl"
-DATASET, MODEL, OTHER = (f"{NASTY}{end}.yaml" for end in ("", "1", "2"))
+DATASET, MODEL, OTHER, STUDY = (f"{NASTY}{end}.yaml" for end in ("", "1", "2", "study"))
 
 
 def dataset_text(package):
@@ -48,6 +48,8 @@ def folder(mini_folder, tmp_path_factory):
     (root / DATASET).write_text(dataset_text("hostile_vqa"))
     for model in (MODEL, OTHER):
         (root / model).write_text(json.dumps({"summary": NASTY, "predictor": "majority"}))
+    study = {"task": "vqa", "dataset": [DATASET], "models": [MODEL, OTHER], "seeds": 1}
+    (root / STUDY).write_text(json.dumps(study))
     rows = [{"id": f"{NASTY}{i}", "target": "yes", "category": NASTY} for i in range(6)]
     write(root / REFERENCES, rows)
     answers = [
@@ -89,6 +91,8 @@ CALLS = {
     "run": (0, *RUN),
     "run --json": (0, *RUN, "--json"),
     "compare": (0, "compare", *RUN[1:5], "--models", COMPARED, "--seeds", "2", "--skip-bad"),
+    "compare --dry-run": (0, "compare", *RUN[1:5], "--models", COMPARED, "--dry-run", "--skip-bad"),
+    "compare STUDY": (0, "compare", STUDY, "--skip-bad", "--no-references"),
     "score": (0, *SCORE, "--predictions", ANSWERS),
     "score --json": (0, *SCORE, "--predictions", ANSWERS, "--json"),
     "score --compare": (0, *SCORE, "--compare", ANSWERS, f"b{ANSWERS}"),
