@@ -119,7 +119,7 @@ def _plot_pareto(comparison: Comparison, axes: Axes | None, cost: str, seen: boo
     axes.set_ylabel(_name(comparison.metric.name), parse_math=False)
     _legend_beside(axes)
     axes.set_title(
-        "filled: none that costs no more was found to be as good"
+        "filled: seen to be better than each cheaper one"
         if seen
         else "filled: no other is as good for as little"
     )

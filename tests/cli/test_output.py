@@ -89,6 +89,7 @@ CALLS = {
     "run": (0, *RUN),
     "run --json": (0, *RUN, "--json"),
     "compare": (0, "compare", *RUN[1:5], "--models", COMPARED, "--seeds", "2", "--skip-bad"),
+    "profile": (2, "profile", *RUN[1:5], "--model", MODEL, "--skip-bad"),
     "score": (0, *SCORE, "--predictions", ANSWERS),
     "score --json": (0, *SCORE, "--predictions", ANSWERS, "--json"),
     "score --compare": (0, *SCORE, "--compare", ANSWERS, f"b{ANSWERS}"),
