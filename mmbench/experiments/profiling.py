@@ -101,6 +101,11 @@ class Profile(Shown):
         return self.batches[-1]
 
     @property
+    def quickest(self) -> BatchCost:
+        """The batch of the highest throughput."""
+        return max(self.batches, key=lambda found: found.samples_per_second)
+
+    @property
     def total(self) -> PartCost:
         """All parts together."""
         sums = {

@@ -70,11 +70,8 @@ def profile_facts(profile: Profile) -> list[tuple[str, str]]:
     threads = "1 thread" if profile.threads == 1 else f"{profile.threads} threads"
     return [
         ("one alone", f"{p50:.2f} ms (p95 {p95:.2f}), {profile.flops_per_sample:,} operations"),
-        (
-            "largest",
-            f"{profile.largest.batch:,} media ({profile.largest.samples:,} samples) a batch: "
-            f"{profile.largest.samples_per_second:,.0f} samples/s; {profile.stopped}",
-        ),
+        ("largest", f"{_batch(profile.largest)}; {profile.stopped}"),
+        ("quickest", _batch(profile.quickest)),
         (
             "times",
             f"of a batch of {profile.batch:,} media ({profile.samples:,} samples): answering it, "
@@ -84,6 +81,13 @@ def profile_facts(profile: Profile) -> list[tuple[str, str]]:
         ("memory", f"{memory} at the peak of such a step"),
         ("device", f"{profile.device} ({profile.device_name}), {threads} of the CPU"),
     ]
+
+
+def _batch(found: BatchCost) -> str:
+    return (
+        f"{found.batch:,} media ({found.samples:,} samples) a batch: "
+        f"{found.samples_per_second:,.0f} samples/s"
+    )
 
 
 def _memory(found: BatchCost) -> str:

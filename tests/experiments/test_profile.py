@@ -72,6 +72,8 @@ def test_batches_double_from_one(found):
     assert sizes == [2**power for power in range(len(sizes))]
     assert found.alone.batch == 1
     assert found.largest.samples == found.batches_frame()["samples"].max()
+    speeds = found.batches_frame()["samples_per_second"]
+    assert found.quickest.samples_per_second == speeds.max()
     assert found.latency_p50 <= found.latency_p95
 
 
