@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmbench.errors import MMBenchError
     from mmbench.experiments.compare import Comparison, compare
+    from mmbench.experiments.profiling import Profile, profile
     from mmbench.experiments.result import RunResult, load_run
     from mmbench.experiments.run import run
     from mmbench.experiments.score_files import compare_predictions, score
@@ -33,6 +34,8 @@ _HOME = {
     "Comparison": "mmbench.experiments.compare",
     "compare": "mmbench.experiments.compare",
     "compare_predictions": "mmbench.experiments.score_files",
+    "Profile": "mmbench.experiments.profiling",
+    "profile": "mmbench.experiments.profiling",
     "score": "mmbench.experiments.score_files",
     "RunResult": "mmbench.experiments.result",
     "load_run": "mmbench.experiments.result",
@@ -48,6 +51,7 @@ _HOME = {
 __all__ = [
     "Comparison",
     "MMBenchError",
+    "Profile",
     "RunResult",
     "Study",
     "StudyResult",
@@ -56,6 +60,7 @@ __all__ = [
     "load_run",
     "make_study",
     "read_study",
+    "profile",
     "report",
     "run",
     "run_study",

@@ -173,17 +173,18 @@ def parameter_counts(model: nn.Module) -> dict[str, int]:
     counts: dict[str, int] = {}
     seen: set[int] = set()
     for name, parameter in model.named_parameters():
-        part = _part_of(name)
+        part = part_of(name)
         if id(parameter) not in seen:
             seen.add(id(parameter))
             counts[part] = counts.get(part, 0) + parameter.numel()
     for name, module in model.named_modules():
         if frozen := getattr(module, "frozen_parameters", 0):
-            counts[_part_of(name) + FROZEN] = frozen
+            counts[part_of(name) + FROZEN] = frozen
     return counts
 
 
-def _part_of(name: str) -> str:
+def part_of(name: str) -> str:
+    """The part that a parameter or module is of, by its dotted name in a model."""
     keys = name.split(".")
     return ".".join(keys[:2]) if keys[0] == "encoders" else keys[0]
 

@@ -104,7 +104,7 @@ def run(
 
 
 def _print_run(result: RunResult, quiet: bool) -> None:
-    from mmbench.cli.show import record_text
+    from mmbench.reports.run import record_text
 
     say(record_text(result.record, result.path))
     if result.reused and not quiet:
@@ -213,6 +213,44 @@ def compare(
     say(study_result_text(result))
     if result.failed:
         sys.exit(1)
+
+
+@app.command()
+def profile(
+    context: typer.Context,
+    task: Task,
+    model: Annotated[str, typer.Option(help="A recipe: `mmbench list models`, or a YAML file.")],
+    dataset: Dataset = None,
+    split: Split = None,
+    set_: Set = None,
+    limit: Limit = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Media a batch that parts are timed with. Default: as in training."),
+    ] = None,
+    search: Annotated[
+        float | None, typer.Option(help="Seconds to try larger batches for. Default: 30.")
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Use the weights in this safetensors file.")
+    ] = None,
+    data_dir: DataDir = None,
+    skip_bad: SkipBad = False,
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Measure what a model costs: by part, for one sample alone, in the largest batch.
+
+    It needs no trained weights.
+    """
+    from json import dumps
+
+    from mmbench.experiments.profiling import profile as profile_model
+    from mmbench.reports.profile import profile_text
+
+    found = profile_model(**settings_given(context))
+    say(dumps(found.to_dict(), indent=1) if json else profile_text(found))
 
 
 @app.command()

@@ -13,6 +13,7 @@ from mmbench.experiments.conditions import Conditions, check_mixture, conditions
 from mmbench.experiments.measured_runs import measured_runs, same_samples
 from mmbench.experiments.result import RunResult
 from mmbench.experiments.score import load_metrics
+from mmbench.experiments.shown import Shown
 from mmbench.experiments.watch import SILENT, Watch
 from mmbench.records.record import MetricEntry
 from mmbench.statistics.comparison import ModelEstimate
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """What a comparison found.
 
     Attributes:
@@ -95,6 +96,7 @@ class Comparison:
                 "parameters": sum(record.parameters.values()),
                 "flops_per_sample": record.flops_per_sample,
                 "training_seconds": training_seconds(self.runs[found.model]),
+                **costs(self.runs[found.model]),
             }
             if found.interval:
                 row |= {"low": found.interval.low, "high": found.interval.high}
@@ -124,6 +126,23 @@ def training_seconds(runs: Sequence[RunResult]) -> float | None:
     """Mean over runs; None where nothing is trained."""
     times = [run.record.training.seconds for run in runs if run.record.training]
     return float(np.mean(times)) if times else None
+
+
+def costs(runs: Sequence[RunResult]) -> dict[str, float | None]:
+    """What answers take, means over runs; None where no record says."""
+
+    def mean(values: Sequence[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return float(np.mean(known)) if known else None
+
+    inference = [run.record.inference for run in runs if run.record.inference]
+    return {
+        "latency_p50": mean([entry.latency_p50 for entry in inference]),
+        "latency_p95": mean([entry.latency_p95 for entry in inference]),
+        "samples_per_second": mean([entry.samples_per_second for entry in inference]),
+        "peak_memory_mb": mean([run.record.peak_memory_mb for run in runs]),
+        "peak_gpu_memory_mb": mean([run.record.peak_gpu_memory_mb for run in runs]),
+    }
 
 
 def compare(

@@ -110,19 +110,30 @@ def flops_per_sample(model: TaskModel, queries: Sequence[Query], device: torch.d
     often as its kind is asked; what the model makes of all answers together, such as scoring each
     query's candidates anew, is shared among the first queries. Frozen encoders count.
     """
+    steps = steps_to_an_answer(model, queries, device)
+    return round(sum(share * operations_of(step) for share, step in steps))
+
+
+def steps_to_an_answer(
+    model: TaskModel, queries: Sequence[Query], device: torch.device
+) -> Iterator[tuple[float, Callable[[], Any]]]:
+    """What is done for an answer, one call after the other, and how much of each is one query's.
+
+    Frozen encoders run meanwhile, whatever was kept of them.
+    """
     model.eval()
     kinds: dict[tuple[str, ...], list[Query]] = {}
     for query in queries:
         kinds.setdefault(tuple(query.inputs), []).append(query)
     model.reuses_features = False
-    total = 0.0
-    for same in kinds.values():
-        batch = move(model.collate(same[:1]), device)
-        total += len(same) / len(queries) * operations_of(partial(model.answer, batch))
-    model.reuses_features = True
+    try:
+        for same in kinds.values():
+            batch = move(model.collate(same[:1]), device)
+            yield len(same) / len(queries), partial(model.answer, batch)
+    finally:
+        model.reuses_features = True
     if type(model).conclude is not TaskModel.conclude:
         some = queries[:_CONCLUDED]
         with torch.inference_mode():
             answers = model.answer(move(model.collate(some), device))
-        total += operations_of(lambda: list(model.conclude(some, answers))) / len(some)
-    return round(total)
+        yield 1 / len(some), lambda: list(model.conclude(some, answers))

@@ -12,6 +12,7 @@ import numpy as np
 
 from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError
+from mmbench.experiments.shown import Shown
 from mmbench.records.record import Record
 from mmbench.records.statistics_file import Statistics, read_statistics
 from mmbench.records.store import PREDICTIONS_FILE, STATISTICS_FILE
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 _COMPRESSION = 15  # of zstd: half of what Parquet takes by default, at a few milliseconds
 
 
-@dataclass(frozen=True)
-class RunResult:
+@dataclass(frozen=True, repr=False)
+class RunResult(Shown):
     """A run's record and where it lies.
 
     Attributes:

@@ -31,19 +31,9 @@ def ready_model(
     plan: Plan, device: torch.device, batch: int, state: Path, watch: Watch
 ) -> tuple[TaskModel, Trained | None]:
     """The model with its weights, and how it was trained if it was trained now."""
-    torch.manual_seed(plan.seed)
+    model = built_model(plan, device)
     if plan.checkpoint is not None:
-        checkpoint = read_checkpoint(Path(plan.checkpoint.path))
-        try:
-            model = plan.task.build(plan.recipe, checkpoint.assets)
-        except (KeyError, TypeError):
-            raise MMBenchError(
-                f"{checkpoint.path} lacks what a {plan.task.name} model is built from"
-            ) from None
-        checkpoint.restore(model)
-        return model.to(device), None
-    assert plan.train is not None
-    model = plan.task.build(plan.recipe, plan.task.assets(plan.train)).to(device)
+        return model, None
     stages = stages_of(plan.recipe, model)
     check_stages(stages, model, plan.recipe.train, plan.recipe.balance)
     allowed = trainable(model)
@@ -62,6 +52,23 @@ def ready_model(
         seconds=sum(trained.seconds for trained in done),
         log=[entry for trained in done for entry in trained.log],
     )
+
+
+def built_model(plan: Plan, device: torch.device) -> TaskModel:
+    """The model with the weights of the plan's checkpoint; fresh ones where it is to be trained."""
+    torch.manual_seed(plan.seed)
+    if plan.checkpoint is None:
+        assert plan.train is not None
+        return plan.task.build(plan.recipe, plan.task.assets(plan.train)).to(device)
+    checkpoint = read_checkpoint(Path(plan.checkpoint.path))
+    try:
+        model = plan.task.build(plan.recipe, checkpoint.assets)
+    except (KeyError, TypeError):
+        raise MMBenchError(
+            f"{checkpoint.path} lacks what a {plan.task.name} model is built from"
+        ) from None
+    checkpoint.restore(model)
+    return model.to(device)
 
 
 def _train_stage(

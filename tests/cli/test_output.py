@@ -93,6 +93,7 @@ CALLS = {
     "compare": (0, "compare", *RUN[1:5], "--models", COMPARED, "--seeds", "2", "--skip-bad"),
     "compare --dry-run": (0, "compare", *RUN[1:5], "--models", COMPARED, "--dry-run", "--skip-bad"),
     "compare STUDY": (0, "compare", STUDY, "--skip-bad", "--no-references"),
+    "profile": (2, "profile", *RUN[1:5], "--model", MODEL, "--skip-bad"),
     "score": (0, *SCORE, "--predictions", ANSWERS),
     "score --json": (0, *SCORE, "--predictions", ANSWERS, "--json"),
     "score --compare": (0, *SCORE, "--compare", ANSWERS, f"b{ANSWERS}"),
