@@ -300,7 +300,10 @@ def report(
 @app.command("list")
 def list_(
     what: Annotated[
-        str, typer.Argument(help="tasks, datasets, models, encoders, fusions, decoders or metrics.")
+        str,
+        typer.Argument(
+            help="tasks, datasets, models, encoders, fusions, decoders, metrics, corruptions."
+        ),
     ],
 ) -> None:
     """List what there is."""

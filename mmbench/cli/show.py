@@ -25,6 +25,7 @@ LISTED = {
     "objectives": "objectives",
     "balance": "balance",
     "metrics": "metrics",
+    "corruptions": "corruptions",
 }
 
 

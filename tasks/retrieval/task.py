@@ -50,6 +50,7 @@ class Retrieval(Task):
     decoder = "classifier"
     unit = "queries"
     limit_groups = True
+    answers_by_sample = False
 
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
         """A query for each image, followed by one for each of its captions."""

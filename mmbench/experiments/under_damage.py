@@ -1,0 +1,345 @@
+"""Asks a trained model again under every condition of damage, and keeps what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmbench import registry
+from mmbench.computing import computing_on, exact_float32, with_threads
+from mmbench.corruptions.base import Corruption
+from mmbench.corruptions.conditions import (
+    CLEAN,
+    SHUFFLED,
+    UNDAMAGED,
+    Condition,
+    conditions_of,
+    damaged,
+    partners,
+    shuffled,
+    with_inputs_of,
+)
+from mmbench.data.reading import reporting_to
+from mmbench.data.sample import Query, SampleSet
+from mmbench.errors import Interrupted, MMBenchError
+from mmbench.experiments.plan import shipped_weights
+from mmbench.experiments.rescore import asked_samples
+from mmbench.experiments.result import RunResult
+from mmbench.experiments.score import LARGEST_KEPT, load_metrics, per_sample
+from mmbench.experiments.watch import SILENT, Watch
+from mmbench.metrics.base import FloatArray, Metric, TotalsMetric
+from mmbench.recipe import Recipe
+from mmbench.records.environment import environment
+from mmbench.records.locks import held
+from mmbench.records.record import Record
+from mmbench.records.robustness_file import (
+    ConditionEntry,
+    Robustness,
+    RobustnessFile,
+    made_of,
+    read_robustness,
+)
+from mmbench.records.store import WEIGHTS_FILE, record_folder
+from mmbench.statistics.bootstrap import group_codes
+from mmbench.statistics.measured import measure
+from mmbench.task import Task
+from mmbench.yaml_file import validate
+
+if TYPE_CHECKING:
+    import torch
+
+    from mmbench.model import TaskModel
+
+_BATCH = 128  # groups a batch, unless told otherwise
+
+
+@dataclass
+class Settings:
+    """How models are asked.
+
+    Attributes:
+        corruptions: names; all that are registered if None.
+        draws: the seed of the damage.
+        device, threads, batch_size: as in `RunRequest`; they decide the speed.
+        dataset: the YAML file of a dataset that is not registered.
+        data_dir: the folder of its files, where they do not come with mmbench.
+        checkpoint: where the weights are, of a run whose record does not lie beside them.
+        force: ask again what was kept.
+        watch: told of progress.
+        read: splits that were read before.
+    """
+
+    corruptions: Sequence[str] | None = None
+    draws: int = 0
+    device: str = "auto"
+    threads: int | None = None
+    batch_size: int | None = None
+    dataset: str | None = None
+    data_dir: Path | None = None
+    checkpoint: Path | None = None
+    force: bool = False
+    watch: Watch = SILENT
+    read: dict[tuple[str, str, str], SampleSet] = field(default_factory=dict)
+
+
+def modalities_of(record: Record) -> list[str]:
+    """What the model of a run reads.
+
+    Raises: MMBenchError for a run without a model of weights, which cannot be asked again.
+    """
+    recipe = validate(Recipe, record.recipe, "recipe") if record.recipe else Recipe()
+    if record.weights.source in ("none", "elsewhere"):
+        raise MMBenchError(
+            f"{record.model} has no weights to be asked again with: robustness is of trained models"
+        )
+    inputs = registry.load("tasks", record.task).inputs
+    return [name for name, part in recipe.encoders.items() if part and name in inputs]
+
+
+def wanted(record: Record, names: Sequence[str] | None) -> tuple[list[Condition], list[str]]:
+    """The conditions of a run, the undamaged one first, and in words what is not run."""
+    modalities = modalities_of(record)
+    if not modalities:
+        raise MMBenchError(f"{record.model} reads nothing that could be damaged")
+    found, not_run = conditions_of(modalities, names)
+    shuffles = [shuffled(modality) for modality in modalities]
+    if not registry.load("tasks", record.task).answers_by_sample:
+        not_run.append(
+            f"{SHUFFLED}: {record.task} is asked by one input for the other, so that a shuffle "
+            "leaves nothing to be found"
+        )
+        shuffles = []
+    return [UNDAMAGED, *shuffles, *found], not_run
+
+
+def damaged_results(run: RunResult, settings: Settings) -> tuple[RobustnessFile, list[str]]:
+    """What a run's model does under each condition: kept beside its record, or asked for now.
+
+    Returns: and what is not run, in words.
+    Raises: MMBenchError for a run whose weights or data are not there, or were changed.
+    """
+    conditions, not_run = wanted(run.record, settings.corruptions)
+    made = made_of(run.record, run.statistics().samples, settings.draws)
+
+    def kept() -> RobustnessFile:
+        file = None if settings.force else read_robustness(run.path)
+        if file is not None and file.about.made != made:
+            settings.watch.says(
+                f"what {run.path} kept is of other weights, draws or metric: all is asked anew"
+            )
+        of_these = file is not None and file.about.made == made
+        return file if file and of_these else RobustnessFile(Robustness(made=made))
+
+    file = kept()
+    if not _lacking(file, conditions):
+        return file, not_run
+    weights = _weights(run, settings.checkpoint)
+    with held(_root(run), run.path, settings.watch.says):
+        file = kept()  # another process may have made it meanwhile
+        impossible = _ask(run, weights, file, conditions, settings)
+    return file, not_run + impossible
+
+
+def _lacking(file: RobustnessFile, conditions: Sequence[Condition]) -> list[Condition]:
+    """The conditions that a file does not hold as they are defined now."""
+    have = file.about.conditions
+    return [c for c in conditions if c.key not in have or not _same(c, have[c.key])]
+
+
+def _same(condition: Condition, entry: ConditionEntry) -> bool:
+    return all(getattr(entry, name) == value for name, value in vars(condition).items())
+
+
+def _root(run: RunResult) -> Path:
+    """The folder that records are kept below, as far as the record's place tells it."""
+    record = run.record
+    folder = run.path.resolve()
+    root = folder.parents[min(4, len(folder.parents) - 1)]
+    below = record_folder(
+        *(root, record.task, record.dataset, record.model, record.hash, record.seed)
+    )
+    return root if below == folder else folder.parent
+
+
+def _weights(run: RunResult, checkpoint: Path | None) -> Path:
+    """The file of a run's weights, checked.
+
+    Raises: MMBenchError if it is not there, or is another.
+    """
+    record = run.record
+    expected = record.weights.sha256 or record.files.get(WEIGHTS_FILE)
+    if checkpoint is not None:
+        path = checkpoint
+    elif record.weights.source == "trained":
+        path = run.path / WEIGHTS_FILE
+    elif record.weights.source == "shipped":
+        path = shipped_weights(record.task, record.dataset, record.model)
+    else:
+        path = run.path / (record.weights.file or WEIGHTS_FILE)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise MMBenchError(
+            f"the weights of {record.model}, seed {record.seed}, are not at {path} "
+            f"({error.strerror}): run it again with --force, or name them with --checkpoint"
+        ) from None
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise MMBenchError(
+            f"{path} does not hold the weights that {run.path} is of: its hash is another. "
+            "Run it again with --force, or name the right ones with --checkpoint"
+        )
+    return path
+
+
+def _ask(
+    run: RunResult,
+    weights: Path,
+    file: RobustnessFile,
+    conditions: Sequence[Condition],
+    settings: Settings,
+) -> list[str]:
+    """Ask the model under the conditions that a file lacks, and write it after each.
+
+    Returns: in words, what cannot be asked of these samples or this model.
+    """
+    from mmbench.experiments.train import restored_model
+    from mmbench.training.device import choose_device, device_name
+
+    record, watch = run.record, settings.watch
+    task: Task = registry.load("tasks", record.task)()
+    device = choose_device(settings.device)
+    lacking = _lacking(file, conditions)
+    title = f"{record.model} seed {record.seed} under damage"
+    done = 0
+    try:
+        with (
+            reporting_to(watch.read),
+            computing_on(str(device)),
+            exact_float32(),
+            with_threads(settings.threads),
+        ):
+            samples = asked_samples(
+                record, task, settings.data_dir, settings.read, settings.dataset
+            )
+            recipe = validate(Recipe, record.recipe, "recipe")
+            model = restored_model(task, recipe, weights, device)
+            metric = load_metrics([record.primary.name])[0]
+            asked = Asked(task, model, device, samples, metric, modalities_of(record), settings)
+            where = environment(str(device), device_name(device))
+            impossible = dict.fromkeys(filter(None, map(asked.impossible, lacking)))
+            possible = [c for c in lacking if asked.impossible(c) is None]
+            for done, condition in enumerate(possible):
+                watch.read(title, done, len(possible))
+                statistics, replicates, value = asked.under(condition)
+                entry = ConditionEntry(**vars(condition), value=value)
+                file.add(condition.key, entry, statistics, replicates, where)
+                file.write(run.path)
+            watch.read(title, len(possible), len(possible))
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"stopped; {done} of {len(lacking)} conditions of {record.model} are kept: the same "
+            "command goes on after them"
+        ) from None
+    return list(impossible)
+
+
+class Asked:
+    """A model that is asked the same samples again and again; each answer is made once.
+
+    A sample whose inputs a condition leaves alone keeps its answer, and what a modality's absence
+    makes of a sample is the same at every rate: so all rates of `missing` cost one pass.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        model: TaskModel,
+        device: torch.device,
+        samples: SampleSet,
+        metric: Metric,
+        modalities: Sequence[str],
+        settings: Settings,
+    ) -> None:
+        from mmbench.experiments.infer import ModelPredictor
+
+        self._task = task
+        self._model = model
+        self._samples = samples
+        self._metric = metric
+        self._modalities = modalities
+        self._draws = settings.draws
+        self._queries = samples.queries
+        self._predictor = ModelPredictor(model, device, settings.batch_size or _BATCH)
+        self._partners = partners(samples, self._draws)
+        self._clean: list[Any] | None = None
+        self._without: dict[str, dict[int, Any]] = {}
+
+    def impossible(self, condition: Condition) -> str | None:
+        """Why a condition cannot be asked for, in words; None if it can."""
+        from mmbench.model import TaskModel
+
+        if condition.corruption == SHUFFLED and self._partners is None:
+            return f"{SHUFFLED}: one group holds more than half of the samples"
+        if condition.corruption in (CLEAN, SHUFFLED):
+            return None
+        corruption = registry.load("corruptions", condition.corruption)
+        takes_away = corruption.missing is not Corruption.missing
+        if takes_away and type(self._model).without is TaskModel.without:
+            return f"{condition.corruption}: the model cannot be asked `without` an input"
+        return None
+
+    def under(self, condition: Condition) -> tuple[FloatArray | None, FloatArray | None, float]:
+        """The statistics (N, k) under a condition, or replicates where those are kept; a value."""
+        metric = self._metric
+        queries, raw = self._raw(condition)
+        answers, _ = self._task.conclude(self._samples, list(self._model.conclude(queries, raw)))
+        statistics = per_sample([metric], self._samples, answers)[metric.name]
+        value = metric.aggregate(statistics)
+        replicates = None
+        if metric.replicates and not isinstance(metric, TotalsMetric):  # costly to make again
+            codes, _ = group_codes([sample.group for sample in self._samples])
+            if len(codes) != len(statistics):  # of a set of images, a row each
+                codes = np.arange(len(statistics))
+            replicates = measure(metric.name, metric, {0: statistics}, codes).replicates[0]
+        small = statistics.nbytes <= LARGEST_KEPT
+        return statistics if small else None, replicates, value
+
+    def _raw(self, condition: Condition) -> tuple[list[Query], list[Any]]:
+        """The queries under a condition, and what the model answers to each by itself."""
+        if self._clean is None:
+            self._model.eval()
+            self._model.prepare(self._queries)
+            self._model.keep(self._queries, self._modalities)
+            self._clean = list(self._predictor.before_conclusion(self._queries))
+        if condition.corruption == CLEAN:
+            return self._queries, self._clean
+        if condition.corruption == SHUFFLED:
+            assert self._partners is not None
+            queries = with_inputs_of(self._samples, condition.modality, self._partners)
+            return queries, list(self._predictor.before_conclusion(queries))
+        queries, missing = damaged(self._queries, condition, self._draws)
+        raw = list(self._clean)
+        if missing.any():
+            without = self._answers_without(condition.modality)
+            for place in missing.nonzero()[0].tolist():
+                raw[place] = without[place]
+        changed = [at for at, query in enumerate(queries) if query is not self._queries[at]]
+        asked = [queries[at] for at in changed]
+        found = self._predictor.before_conclusion(asked) if asked else ()
+        for place, answer in zip(changed, found, strict=True):
+            raw[place] = answer
+        return queries, raw
+
+    def _answers_without(self, modality: str) -> dict[int, Any]:
+        """By place, what the model answers to a query that has a modality when it lacks it."""
+        if modality not in self._without:
+            places = [at for at, q in enumerate(self._queries) if modality in q.inputs]
+            some = [self._queries[at] for at in places]
+            found = self._predictor.before_conclusion(some, without=modality)
+            self._without[modality] = dict(zip(places, found, strict=True))
+        return self._without[modality]
