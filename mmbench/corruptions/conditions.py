@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,21 @@ def shuffled(modality: str) -> Condition:
     return Condition(SHUFFLED, modality, 1, 1, 1.0, 1)
 
 
+def check_corruptions(names: Sequence[str], modalities: Sequence[str]) -> None:
+    """Refuse a corruption that is not known, or that can be done to none of the modalities.
+
+    Raises: MMBenchError naming it.
+    """
+    for name in names:
+        registry.check("corruptions", name)
+        known = registry.load("corruptions", name).modalities
+        if not set(known) & set(modalities):
+            raise MMBenchError(
+                f"the corruption {name} is of {' or '.join(known)}; what is asked reads "
+                f"{' and '.join(modalities) or 'nothing'}. `mmbench list corruptions` shows all"
+            )
+
+
 def conditions_of(
     modalities: Sequence[str], names: Sequence[str] | None = None
 ) -> tuple[list[Condition], list[str]]:
@@ -61,8 +76,6 @@ def conditions_of(
     Args:
         modalities: that the model reads.
         names: of corruptions; all that are registered if None.
-    Raises: MMBenchError for a name that is not known, or of a corruption that can be done to none
-        of the modalities.
     """
     found: list[Condition] = []
     not_run: list[str] = []
@@ -70,10 +83,7 @@ def conditions_of(
         corruption: type[Corruption] = registry.load("corruptions", name)
         fitting = [m for m in modalities if m in corruption.modalities]
         if not fitting:
-            why = f"{name} is done to {' or '.join(corruption.modalities)}"
-            if names is not None:
-                raise MMBenchError(f"{why}, and the model reads {' and '.join(modalities)}")
-            not_run.append(why)
+            not_run.append(f"{name} is of {' or '.join(corruption.modalities)}")
         levels = len(corruption.amounts)
         version = part_version("corruptions", name)
         found += [
@@ -103,7 +113,7 @@ def damaged(
         value = query.inputs.get(condition.modality)
         if value is None:
             continue
-        if corruption.missing(condition.amount, made.seed_of(query.id)):
+        if made.missing(query):
             missing[place] = True
         elif (other := made.value(query, value)) is not value:
             changed[place] = Query(query.id, {**query.inputs, condition.modality: other})
@@ -115,62 +125,69 @@ class _Damage:
 
     def __init__(self, corruption: Corruption, condition: Condition, seed: int) -> None:
         self._corruption = corruption
+        self._takes_away = type(corruption).missing is not Corruption.missing
         self._changes = type(corruption).damaged is not Corruption.damaged
         self._amount = condition.amount
         self._drawn = f"{seed}/{condition.corruption}/{condition.modality}"  # at every level
         self._made = f"{self._drawn}/{condition.amount!r}/{condition.version}"
+        self._media: dict[MediaRef, MediaRef] = {}
         self._sets: dict[str, MediaSet] = {}
 
     def seed_of(self, name: str) -> int:
         """The number that what is done to this sample or medium is drawn from."""
         return stable_number(f"{self._drawn}/{name}")
 
+    def missing(self, query: Query) -> bool:
+        """Whether the query lacks the modality."""
+        return self._takes_away and self._corruption.missing(self._amount, self.seed_of(query.id))
+
     def value(self, query: Query, value: Any) -> Any:
         """The damaged value; the same object where nothing is done to it."""
         if not self._changes:
             return value
         if isinstance(value, MediaRef):
-            made = self._sets.get(value.set_digest)
-            if made is None:
-                seeds = _SeedsOf(self, value.set_digest)
-                media = DamagedMedia(value.media, self._corruption, self._amount, seeds)
-                digest = f"{value.set_digest}/{self._made}"
-                made = MediaSet(media, digest, value.rate)
-                self._sets[value.set_digest] = made
-            return MediaRef(made, made.digest, value.row)
+            found = self._media.get(value)
+            if found is None:
+                found = self._media[value] = self._medium(value)
+            return found
         text = str(value)
         other = self._corruption.damaged(text, self._amount, self.seed_of(query.id))
         return value if other == text else other
 
+    def _medium(self, value: MediaRef) -> MediaRef:
+        made = self._sets.get(value.set_digest)
+        if made is None:
 
-class _SeedsOf:
-    """The seed of each medium of a set, which all samples about it share."""
+            def seed(row: int) -> int:
+                return self.seed_of(f"{value.set_digest}/{row}")
 
-    def __init__(self, damage: _Damage, digest: str) -> None:
-        self._damage = damage
-        self._digest = digest
-
-    def __getitem__(self, row: int) -> int:
-        return self._damage.seed_of(f"{self._digest}/{row}")
+            media = DamagedMedia(value.media, self._corruption, self._amount, seed)
+            made = MediaSet(media, f"{value.set_digest}/{self._made}", value.rate)
+            self._sets[value.set_digest] = made
+        return MediaRef(made, made.digest, value.row)
 
 
 class DamagedMedia:
-    """Media that are damaged whenever one is read: see `mmbench.data.media.OnTheFly`."""
+    """Media that are damaged whenever one is read: see `mmbench.data.media.OnTheFly`.
+
+    Args:
+        seed: gives that of each row, which all samples about it share.
+    """
 
     def __init__(
-        self, media: MediaSet, corruption: Corruption, amount: float, seeds: _SeedsOf
+        self, media: MediaSet, corruption: Corruption, amount: float, seed: Callable[[int], int]
     ) -> None:
         self._media = media
         self._corruption = corruption
         self._amount = amount
-        self._seeds = seeds
+        self._seed = seed
 
     def __len__(self) -> int:
         return len(self._media)
 
     def __getitem__(self, row: int) -> Array:
         found: Array = self._corruption.damaged(
-            self._media.values[row], self._amount, self._seeds[row]
+            self._media.values[row], self._amount, self._seed(row)
         )
         return found
 
@@ -198,7 +215,7 @@ def partners(samples: Sequence[Sample], seed: int) -> np.ndarray | None:
     if not largest or 2 * largest > len(samples):
         return None
     drawn = {
-        name: stable_number(f"{seed}/{SHUFFLED}/{min(_ids(samples, block))}")
+        name: stable_number(f"{seed}/{SHUFFLED}/{samples[block[0]].id}")
         for name, block in blocks.items()
     }
     ring = np.array([at for name in sorted(blocks, key=drawn.__getitem__) for at in blocks[name]])
@@ -207,14 +224,9 @@ def partners(samples: Sequence[Sample], seed: int) -> np.ndarray | None:
     return found
 
 
-def _ids(samples: Sequence[Sample], places: Sequence[int]) -> list[str]:
-    return [samples[place].id for place in places]
-
-
 def with_inputs_of(samples: Sequence[Sample], modality: str, places: np.ndarray) -> list[Query]:
     """The samples' queries, each with the input of a modality that the sample at a place has."""
-    inputs: list[Mapping[str, Any]] = [sample.inputs for sample in samples]
     return [
-        Query(sample.id, {**sample.inputs, modality: inputs[place][modality]})
+        Query(sample.id, {**sample.inputs, modality: samples[place].inputs[modality]})
         for sample, place in zip(samples, places.tolist(), strict=True)
     ]

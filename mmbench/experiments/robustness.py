@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmbench import registry
-from mmbench.corruptions.conditions import CLEAN, SHUFFLED
+from mmbench.corruptions.conditions import CLEAN, SHUFFLED, check_corruptions
 from mmbench.errors import MMBenchError
 from mmbench.experiments.measured_runs import entry_of
 from mmbench.experiments.only_fusion import OnlyByFusion, only_by_fusion, references_beside
@@ -43,9 +43,10 @@ class Curve:
         amounts: (L + 1,), of damage, as the corruption counts it; None of the undamaged input.
         points: the metric's value at each, with its interval.
         area: under the curve, so that an undamaged model's is its value.
-        relative: that area, 0 for the worst and 1 for the best of the models; None for a single
-            model, or where all are equal.
-        effective: what is kept beyond the reference, summed over the levels; None without one.
+        relative: that area, 0 for the worst and 1 for the best of the models that read the most
+            modalities; None for others, for a single one, or where all are equal.
+        effective: what one of these keeps beyond the reference, summed over the levels; None
+            without one.
     """
 
     model: str
@@ -150,21 +151,26 @@ def robustness_of(
     """
     files: dict[str, dict[int, RobustnessFile]] = {}
     not_run: dict[str, Sequence[str]] = {}
-    refused: list[str] = []
+    read: dict[str, list[str]] = {}
     for model, of_model in runs.items():
         try:
-            modalities_of(of_model[0].record)
+            read[model] = modalities_of(of_model[0].record)
         except MMBenchError as error:
             not_run[model] = [str(error)]
-            refused.append(str(error))
-            continue
+    if not read:
+        raise MMBenchError(
+            "; ".join(why for reasons in not_run.values() for why in reasons)
+            or "there is no run to be asked again"
+        )
+    every = list(dict.fromkeys(name for names in read.values() for name in names))
+    check_corruptions(settings.corruptions or (), every)
+    for model in read:
+        of_model = runs[model]
         files[model] = {}
         for run in of_model:
             file, reasons = damaged_results(run, settings)
             files[model][run.record.seed] = file
             not_run[model] = reasons
-    if not files:
-        raise MMBenchError("; ".join(refused) or "there is no run to be asked again")
     return summary(runs, files, reference=reference, not_run=not_run)
 
 
@@ -211,10 +217,13 @@ def summary(
         entries[model] = {k: e for k, e in some.about.conditions.items() if k in shared}
         groups = first.statistics().groups
         measured[model] = {k: _measured(model, metric, by_seed, k, groups) for k in entries[model]}
-    reference = _reference(runs, files, reference)
+    reads = {model: modalities_of(runs[model][0].record) for model in files}
+    most = max(map(len, reads.values()))
+    equals = [model for model in files if len(reads[model]) == most]
+    reference = _reference(runs, equals, reference)
     sign = 1 if metric.higher_is_better else -1
     ordered = sorted(files, key=lambda model: -sign * measured[model][CLEAN].mean)
-    curves = _curves(ordered, entries, measured, reference, metric)
+    curves = _curves(ordered, entries, measured, equals, reference, metric)
     drops = {
         (model, entry.modality): difference(measured[model][CLEAN], measured[model][key])
         for model in ordered
@@ -225,8 +234,7 @@ def summary(
     only: dict[str, OnlyByFusion | str] = {}
     for model in ordered:
         pool = [*every, *references_beside(runs[model][0])]
-        reads = modalities_of(runs[model][0].record)
-        only[model] = only_by_fusion(model, runs[model], metric, reads, pool)
+        only[model] = only_by_fusion(model, runs[model], metric, reads[model], pool)
     return RobustnessComparison(
         metric=first.record.primary,
         record=first.record,
@@ -288,6 +296,7 @@ def _curves(
     models: Sequence[str],
     entries: Mapping[str, Mapping[str, ConditionEntry]],
     measured: Mapping[str, Mapping[str, Measured]],
+    equals: Sequence[str],
     reference: str | None,
     metric: Metric,
 ) -> dict[tuple[str, str, str], Curve]:
@@ -315,7 +324,7 @@ def _curves(
             {m: a.mean for m, a in areas.items()}, metric.higher_is_better
         )
         for model, of_model in by_model.items():
-            compared = reference in kept and model != reference
+            compared = reference in kept and model in equals and model != reference
             curves[(model, *damage)] = Curve(
                 model,
                 *damage,

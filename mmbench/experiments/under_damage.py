@@ -18,6 +18,7 @@ from mmbench.corruptions.conditions import (
     SHUFFLED,
     UNDAMAGED,
     Condition,
+    check_corruptions,
     conditions_of,
     damaged,
     partners,
@@ -27,13 +28,13 @@ from mmbench.corruptions.conditions import (
 from mmbench.data.reading import reporting_to
 from mmbench.data.sample import Query, SampleSet
 from mmbench.errors import Interrupted, MMBenchError
-from mmbench.experiments.plan import shipped_weights
+from mmbench.experiments.plan import recipe_name, shipped_weights
 from mmbench.experiments.rescore import asked_samples
 from mmbench.experiments.result import RunResult
 from mmbench.experiments.score import LARGEST_KEPT, load_metrics, per_sample
 from mmbench.experiments.watch import SILENT, Watch
 from mmbench.metrics.base import FloatArray, Metric, TotalsMetric
-from mmbench.recipe import Recipe
+from mmbench.recipe import Recipe, load_recipe
 from mmbench.records.environment import environment
 from mmbench.records.locks import held
 from mmbench.records.record import Record
@@ -45,6 +46,7 @@ from mmbench.records.robustness_file import (
     read_robustness,
 )
 from mmbench.records.store import WEIGHTS_FILE, record_folder
+from mmbench.request import RunRequest
 from mmbench.statistics.bootstrap import group_codes
 from mmbench.statistics.measured import measure
 from mmbench.task import Task
@@ -92,13 +94,39 @@ def modalities_of(record: Record) -> list[str]:
 
     Raises: MMBenchError for a run without a model of weights, which cannot be asked again.
     """
-    recipe = validate(Recipe, record.recipe, "recipe") if record.recipe else Recipe()
     if record.weights.source in ("none", "elsewhere"):
-        raise MMBenchError(
-            f"{record.model} has no weights to be asked again with: robustness is of trained models"
-        )
-    inputs = registry.load("tasks", record.task).inputs
+        raise _no_weights(record.model)
+    return read_by(validate(Recipe, record.recipe, "recipe"), record.task)
+
+
+def read_by(recipe: Recipe, task: str) -> list[str]:
+    """The modalities that a resolved recipe's model reads of a task's samples."""
+    inputs = registry.load("tasks", task).inputs
     return [name for name, part in recipe.encoders.items() if part and name in inputs]
+
+
+def check_request(request: RunRequest, models: Sequence[str], names: Sequence[str] | None) -> None:
+    """Refuse, before anything is trained, what could not be asked for afterwards.
+
+    Args:
+        request: of a run of one of the models.
+        models: recipes.
+        names: of corruptions, if some are named.
+    Raises: MMBenchError if no model has weights, or a corruption is of no modality of theirs.
+    """
+    task: Task = registry.load("tasks", request.task)()
+    spec = task.dataset(request.dataset, request.data_dir)
+    recipes = [task.resolve(load_recipe(model, request.overrides), spec) for model in models]
+    if all(recipe.predictor for recipe in recipes):
+        raise _no_weights(" and ".join(map(recipe_name, models)))
+    read = [name for recipe in recipes for name in read_by(recipe, task.name)]
+    check_corruptions(names or (), list(dict.fromkeys(read)))
+
+
+def _no_weights(model: str) -> MMBenchError:
+    return MMBenchError(
+        f"{model} has no weights to be asked again with: robustness is of trained models"
+    )
 
 
 def wanted(record: Record, names: Sequence[str] | None) -> tuple[list[Condition], list[str]]:

@@ -167,7 +167,7 @@ def read_robustness(folder: Path) -> RobustnessFile | None:
     path = folder / ROBUSTNESS_FILE
     if not path.exists():
         return None
-    again = "`--robustness --force` makes it anew"
+    again = "delete it to have it made anew"
     try:
         with safe_open(path, framework="numpy") as file:
             about = json.loads((file.metadata() or {})["mmbench"])
