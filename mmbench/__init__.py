@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mmbench.errors import MMBenchError
     from mmbench.experiments.compare import Comparison, compare
     from mmbench.experiments.result import RunResult, load_run
+    from mmbench.experiments.robustness import RobustnessComparison, robustness
     from mmbench.experiments.run import run
     from mmbench.experiments.score_files import compare_predictions, score
     from mmbench.reports.report import report
@@ -32,6 +33,8 @@ _HOME = {
     "compare": "mmbench.experiments.compare",
     "compare_predictions": "mmbench.experiments.score_files",
     "score": "mmbench.experiments.score_files",
+    "RobustnessComparison": "mmbench.experiments.robustness",
+    "robustness": "mmbench.experiments.robustness",
     "RunResult": "mmbench.experiments.result",
     "load_run": "mmbench.experiments.result",
     "run": "mmbench.experiments.run",
@@ -41,11 +44,13 @@ _HOME = {
 __all__ = [
     "Comparison",
     "MMBenchError",
+    "RobustnessComparison",
     "RunResult",
     "compare",
     "compare_predictions",
     "load_run",
     "report",
+    "robustness",
     "run",
     "score",
 ]

@@ -14,6 +14,7 @@ from mmbench.cli.options import (
     AllowMixed,
     BatchSize,
     Compile,
+    Corruptions,
     DataDir,
     Dataset,
     Deterministic,
@@ -21,6 +22,7 @@ from mmbench.cli.options import (
     Limit,
     Out,
     Quiet,
+    Robustness,
     Set,
     SkipBad,
     Split,
@@ -82,11 +84,14 @@ def run(
             "--resume", help="Say so if no training was cut off that can be gone on with."
         ),
     ] = False,
+    robustness: Robustness = False,
+    corruptions: Corruptions = None,
     json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Run a model on a task, print its scores, and leave a record."""
     from mmbench.cli.progress import QuietWatch, TerminalWatch
+    from mmbench.cli.robustness import under_damage
     from mmbench.experiments.run import carry_out
     from mmbench.request import read_request, run_request
 
@@ -97,11 +102,14 @@ def run(
         asked = run_request(**settings_given(context))
     else:
         asked = read_request(request, **settings_given(context, changed=True))
+    after = under_damage(asked, [asked.model], robustness, corruptions, quiet)
     result = carry_out(asked, QuietWatch() if quiet else TerminalWatch())
+    found = after({result.record.model: [result]})
     if json:
         say(result.record.model_dump_json(indent=1))
         return
     _print_run(result, quiet)
+    say(found, end="")
 
 
 def _print_run(result: RunResult, quiet: bool) -> None:
@@ -141,6 +149,8 @@ def compare(
     force: Annotated[
         bool, typer.Option("--force", help="Run although there are records, from nothing.")
     ] = False,
+    robustness: Robustness = False,
+    corruptions: Corruptions = None,
     quiet: Quiet = False,
 ) -> None:
     """Train models under equal conditions over several seeds and compare them.
@@ -148,8 +158,10 @@ def compare(
     What has a record is not run again, so that an interrupted comparison goes on where it was.
     """
     from mmbench.cli.progress import QuietWatch, TerminalWatch
+    from mmbench.cli.robustness import under_damage
     from mmbench.experiments.compare import compare as compare_models
     from mmbench.reports.comparison import comparison_text
+    from mmbench.request import run_request
 
     def tell(model: str, seed: int, result: RunResult) -> None:
         value = result.value * result.record.primary.scale
@@ -158,9 +170,12 @@ def compare(
 
     own = ("models", "seeds", "baseline", "jobs", "task")
     settings = {k: v for k, v in settings_given(context).items() if k not in own}
+    names = split_names(models)
+    asked = run_request(task=task, model=models, train=True, **settings)
+    after = under_damage(asked, names, robustness, corruptions, quiet)
     comparison = compare_models(
         task,
-        split_names(models),
+        names,
         seeds=seeds,
         baseline=baseline,
         jobs=jobs,
@@ -170,6 +185,7 @@ def compare(
         **settings,
     )
     say(comparison_text(comparison))
+    say(after(comparison.runs), end="")
     if comparison.failed:
         sys.exit(1)
 

@@ -83,7 +83,7 @@ def _verify(
         answers = RunResult.predictions_in(folder)["prediction"].tolist()
     else:
         known = record.dataset in registry.names("datasets")  # a file of the user's own is not
-        samples = asked_samples(record, task, data_dir, read) if known else samples_in_table(folder)
+        samples = samples_asked(record, task, data_dir, read) if known else samples_in_table(folder)
         answers = stored_answers(folder, task, samples)
     scores = score_answers(metrics, samples, answers)
     values = {
@@ -110,23 +110,24 @@ def samples_in_table(folder: Path) -> list[Sample]:
     ]
 
 
-def asked_samples(
+def samples_asked(
     record: Record,
     task: Task,
-    data_dir: Path | None,
-    read: dict[tuple[str, str, str], SampleSet],
+    data_dir: Path | None = None,
+    read: dict[tuple[str, str, str], SampleSet] | None = None,
     dataset: str | None = None,
 ) -> SampleSet:
     """The samples that a run was asked.
 
     Args:
-        record: of the run.
+        record: the run's.
         task: its task.
         data_dir: the folder of the dataset's files, where they do not come with mmbench.
-        read: splits that were read before, which this one adds to.
+        read: splits that were read for other records, which this one shares and adds to.
         dataset: the YAML file of a dataset that is not registered.
-    Raises: MMBenchError if the dataset has other content now.
+    Raises: MMBenchError if the dataset cannot be read, or is another than when it was run.
     """
+    read = {} if read is None else read
     recipe = validate(Recipe, record.recipe, "recipe")
     found = task.dataset(dataset or record.dataset, data_dir, skip_bad=bool(record.skipped))
     spec = task.adapt(found, recipe)

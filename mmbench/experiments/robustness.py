@@ -67,7 +67,7 @@ class RobustnessComparison:
     Attributes:
         metric: the primary metric, as the first run has it.
         record: of the first run.
-        models: in order of their undamaged values, best first.
+        undamaged: by model, its value, best first.
         curves: by model, corruption and modality.
         drops: by model and modality, the undamaged value less that with the modality's inputs
             shuffled across samples.
@@ -78,12 +78,17 @@ class RobustnessComparison:
 
     metric: MetricEntry
     record: Record
-    models: tuple[str, ...]
+    undamaged: Mapping[str, ModelEstimate]
     curves: Mapping[tuple[str, str, str], Curve]
     drops: Mapping[tuple[str, str], Difference]
     only: Mapping[str, OnlyByFusion | str]
     reference: str | None
     not_run: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def models(self) -> list[str]:
+        """Their names, best first."""
+        return list(self.undamaged)
 
     @property
     def damages(self) -> list[tuple[str, str]]:
@@ -189,6 +194,7 @@ def summary(
     *,
     reference: str | None = None,
     not_run: Mapping[str, Sequence[str]] | None = None,
+    others: Iterable[RunResult] = (),
 ) -> RobustnessComparison:
     """What the kept results of models' runs say.
 
@@ -197,6 +203,8 @@ def summary(
         files: by model and seed; of models of the same data and metric.
         reference: as in `robustness`.
         not_run: by model, in words.
+        others: runs that may be references of one modality, besides these and those that lie
+            beside them.
     Raises: MMBenchError if runs of one model or of several cannot be taken together.
     """
     first = next(runs[model][0] for model in files)
@@ -230,7 +238,7 @@ def summary(
         for key, entry in entries[model].items()
         if entry.corruption == SHUFFLED
     }
-    every = [run for of_model in runs.values() for run in of_model]
+    every = [*(run for of_model in runs.values() for run in of_model), *others]
     only: dict[str, OnlyByFusion | str] = {}
     for model in ordered:
         pool = [*every, *references_beside(runs[model][0])]
@@ -238,7 +246,7 @@ def summary(
     return RobustnessComparison(
         metric=first.record.primary,
         record=first.record,
-        models=tuple(ordered),
+        undamaged={model: estimate(measured[model][CLEAN]) for model in ordered},
         curves=curves,
         drops=drops,
         only=only,

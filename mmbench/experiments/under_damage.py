@@ -29,7 +29,7 @@ from mmbench.data.reading import reporting_to
 from mmbench.data.sample import Query, SampleSet
 from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.plan import recipe_name, shipped_weights
-from mmbench.experiments.rescore import asked_samples
+from mmbench.experiments.rescore import samples_asked
 from mmbench.experiments.result import RunResult
 from mmbench.experiments.score import LARGEST_KEPT, load_metrics, per_sample
 from mmbench.experiments.watch import SILENT, Watch
@@ -251,7 +251,7 @@ def _ask(
             exact_float32(),
             with_threads(settings.threads),
         ):
-            samples = asked_samples(
+            samples = samples_asked(
                 record, task, settings.data_dir, settings.read, settings.dataset
             )
             recipe = validate(Recipe, record.recipe, "recipe")
