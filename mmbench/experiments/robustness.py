@@ -328,9 +328,8 @@ def _curves(
         count = len(levels[damage]) + 1
         areas = {m: combined(p, area_weights(count), "area") for m, p in by_model.items()}
         kept = {m: combined(p, kept_weights(count), "kept") for m, p in by_model.items()}
-        relative = relative_to_others(
-            {m: a.mean for m, a in areas.items()}, metric.higher_is_better
-        )
+        held = {m: area.mean for m, area in areas.items() if m in equals}
+        relative = relative_to_others(held, metric.higher_is_better)
         for model, of_model in by_model.items():
             compared = reference in kept and model in equals and model != reference
             curves[(model, *damage)] = Curve(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmbench import registry
 from mmbench.errors import MMBenchError
@@ -37,6 +37,7 @@ class Number:
         decimals: that are shown.
         signed: whether it is a difference.
         beside: another number that stands after it in brackets, such as the relative one.
+        brief: whether the interval is not shown, but in CSV.
     """
 
     value: float
@@ -45,6 +46,7 @@ class Number:
     decimals: int = 1
     signed: bool = False
     beside: float | None = None
+    brief: bool = False
 
     @property
     def shown(self) -> str:
@@ -53,7 +55,7 @@ class Number:
         text = f"{self.value:{kind}}"
         if self.beside is not None:
             text += f" ({self.beside:.2f})"
-        if self.low is not None and self.high is not None:
+        if self.low is not None and self.high is not None and not self.brief:
             text += f" [{self.low:{kind}}, {self.high:{kind}}]"
         return text
 
@@ -148,7 +150,7 @@ def _inputs(found: RobustnessComparison, where: str) -> RobustnessTable:
     rows: list[tuple[str, Sequence[Number | None]]] = []
     notes = []
     if modalities:
-        notes.append("Drop: what is lost where that input is another sample's; 95% intervals.")
+        notes.append("Shuffled: the change where that input is another sample's; 95% intervals.")
     references: dict[str, None] = {}
     for model in found.models:
         numbers: list[Number | None] = [_undamaged(found, model)]
@@ -168,13 +170,28 @@ def _inputs(found: RobustnessComparison, where: str) -> RobustnessTable:
     else:
         reasons = [why for why in found.only.values() if isinstance(why, str)]
         notes += [f"Only this: not known, {reasons[0]}."] if reasons else []
-    lines: dict[str, list[str]] = {}
-    for model, of_model in found.not_run.items():
-        for why in of_model:
-            lines.setdefault(why, []).append(model)
-    notes += [f"Not run: {why} ({', '.join(models)})." for why, models in lines.items()]
-    head = [found.metric.name, *(f"drop without {name}" for name in modalities), "only this"]
+    notes += _not_run(found)
+    head = [found.metric.name, *(f"{name} shuffled" for name in modalities), "only this"]
     return RobustnessTable(f"{where}, what each input gives", head, rows, notes)
+
+
+def _not_run(found: RobustnessComparison) -> list[str]:
+    """A sentence for the reasons that the same models have."""
+    models: dict[str, list[str]] = {}
+    for model, reasons in found.not_run.items():
+        for why in reasons:
+            models.setdefault(why, []).append(model)
+    together: dict[tuple[str, ...], list[str]] = {}
+    for why, of in models.items():
+        together.setdefault(tuple(of), []).append(why)
+    return [
+        f"Not run{_of(of, len(found.not_run))}: {'; '.join(reasons)}."
+        for of, reasons in together.items()
+    ]
+
+
+def _of(models: Sequence[str], every: int) -> str:
+    return "" if len(models) == every else f" of {', '.join(models)}"
 
 
 def damage_title(corruption: str, modality: str) -> str:
@@ -185,27 +202,22 @@ def damage_title(corruption: str, modality: str) -> str:
     return f"{words} {modality}" if several and modality not in words else words
 
 
-def _scaled(
-    value: float,
-    interval: Interval | None,
-    scale: float,
-    sign: int = 0,
-    beside: float | None = None,
-) -> Number:
+def _scaled(value: float, interval: Interval | None, scale: float, sign: int = 0) -> Number:
     ends: tuple[float | None, float | None] = (None, None)
     factor = scale * (sign or 1)
     if interval is not None:
         low, high = sorted((interval.low * factor, interval.high * factor))
         ends = low, high
     decimals = 1 if scale > 1 else 3
-    return Number(value * factor, *ends, decimals=decimals, signed=bool(sign), beside=beside)
+    return Number(value * factor, *ends, decimals=decimals, signed=bool(sign))
 
 
 def _area(found: RobustnessComparison, model: str, damage: tuple[str, str]) -> Number | None:
     curve = found.curves.get((model, *damage))
     if curve is None:
         return None
-    return _scaled(curve.area.mean, None, found.metric.scale, beside=curve.relative)
+    number = _scaled(curve.area.mean, curve.area.interval, found.metric.scale)
+    return replace(number, beside=curve.relative, brief=True)
 
 
 def _effective(found: RobustnessComparison, model: str, damage: tuple[str, str]) -> Number | None:

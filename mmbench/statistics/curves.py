@@ -91,7 +91,7 @@ def relative_to_others(areas: Mapping[str, float], higher_is_better: bool) -> di
     >>> relative_to_others({"a": 0.5, "b": 0.75, "c": 0.6}, higher_is_better=True)["b"]
     1.0
     """
-    worst, best = min(areas.values()), max(areas.values())
+    worst, best = min(areas.values(), default=0.0), max(areas.values(), default=0.0)
     if worst == best:
         return {}
     scaled = {model: (area - worst) / (best - worst) for model, area in areas.items()}
