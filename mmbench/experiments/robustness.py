@@ -181,11 +181,24 @@ def robustness_of(
 
 def _by_model(runs: Any) -> dict[str, list[RunResult]]:
     listed = [runs] if isinstance(runs, RunResult | str | Path) else list(runs)
-    found: dict[str, list[RunResult]] = {}
-    for each in listed:
-        run = each if isinstance(each, RunResult) else load_run(each)
-        found.setdefault(run.record.model, []).append(run)
-    return found
+    loaded = [run if isinstance(run, RunResult) else load_run(run) for run in listed]
+    return by_name((run.record.model, run) for run in loaded)
+
+
+def by_name(runs: Iterable[tuple[str, RunResult]]) -> dict[str, list[RunResult]]:
+    """Runs by what they are called, a seed each; those of another identity stand by themselves.
+
+    Args:
+        runs: and what each is called; of two of one identity and seed the later one counts.
+    """
+    found: dict[str, dict[str, dict[int, RunResult]]] = {}
+    for name, run in runs:
+        found.setdefault(name, {}).setdefault(run.record.hash, {})[run.record.seed] = run
+    return {
+        name if len(of_name) == 1 else f"{name} [{identity[:8]}]": list(of_identity.values())
+        for name, of_name in found.items()
+        for identity, of_identity in of_name.items()
+    }
 
 
 def summary(
@@ -194,7 +207,7 @@ def summary(
     *,
     reference: str | None = None,
     not_run: Mapping[str, Sequence[str]] | None = None,
-    others: Iterable[RunResult] = (),
+    others: Iterable[RunResult] | None = None,
 ) -> RobustnessComparison:
     """What the kept results of models' runs say.
 
@@ -203,8 +216,8 @@ def summary(
         files: by model and seed; of models of the same data and metric.
         reference: as in `robustness`.
         not_run: by model, in words.
-        others: runs that may be references of one modality, besides these and those that lie
-            beside them.
+        others: runs that may be references of one modality, besides these; those that lie beside
+            them if None.
     Raises: MMBenchError if runs of one model or of several cannot be taken together.
     """
     first = next(runs[model][0] for model in files)
@@ -238,11 +251,11 @@ def summary(
         for key, entry in entries[model].items()
         if entry.corruption == SHUFFLED
     }
-    every = [*(run for of_model in runs.values() for run in of_model), *others]
+    every = [run for of_model in runs.values() for run in of_model]
+    every += references_beside(first) if others is None else others
     only: dict[str, OnlyByFusion | str] = {}
     for model in ordered:
-        pool = [*every, *references_beside(runs[model][0])]
-        only[model] = only_by_fusion(model, runs[model], metric, reads[model], pool)
+        only[model] = only_by_fusion(model, runs[model], metric, reads[model], every)
     return RobustnessComparison(
         metric=first.record.primary,
         record=first.record,

@@ -6,34 +6,26 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from mmbench import registry
 from mmbench.computing import computing_on, exact_float32, with_threads
-from mmbench.corruptions.base import Corruption
 from mmbench.corruptions.conditions import (
-    CLEAN,
     SHUFFLED,
     UNDAMAGED,
     Condition,
     check_corruptions,
     conditions_of,
-    damaged,
-    partners,
     shuffled,
-    with_inputs_of,
 )
 from mmbench.data.reading import reporting_to
-from mmbench.data.sample import Query, SampleSet
+from mmbench.data.sample import SampleSet
 from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.plan import recipe_name, shipped_weights
 from mmbench.experiments.rescore import samples_asked
 from mmbench.experiments.result import RunResult
-from mmbench.experiments.score import LARGEST_KEPT, load_metrics, per_sample
+from mmbench.experiments.score import load_metrics
 from mmbench.experiments.watch import SILENT, Watch
-from mmbench.metrics.base import FloatArray, Metric, TotalsMetric
 from mmbench.recipe import Recipe, load_recipe
 from mmbench.records.environment import environment
 from mmbench.records.locks import held
@@ -47,15 +39,11 @@ from mmbench.records.robustness_file import (
 )
 from mmbench.records.store import WEIGHTS_FILE, record_folder
 from mmbench.request import RunRequest
-from mmbench.statistics.bootstrap import group_codes
-from mmbench.statistics.measured import measure
 from mmbench.task import Task
 from mmbench.yaml_file import validate
 
 if TYPE_CHECKING:
-    import torch
-
-    from mmbench.model import TaskModel
+    pass
 
 _BATCH = 128  # groups a batch, unless told otherwise
 
@@ -92,11 +80,15 @@ class Settings:
 def modalities_of(record: Record) -> list[str]:
     """What the model of a run reads.
 
-    Raises: MMBenchError for a run without a model of weights, which cannot be asked again.
+    Raises: MMBenchError for a run without a model of weights, which cannot be asked again, or of
+        one that reads nothing.
     """
     if record.weights.source in ("none", "elsewhere"):
         raise _no_weights(record.model)
-    return read_by(validate(Recipe, record.recipe, "recipe"), record.task)
+    found = read_by(validate(Recipe, record.recipe, "recipe"), record.task)
+    if not found:
+        raise MMBenchError(f"{record.model} reads nothing that could be damaged")
+    return found
 
 
 def read_by(recipe: Recipe, task: str) -> list[str]:
@@ -132,8 +124,6 @@ def _no_weights(model: str) -> MMBenchError:
 def wanted(record: Record, names: Sequence[str] | None) -> tuple[list[Condition], list[str]]:
     """The conditions of a run, the undamaged one first, and in words what is not run."""
     modalities = modalities_of(record)
-    if not modalities:
-        raise MMBenchError(f"{record.model} reads nothing that could be damaged")
     found, not_run = conditions_of(modalities, names)
     shuffles = [shuffled(modality) for modality in modalities]
     if not registry.load("tasks", record.task).answers_by_sample:
@@ -235,6 +225,7 @@ def _ask(
 
     Returns: in words, what cannot be asked of these samples or this model.
     """
+    from mmbench.experiments.asked_again import Asked
     from mmbench.experiments.train import restored_model
     from mmbench.training.device import choose_device, device_name
 
@@ -257,7 +248,16 @@ def _ask(
             recipe = validate(Recipe, record.recipe, "recipe")
             model = restored_model(task, recipe, weights, device)
             metric = load_metrics([record.primary.name])[0]
-            asked = Asked(task, model, device, samples, metric, modalities_of(record), settings)
+            asked = Asked(
+                task,
+                model,
+                device,
+                samples,
+                metric,
+                modalities_of(record),
+                draws=settings.draws,
+                batch=settings.batch_size,
+            )
             where = environment(str(device), device_name(device))
             impossible = dict.fromkeys(filter(None, map(asked.impossible, lacking)))
             possible = [c for c in lacking if asked.impossible(c) is None]
@@ -273,101 +273,6 @@ def _ask(
             f"stopped; {done} of {len(lacking)} conditions of {record.model} are kept: the same "
             "command goes on after them"
         ) from None
+    finally:
+        watch.done()
     return list(impossible)
-
-
-class Asked:
-    """A model that is asked the same samples again and again; each answer is made once.
-
-    A sample whose inputs a condition leaves alone keeps its answer, and what a modality's absence
-    makes of a sample is the same at every rate: so all rates of `missing` cost one pass.
-    """
-
-    def __init__(
-        self,
-        task: Task,
-        model: TaskModel,
-        device: torch.device,
-        samples: SampleSet,
-        metric: Metric,
-        modalities: Sequence[str],
-        settings: Settings,
-    ) -> None:
-        from mmbench.experiments.infer import ModelPredictor
-
-        self._task = task
-        self._model = model
-        self._samples = samples
-        self._metric = metric
-        self._modalities = modalities
-        self._draws = settings.draws
-        self._queries = samples.queries
-        self._predictor = ModelPredictor(model, device, settings.batch_size or _BATCH)
-        self._partners = partners(samples, self._draws)
-        self._clean: list[Any] | None = None
-        self._without: dict[str, dict[int, Any]] = {}
-
-    def impossible(self, condition: Condition) -> str | None:
-        """Why a condition cannot be asked for, in words; None if it can."""
-        from mmbench.model import TaskModel
-
-        if condition.corruption == SHUFFLED and self._partners is None:
-            return f"{SHUFFLED}: one group holds more than half of the samples"
-        if condition.corruption in (CLEAN, SHUFFLED):
-            return None
-        corruption = registry.load("corruptions", condition.corruption)
-        takes_away = corruption.missing is not Corruption.missing
-        if takes_away and type(self._model).without is TaskModel.without:
-            return f"{condition.corruption}: the model cannot be asked `without` an input"
-        return None
-
-    def under(self, condition: Condition) -> tuple[FloatArray | None, FloatArray | None, float]:
-        """The statistics (N, k) under a condition, or replicates where those are kept; a value."""
-        metric = self._metric
-        queries, raw = self._raw(condition)
-        answers, _ = self._task.conclude(self._samples, list(self._model.conclude(queries, raw)))
-        statistics = per_sample([metric], self._samples, answers)[metric.name]
-        value = metric.aggregate(statistics)
-        replicates = None
-        if metric.replicates and not isinstance(metric, TotalsMetric):  # costly to make again
-            codes, _ = group_codes([sample.group for sample in self._samples])
-            if len(codes) != len(statistics):  # of a set of images, a row each
-                codes = np.arange(len(statistics))
-            replicates = measure(metric.name, metric, {0: statistics}, codes).replicates[0]
-        small = statistics.nbytes <= LARGEST_KEPT
-        return statistics if small else None, replicates, value
-
-    def _raw(self, condition: Condition) -> tuple[list[Query], list[Any]]:
-        """The queries under a condition, and what the model answers to each by itself."""
-        if self._clean is None:
-            self._model.eval()
-            self._model.prepare(self._queries)
-            self._model.keep(self._queries, self._modalities)
-            self._clean = list(self._predictor.before_conclusion(self._queries))
-        if condition.corruption == CLEAN:
-            return self._queries, self._clean
-        if condition.corruption == SHUFFLED:
-            assert self._partners is not None
-            queries = with_inputs_of(self._samples, condition.modality, self._partners)
-            return queries, list(self._predictor.before_conclusion(queries))
-        queries, missing = damaged(self._queries, condition, self._draws)
-        raw = list(self._clean)
-        if missing.any():
-            without = self._answers_without(condition.modality)
-            for place in missing.nonzero()[0].tolist():
-                raw[place] = without[place]
-        changed = [at for at, query in enumerate(queries) if query is not self._queries[at]]
-        asked = [queries[at] for at in changed]
-        found = self._predictor.before_conclusion(asked) if asked else ()
-        for place, answer in zip(changed, found, strict=True):
-            raw[place] = answer
-        return queries, raw
-
-    def _answers_without(self, modality: str) -> dict[int, Any]:
-        """By place, what the model answers to a query that has a modality when it lacks it."""
-        if modality not in self._without:
-            places = [at for at, q in enumerate(self._queries) if modality in q.inputs]
-            some = [self._queries[at] for at in places]
-            found = self._predictor.before_conclusion(some, without=modality)
-            self._without[modality] = dict(zip(places, found, strict=True))
-        return self._without[modality]

@@ -9,12 +9,13 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from mmbench import registry
 from mmbench.errors import MMBenchError
 from mmbench.experiments.only_fusion import OnlyByFusion
 from mmbench.experiments.result import RunResult
-from mmbench.experiments.robustness import RobustnessComparison, summary
+from mmbench.experiments.robustness import RobustnessComparison, by_name, summary
 from mmbench.records.robustness_file import RobustnessFile, read_robustness
 from mmbench.reports.escape import for_csv, for_latex, for_markdown, one_line
 from mmbench.reports.table import label_of
@@ -85,9 +86,9 @@ def robustness_tables(runs: Iterable[RunResult]) -> list[RobustnessTable]:
 
     Raises: MMBenchError if none of the runs has it, or what it has was changed.
     """
-    places: dict[tuple[object, ...], dict[str, dict[int, RunResult]]] = {}
-    files: dict[tuple[object, ...], dict[str, dict[int, RobustnessFile]]] = {}
+    places: dict[tuple[object, ...], list[tuple[str, RunResult]]] = {}
     every: dict[tuple[object, ...], list[RunResult]] = {}
+    files: dict[Path, RobustnessFile] = {}
     for run in sorted(runs, key=lambda run: run.record.created):
         record = run.record
         where: tuple[object, ...] = (
@@ -96,11 +97,9 @@ def robustness_tables(runs: Iterable[RunResult]) -> list[RobustnessTable]:
         )
         every.setdefault(where, []).append(run)
         file = read_robustness(run.path)
-        if file is None or file.about.made.metric != record.primary.signature:
-            continue
-        label = label_of(record)
-        places.setdefault(where, {}).setdefault(label, {})[record.seed] = run
-        files.setdefault(where, {}).setdefault(label, {})[record.seed] = file
+        if file is not None and file.about.made.metric == record.primary.signature:
+            files[run.path] = file
+            places.setdefault(where, []).append((label_of(record), run))
     if not places:
         raise MMBenchError(
             "no record there has its robustness beside it: `mmbench run --robustness` or `mmbench "
@@ -108,8 +107,9 @@ def robustness_tables(runs: Iterable[RunResult]) -> list[RobustnessTable]:
         )
     tables = []
     for place in sorted(places, key=str):
-        by_model = {label: list(of.values()) for label, of in places[place].items()}
-        tables += tables_of(summary(by_model, files[place], others=every[place]))
+        named = by_name(places[place])
+        kept = {m: {run.record.seed: files[run.path] for run in of} for m, of in named.items()}
+        tables += tables_of(summary(named, kept, others=every[place]))
     return tables
 
 
@@ -264,7 +264,7 @@ def markdown(tables: Sequence[RobustnessTable]) -> str:
         lines.append(f"| model | {' | '.join(map(for_markdown, table.head))} |")
         lines.append(f"| --- |{' ---: |' * len(table.head)}")
         for model, numbers in table.rows:
-            cells = [for_markdown(n.shown) if n else "-" for n in numbers]
+            cells = [n.shown if n else "-" for n in numbers]
             lines.append(f"| {for_markdown(model)} | {' | '.join(cells)} |")
         lines += ["", *(f"- {for_markdown(note)}" for note in table.notes)]
         blocks.append("\n".join(lines) + "\n")
@@ -287,7 +287,7 @@ def latex(tables: Sequence[RobustnessTable]) -> str:
             r"\midrule",
         ]
         for model, numbers in table.rows:
-            cells = [for_latex(n.shown) if n else "-" for n in numbers]
+            cells = [n.shown.replace("-", "$-$") if n else "-" for n in numbers]
             lines.append(" & ".join([for_latex(model), *cells]) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
         blocks.append("\n".join(lines) + "\n")

@@ -6,9 +6,9 @@ import torch
 
 from mmbench import registry
 from mmbench.corruptions.conditions import UNDAMAGED, conditions_of, shuffled
+from mmbench.experiments.asked_again import Asked
 from mmbench.experiments.infer import ModelPredictor
 from mmbench.experiments.score import load_metrics
-from mmbench.experiments.under_damage import Asked, Settings
 from mmbench.model import TaskModel, move
 from mmbench.recipe import Part, load_recipe
 
@@ -24,7 +24,7 @@ METRICS = {
 def asked_of(task, model, samples, batch=16):
     metric = load_metrics([METRICS[task.name]])[0]
     modalities = [m for m in model.encoders if m in task.inputs]
-    return Asked(task, model.eval(), CPU, samples, metric, modalities, Settings(batch_size=batch))
+    return Asked(task, model.eval(), CPU, samples, metric, modalities, batch=batch)
 
 
 def same(a, b):

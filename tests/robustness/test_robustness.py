@@ -12,9 +12,10 @@ import mmbench
 from mmbench.corruptions.conditions import CLEAN
 from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments import under_damage
+from mmbench.experiments.asked_again import Asked
 from mmbench.experiments.only_fusion import OnlyByFusion
 from mmbench.experiments.robustness import robustness, robustness_of
-from mmbench.experiments.under_damage import Asked, Settings
+from mmbench.experiments.under_damage import Settings
 from mmbench.records.robustness_file import ROBUSTNESS_FILE, read_robustness
 from mmbench.records.verification import verified
 from tests.robustness.conftest import WEIGHTS
