@@ -272,24 +272,34 @@ def markdown(tables: Sequence[RobustnessTable]) -> str:
 
 
 def latex(tables: Sequence[RobustnessTable]) -> str:
-    """LaTeX tables, their heads on their side; they need the packages booktabs and rotating."""
+    """LaTeX tables; they need the packages booktabs and rotating.
+
+    Heads lie on their side; of models and kinds of damage, those that are fewer stand above the
+    columns. A table that is still wider than the line is made as narrow.
+    """
     blocks = ["% needs \\usepackage{booktabs,rotating}\n"]
     for table in tables:
-        heads = [rf"\begin{{sideways}}{for_latex(h)}\end{{sideways}}" for h in table.head]
+        models = [model for model, _ in table.rows]
+        shown = [[n.shown.replace("-", "$-$") if n else "-" for n in of] for _, of in table.rows]
+        above, beside = list(table.head), models
+        if len(above) > len(models):
+            above, beside = models, above
+            shown = [list(row) for row in zip(*shown, strict=True)]
+        heads = [rf"\begin{{sideways}}{for_latex(h)}\end{{sideways}}" for h in above]
         lines = [
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{for_latex(table.title)}. {for_latex(' '.join(table.notes))}}}",
             r"\footnotesize\setlength{\tabcolsep}{3pt}",
-            rf"\begin{{tabular}}{{l{'r' * len(table.head)}}}",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{l{'r' * len(above)}}}",
             r"\toprule",
-            " & ".join(["Model", *heads]) + r" \\",
+            " & ".join(["", *heads]) + r" \\",
             r"\midrule",
         ]
-        for model, numbers in table.rows:
-            cells = [n.shown.replace("-", "$-$") if n else "-" for n in numbers]
-            lines.append(" & ".join([for_latex(model), *cells]) + r" \\")
-        lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+        for name, cells in zip(beside, shown, strict=True):
+            lines.append(" & ".join([for_latex(name), *cells]) + r" \\")
+        lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table}"]
         blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)
 
