@@ -21,7 +21,7 @@ class Typos(Corruption):
     """A word is mistyped with this probability, in one letter: swapped, beside, out or doubled.
 
     >>> Typos().damaged("is there a red circle?", 0.5, seed=1)
-    'is theer a red cicle?'
+    'is there a reed ciircle?'
     """
 
     modalities = ("text",)

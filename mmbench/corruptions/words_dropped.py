@@ -13,7 +13,7 @@ class WordsDropped(Corruption):
     """Each word is left out with this probability; one word is always left.
 
     >>> WordsDropped().damaged("is there a red circle?", 0.5, seed=1)
-    'there a circle?'
+    'is there red'
     """
 
     modalities = ("text",)
