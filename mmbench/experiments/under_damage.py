@@ -138,7 +138,7 @@ def wanted(record: Record, names: Sequence[str] | None) -> tuple[list[Condition]
 def damaged_results(run: RunResult, settings: Settings) -> tuple[RobustnessFile, list[str]]:
     """What a run's model does under each condition: kept beside its record, or asked for now.
 
-    Returns: and what is not run, in words.
+    Returns: what it does under the conditions that are asked for, and what is not run, in words.
     Raises: MMBenchError for a run whose weights or data are not there, or were changed.
     """
     conditions, not_run = wanted(run.record, settings.corruptions)
@@ -153,14 +153,15 @@ def damaged_results(run: RunResult, settings: Settings) -> tuple[RobustnessFile,
         of_these = file is not None and file.about.made == made
         return file if file and of_these else RobustnessFile(Robustness(made=made))
 
+    keys = {condition.key for condition in conditions}
     file = kept()
     if not _lacking(file, conditions):
-        return file, not_run
+        return file.of(keys), not_run
     weights = _weights(run, settings.checkpoint)
     with held(_root(run), run.path, settings.watch.says):
         file = kept()  # another process may have made it meanwhile
         impossible = _ask(run, weights, file, conditions, settings)
-    return file, not_run + impossible
+    return file.of(keys), not_run + impossible
 
 
 def _lacking(file: RobustnessFile, conditions: Sequence[Condition]) -> list[Condition]:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,12 @@ class RobustnessFile:
             kept.pop(key, None)
             if values is not None:
                 kept[key] = values
+
+    def of(self, keys: Collection[str]) -> RobustnessFile:
+        """What it holds of these conditions, to be read."""
+        conditions = {key: e for key, e in self.about.conditions.items() if key in keys}
+        about = self.about.model_copy(update={"conditions": conditions})
+        return RobustnessFile(about, self.statistics, self.replicates)
 
     def write(self, folder: Path) -> None:
         """Write it into a record's folder, whole or not at all.

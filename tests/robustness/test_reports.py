@@ -50,11 +50,11 @@ def test_tables_are_of_areas_of_effective_robustness_and_of_inputs(compared):
 def test_tables_are_made_of_records_alone(compared, shipped):
     made = robustness_tables(shipped.values())
     assert len(made) == 3
-    own = dict(tables_of(compared)[0].rows)
+    own = tables_of(compared)[0]
     for model, numbers in made[0].rows:
-        assert [n and n.value for n in numbers] == [
-            n and n.value for n in own[model.partition(" ")[0]]
-        ]
+        there = dict(zip(made[0].head, numbers, strict=True))
+        asked = dict(zip(own.head, dict(own.rows)[model.partition(" ")[0]], strict=True))
+        assert {head: there[head] for head in own.head} == asked
     (_, numbers), *_ = made[2].rows
     assert numbers[3] is not None  # the references are found among the records
     with pytest.raises(MMBenchError, match="--robustness"):

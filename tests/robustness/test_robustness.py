@@ -1,6 +1,8 @@
 """Runs asked again under damage: what is kept, what is reused, what is refused, what it says."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments import under_damage
 from mmbench.experiments.asked_again import Asked
 from mmbench.experiments.only_fusion import OnlyByFusion
+from mmbench.experiments.rescore import verify_records
 from mmbench.experiments.robustness import robustness, robustness_of
 from mmbench.experiments.under_damage import Settings
 from mmbench.records.robustness_file import ROBUSTNESS_FILE, read_robustness
@@ -60,7 +63,8 @@ def test_what_is_there_is_reused_without_weights_and_what_is_new_is_added(run, a
         patched.setattr(under_damage, "_weights", lambda *_: pytest.fail("it is asked again"))
         ask(corruptions=["missing"])
     assert (run.path / ROBUSTNESS_FILE).read_bytes() == content
-    ask(corruptions=["typos"])
+    found = ask(corruptions=["typos"])
+    assert found.damages == [("typos", "text")]
     assert first.about.conditions.items() < kept(run).about.conditions.items()
     ask(corruptions=["missing"], draws=1)  # other draws are another file
     assert kept(run).about.made.draws == 1
@@ -151,6 +155,24 @@ def test_a_file_that_was_changed_is_refused_by_whatever_reads_it(run, ask, harm)
         assert "\n" not in str(error.value)
     ask(corruptions=["missing"], force=True)
     assert kept(run).about.conditions[CLEAN].value == run.value
+
+
+def test_verify_names_a_file_that_was_changed(run, ask):
+    ask()
+    assert [why for _, why in verify_records([run.path])] == [None]
+    edit_value(run.path / ROBUSTNESS_FILE)
+    ((_, why),) = verify_records([run.path])
+    assert ROBUSTNESS_FILE in why
+
+
+def test_what_is_kept_is_read_without_torch(run, ask):
+    ask()
+    text = (
+        "import sys, mmbench; "
+        f"mmbench.robustness({str(run.path)!r}, corruptions=['missing']); "
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", text], check=True)
 
 
 def test_a_record_that_is_scored_again_keeps_what_lies_beside_it(run, ask, mini, tmp_path):
