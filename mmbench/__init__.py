@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mmbench.experiments.compare import Comparison, compare
     from mmbench.experiments.profiling import Profile, profile
     from mmbench.experiments.result import RunResult, load_run
+    from mmbench.experiments.robustness import RobustnessComparison, robustness
     from mmbench.experiments.run import run
     from mmbench.experiments.score_files import compare_predictions, score
     from mmbench.experiments.study import StudyResult, run_study
@@ -37,6 +38,8 @@ _HOME = {
     "Profile": "mmbench.experiments.profiling",
     "profile": "mmbench.experiments.profiling",
     "score": "mmbench.experiments.score_files",
+    "RobustnessComparison": "mmbench.experiments.robustness",
+    "robustness": "mmbench.experiments.robustness",
     "RunResult": "mmbench.experiments.result",
     "load_run": "mmbench.experiments.result",
     "run": "mmbench.experiments.run",
@@ -52,6 +55,7 @@ __all__ = [
     "Comparison",
     "MMBenchError",
     "Profile",
+    "RobustnessComparison",
     "RunResult",
     "Study",
     "StudyResult",
@@ -59,9 +63,10 @@ __all__ = [
     "compare_predictions",
     "load_run",
     "make_study",
-    "read_study",
     "profile",
+    "read_study",
     "report",
+    "robustness",
     "run",
     "run_study",
     "score",

@@ -160,6 +160,21 @@ class TaskModel(nn.Module, ABC):
         """
         return answers
 
+    def keep(self, queries: Sequence[Query], modalities: Sequence[str]) -> None:
+        """Called with queries whose inputs of these modalities are about to be read repeatedly.
+
+        What a model makes of such an input it may keep until it is called again, if its answers
+        stay the same.
+        """
+
+    def without(self, batch: Batch, modality: str) -> Batch:
+        """A batch of `collate` as if no query had this modality.
+
+        The question of what a model makes of a missing input is not asked of one that leaves this
+        as it is.
+        """
+        raise NotImplementedError
+
     def notes(self) -> list[str]:
         """What the record should say of the answers just given, besides their scores."""
         return []

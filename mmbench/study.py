@@ -80,6 +80,8 @@ class Study(RunSettings):
         search: by dotted key, what trials try of all models, in place of and beside what they
             usually do: a list of values, or a range (`mmbench.experiments.search_space`).
         jobs: how many runs at a time.
+        robustness: whether the models are asked again afterwards with their inputs damaged.
+        corruptions: by which of `mmbench list corruptions`; by all if None.
     """
 
     name: str = ""
@@ -94,6 +96,8 @@ class Study(RunSettings):
     tune: int = Field(0, ge=0, le=MOST_TRIALS)
     search: dict[str, Any] = {}
     jobs: int = Field(1, ge=1)
+    robustness: bool = False
+    corruptions: Names | None = None
 
     @field_validator("task", "dataset", "metrics", "seeds")
     @classmethod

@@ -41,6 +41,8 @@ class Task(ABC):
         chosen_by: what the weights of an epoch are chosen by on validation: the first metric, or
             the loss where answers take too long to be made every epoch.
         version: raised when the same samples and weights give other answers.
+        answers_by_sample: whether a sample holds all that is asked about: its inputs may be put
+            beside each other otherwise. Not where samples are looked for among each other.
         answer_kind: what an answer is: "text", or the task's own word for something else. A
             predictor that is not a neural network must give answers of this kind.
         shown_as: what a person is told that an input, the `target` and the `answer` are, as a
@@ -59,6 +61,7 @@ class Task(ABC):
     limit_groups: ClassVar[bool] = False
     chosen_by: ClassVar[Literal["metric", "loss"]] = "metric"
     version: ClassVar[int] = 1
+    answers_by_sample: ClassVar[bool] = True
     answer_kind: ClassVar[str] = "text"
     shown_as: ClassVar[Mapping[str, str]] = {}
 

@@ -14,6 +14,7 @@ from mmbench.cli.options import (
     AllowMixed,
     BatchSize,
     Compile,
+    Corruptions,
     DataDir,
     Dataset,
     Deterministic,
@@ -21,9 +22,11 @@ from mmbench.cli.options import (
     Limit,
     Out,
     Quiet,
+    Robustness,
     Set,
     SkipBad,
     Split,
+    Task,
     Threads,
 )
 from mmbench.cli.output import complain, say, say_line
@@ -81,11 +84,14 @@ def run(
             "--resume", help="Say so if no training was cut off that can be gone on with."
         ),
     ] = False,
+    robustness: Robustness = False,
+    corruptions: Corruptions = None,
     json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Run a model on a task, print its scores, and leave a record."""
     from mmbench.cli.progress import QuietWatch, TerminalWatch
+    from mmbench.cli.robustness import under_damage
     from mmbench.experiments.run import carry_out
     from mmbench.request import read_request, run_request
 
@@ -96,11 +102,14 @@ def run(
         asked = run_request(**settings_given(context))
     else:
         asked = read_request(request, **settings_given(context, changed=True))
+    after = under_damage(asked, [asked.model], robustness, corruptions, quiet)
     result = carry_out(asked, QuietWatch() if quiet else TerminalWatch())
+    found = after({result.record.model: [result]})
     if json:
         say(result.record.model_dump_json(indent=1))
         return
     _print_run(result, quiet)
+    say(found, end="")
 
 
 def _print_run(result: RunResult, quiet: bool) -> None:
@@ -171,6 +180,8 @@ def compare(
     force: Annotated[
         bool, typer.Option("--force", help="Run although there are records, from nothing.")
     ] = False,
+    robustness: Robustness = False,
+    corruptions: Corruptions = None,
     quiet: Quiet = False,
 ) -> None:
     """Train models under equal conditions over several seeds and compare them.
@@ -193,6 +204,7 @@ def compare(
     settings = settings_given(context, changed=study is not None)
     for option in ("study", "dry_run"):
         settings.pop(option, None)
+    settings |= {o: context.params[o] for o in ("robustness", "corruptions") if context.params[o]}
     if study is None:
         for option in ("task", "models"):
             if context.params[option] is None:
@@ -396,7 +408,10 @@ def report(
 @app.command("list")
 def list_(
     what: Annotated[
-        str, typer.Argument(help="tasks, datasets, models, encoders, fusions, decoders or metrics.")
+        str,
+        typer.Argument(
+            help="tasks, datasets, models, encoders, fusions, decoders, metrics, corruptions."
+        ),
     ],
 ) -> None:
     """List what there is."""

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+Task = Annotated[str, typer.Option(help="A task: `mmbench list tasks`.")]
 Dataset = Annotated[
     str | None, typer.Option(help="A dataset, or its YAML file. Default: the task's own.")
 ]
@@ -51,3 +52,13 @@ AllowMixed = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="Where records are kept.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; print only the result.")]
+Robustness = Annotated[
+    bool,
+    typer.Option(
+        "--robustness", help="Then ask the models again with their inputs damaged or shuffled."
+    ),
+]
+Corruptions = Annotated[
+    str | None,
+    typer.Option(help="With --robustness: which, by commas. Default: `mmbench list corruptions`."),
+]

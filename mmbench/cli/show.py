@@ -26,6 +26,7 @@ LISTED = {
     "objectives": "objectives",
     "balance": "balance",
     "metrics": "metrics",
+    "corruptions": "corruptions",
 }
 
 

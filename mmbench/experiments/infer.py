@@ -47,9 +47,19 @@ class ModelPredictor:
 
     def predict(self, queries: Sequence[Query]) -> Iterator[Answer]:
         """An answer per query, in order, as soon as all before it are there."""
+        return map(Answer, self._model.conclude(queries, self.before_conclusion(queries)))
+
+    def before_conclusion(
+        self, queries: Sequence[Query], without: str | None = None
+    ) -> Iterator[Any]:
+        """What the model answers to each query by itself, which it concludes its answers from.
+
+        Args:
+            without: a modality that all the queries lack.
+        """
         self._model.eval()
         self._model.prepare(queries)
-        return map(Answer, self._model.conclude(queries, self._in_order(queries)))
+        return self._in_order(queries, without)
 
     def warm_up(self, queries: Sequence[Query]) -> None:
         """Answer the first and the last batch: what is compiled for it is not in a time then."""
@@ -58,16 +68,19 @@ class ModelPredictor:
         for places in [first, *others[-1:]]:
             self._answers([queries[place] for place in places])
 
-    def _answers(self, queries: Sequence[Query]) -> list[Any]:
+    def _answers(self, queries: Sequence[Query], without: str | None = None) -> list[Any]:
+        batch = self._model.collate(queries)
+        if without is not None:
+            batch = self._model.without(batch, without)
         with torch.inference_mode():  # not while whoever asked has the answer
-            return self._answer(move(self._model.collate(queries), self._device))
+            return self._answer(move(batch, self._device))
 
-    def _in_order(self, queries: Sequence[Query]) -> Iterator[Any]:
+    def _in_order(self, queries: Sequence[Query], without: str | None) -> Iterator[Any]:
         """What the model answers to each query."""
         waiting: dict[int, Any] = {}
         following = 0
         for places in query_batches(queries, self._batch):
-            answers = self._answers([queries[place] for place in places])
+            answers = self._answers([queries[place] for place in places], without)
             self._advanced(len(places))
             if not waiting and places == list(range(following, following + len(places))):
                 yield from answers

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.compare import Comparison, DatasetRuns, compare_datasets
@@ -24,6 +25,9 @@ from mmbench.experiments.watch import SILENT, Watch
 from mmbench.statistics.family import Family
 from mmbench.statistics.ranks import Ranks, rank_models, why_no_ranks
 from mmbench.study import Study, keep_study
+
+if TYPE_CHECKING:
+    from mmbench.experiments.robustness import RobustnessComparison
 
 _KEPT = "Its training is kept: the same command goes on after its last whole epoch."
 
@@ -47,6 +51,7 @@ class StudyResult:
         runs: how many there were, and
         reused: what the models were called whose runs had a record before, with the seed.
         file: where the study is kept.
+        robustness: by dataset, what the models keep under damage, where that was asked for.
     """
 
     study: Study
@@ -60,6 +65,7 @@ class StudyResult:
     runs: int
     reused: Sequence[tuple[str, int]]
     file: Path
+    robustness: Mapping[str, RobustnessComparison] = field(default_factory=dict)
 
 
 def run_study(
@@ -104,7 +110,9 @@ def carry_out_study(
     runs, failed, reused = _run(made, watch, told, notice)
     result = _compared(made, runs, failed, tuned)
     notice(_words_of_reuse(len(runs) + len(failed), reused))
-    return replace(result, reused=reused, runs=len(runs) + len(failed), file=file)
+    robustness = _under_damage(made, result, watch) if study.robustness else {}
+    counted = len(runs) + len(failed)
+    return replace(result, reused=reused, runs=counted, file=file, robustness=robustness)
 
 
 def _tune(made: Prepared, watch: Watch, notice: Notice) -> dict[tuple[str, str], Tuned]:
@@ -186,6 +194,30 @@ def _run(
             if (title, name, seed) in found and found[title, name, seed].reused
         ],
     )
+
+
+def _under_damage(
+    made: Prepared, result: StudyResult, watch: Watch
+) -> dict[str, RobustnessComparison]:
+    """Ask the models of each dataset that has a table again, with their inputs damaged."""
+    from mmbench.experiments.robustness import robustness_of
+    from mmbench.experiments.under_damage import Settings
+
+    study = result.study
+    found: dict[str, RobustnessComparison] = {}
+    for (title, _), table in zip(result.family.columns, result.tables, strict=True):
+        if title not in found:  # the tables of a dataset's metrics are of the same runs
+            settings = Settings(
+                corruptions=study.corruptions,
+                device=study.device,
+                threads=study.threads,
+                batch_size=study.batch_size,
+                dataset=made.entrants[title][0].plan.request.dataset,
+                data_dir=study.data_dir,
+                watch=watch,
+            )
+            found[title] = robustness_of(table.runs, settings)
+    return found
 
 
 def _check_compiler(device: str) -> None:

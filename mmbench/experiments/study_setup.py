@@ -143,6 +143,7 @@ def prepare(study: Study) -> Prepared:
                 facts.append(("references", f"{recipe_name(found.model)} is left out: {error}"))
         _check_baseline(study, title, [e.name for e in entrants])
     _check_metrics(study, made)
+    _check_robustness(study, made)
     if study.budget != "as-is":
         _solve(made)
     made.plan = count_up(made)
@@ -168,6 +169,16 @@ def _check_baseline(study: Study, title: str, names: Sequence[str]) -> None:
             f"the baseline {study.baseline} is not among the models: {', '.join(names)}."
             f"{did_you_mean(study.baseline, names)}"
         )
+
+
+def _check_robustness(study: Study, made: Prepared) -> None:
+    if study.corruptions is not None and not study.robustness:
+        raise MMBenchError("--corruptions says what --robustness asks: give that too")
+    if study.robustness:
+        from mmbench.experiments.under_damage import check_request
+
+        for entrants in made.entrants.values():
+            check_request(entrants[0].plan.request, study.models, study.corruptions)
 
 
 def _check_metrics(study: Study, made: Prepared) -> None:

@@ -18,8 +18,9 @@ from mmbench.experiments.plan import Plan
 from mmbench.experiments.shared_parts import SharedPart
 from mmbench.experiments.watch import Watch
 from mmbench.model import TaskModel
-from mmbench.recipe import Train
+from mmbench.recipe import Recipe, Train
 from mmbench.stages import Stage
+from mmbench.task import Task
 from mmbench.training.loop import Trained, fit, mean_loss
 from mmbench.training.objectives.weighted import WeightedObjectives
 from mmbench.training.stages import check_stages, enter, settings_of, stages_of, trainable
@@ -60,12 +61,20 @@ def built_model(plan: Plan, device: torch.device) -> TaskModel:
     if plan.checkpoint is None:
         assert plan.train is not None
         return plan.task.build(plan.recipe, plan.task.assets(plan.train)).to(device)
-    checkpoint = read_checkpoint(Path(plan.checkpoint.path))
+    return restored_model(plan.task, plan.recipe, Path(plan.checkpoint.path), device)
+
+
+def restored_model(task: Task, recipe: Recipe, path: Path, device: torch.device) -> TaskModel:
+    """The model of a resolved recipe, with the weights of a checkpoint.
+
+    Raises: MMBenchError if the checkpoint cannot be read or does not fit.
+    """
+    checkpoint = read_checkpoint(path)
     try:
-        model = plan.task.build(plan.recipe, checkpoint.assets)
+        model = task.build(recipe, checkpoint.assets)
     except (KeyError, TypeError):
         raise MMBenchError(
-            f"{checkpoint.path} lacks what a {plan.task.name} model is built from"
+            f"{checkpoint.path} lacks what a {task.name} model is built from"
         ) from None
     checkpoint.restore(model)
     return model.to(device)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mmbench.reports.comparison import comparison_text
 from mmbench.reports.escape import one_line
+from mmbench.reports.robustness import robustness_text
 
 if TYPE_CHECKING:
     from mmbench.experiments.study import StudyResult
@@ -32,6 +33,9 @@ def study_result_text(result: StudyResult) -> str:
         head = "over all tables" if len(result.tables) > 1 else "besides"
         lines = [f"  {name:<10}  {one_line(words)}" for name, words in facts]
         parts.append("\n".join([head, *lines]))
+    for title, robustness in result.robustness.items():
+        head = f"{one_line(title)}\n" if len(result.robustness) > 1 else ""
+        parts.append(head + robustness_text(robustness))
     return "\n\n".join(parts)
 
 

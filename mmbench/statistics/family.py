@@ -15,7 +15,7 @@ from mmbench.errors import MMBenchError
 from mmbench.statistics.comparison import Difference, ModelEstimate, difference, estimate
 from mmbench.statistics.holm import holm
 from mmbench.statistics.letters import compact_letters
-from mmbench.statistics.measured import Measured, Resampled
+from mmbench.statistics.measured import Measured, Quantity
 from mmbench.statistics.verdicts import (
     against_baseline,
     among_all,
@@ -260,7 +260,7 @@ def _over_columns(pairs: Sequence[Pair], higher_is_better: Mapping[str, bool]) -
     return of_two(a, b, better[a], better[b], len(pairs))
 
 
-def _metric(models: Mapping[str, Measured]) -> Resampled:
+def _metric(models: Mapping[str, Measured]) -> Quantity:
     return next(iter(models.values())).metric
 
 

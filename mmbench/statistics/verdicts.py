@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from mmbench.statistics.comparison import Difference
-from mmbench.statistics.measured import Resampled
+from mmbench.statistics.measured import Quantity
 
 
 def of_pair(
-    found: Difference, metric: Resampled, adjusted: float, different: bool, least: float | None
+    found: Difference, metric: Quantity, adjusted: float, different: bool, least: float | None
 ) -> str:
     """A sentence on two models.
 
@@ -45,7 +45,7 @@ def among_all(
     models: Sequence[str],
     different: Collection[tuple[str, str]],
     least: float | None = None,
-    metric: Resampled | None = None,
+    metric: Quantity | None = None,
 ) -> str:
     """A sentence on all pairs of models.
 
@@ -140,7 +140,7 @@ def _subject(model: str, found: Difference) -> str:
     return f"this run of {model}" if model in found.single_runs else model
 
 
-def _amount(value: float, metric: Resampled) -> str:
+def _amount(value: float, metric: Quantity) -> str:
     """A value on the metric's scale: hundredths are called points."""
     shown = value * metric.scale
     digits = f"{shown:.2f}" if shown >= 0.095 else f"{shown:.2g}"

@@ -51,6 +51,7 @@ class Retrieval(Task):
     decoder = "classifier"
     unit = "queries"
     limit_groups = True
+    answers_by_sample = False
 
     def references(self, dataset: DatasetSpec) -> Sequence[str]:
         """Both sides encoded apart, without a fusion that looks at them together."""
