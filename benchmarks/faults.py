@@ -3,7 +3,7 @@
     python benchmarks/faults.py [--seed 0] [--only SIGTERM]
 
 Every trial runs `mmbench` as a user does, on 100 images of easy-VQA, in a folder that is removed
-afterwards. It prints a line a trial; exit code 1 if anything did not hold. Five minutes at most.
+afterwards. It prints a line a trial; exit code 1 if anything did not hold. Eight minutes at most.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ image_size: 64
 """
 EPOCHS = 12
 KILLS = 8
+STUDY_KILLS = 10
 PATIENCE = 2.0  # seconds from a signal to the end
 COMPARED = ("weights.safetensors", "predictions.parquet")
 CAPTIONS = 3000  # to score: the Java programs take some seconds for them
@@ -66,6 +67,8 @@ class Trials:
         self.folder = folder
         self.random = random.Random(seed)
         self.dataset = _dataset(folder)
+        self.other = folder / "other.yaml"
+        self.other.write_text(DATASET.replace("hold_out: 0.2", "hold_out: 0.4"))
         _captions(folder)
         self.only = only
         self.failed = 0
@@ -167,10 +170,47 @@ class Trials:
         if forced:
             shown = self.start("report", out)
             text, _ = _end(shown, 0)
-            _hold("concat_fusion" in text, "the earlier record is gone")
+            _hold("Concatenation" in text, "the earlier record is gone")
             _hold(self.files(out) == self.whole, "the earlier record was harmed")
             return f"{when}: the earlier record is whole"
         return f"{when}: {self.finished(out)}, to the same bytes"
+
+    def study(self, out: str) -> subprocess.Popen[str]:
+        """A comparison on two datasets, of two models, references and two seeds."""
+        options = ["--task", "vqa", "--dataset", f"{self.dataset},{self.other}", "--seeds", "2"]
+        options += ["--models", "concat_fusion,sum_fusion", "--set", "train.epochs=3"]
+        return self.start("compare", *options, "--out", out)
+
+    def study_killed(self) -> str:
+        """A study killed again and again: the same tables, no run lost or done twice."""
+        began = time.perf_counter()
+        whole, _ = _end(self.study("study_whole"), 0)
+        seconds = time.perf_counter() - began
+        records: dict[Path, bytes] = {}
+        kills, out = 0, self.folder / "study_killed"
+        while kills < STUDY_KILLS:
+            process = self.study("study_killed")
+            _wait(process, self.random.uniform(0.1, 0.5) * seconds)
+            ended = process.poll() is not None
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            kills += 1
+            for path, content in records.items():
+                _hold(path.exists() and path.read_bytes() == content, f"{path} was done twice")
+            records = {path: path.read_bytes() for path in out.rglob("run.json")}
+            if ended:
+                break
+        text, _ = _end(self.study("study_killed"), 0)
+        for path, content in records.items():
+            _hold(path.read_bytes() == content, f"{path} was done twice")
+        lines = zip(_less_times(text), _less_times(whole), strict=False)
+        other = next((f"{a}, not {b}" for a, b in lines if a != b), "")
+        _hold(not other, f"the tables are others: {other}")
+        found = {p.relative_to(out) for p in out.rglob("run.json")}
+        same = self.folder / "study_whole"
+        _hold(found == {p.relative_to(same) for p in same.rglob("run.json")}, "other records")
+        return f"{kills} kills of a study of {seconds:.0f} s: the same tables, {len(found)} records"
 
     def full_disk(self) -> str:
         """Files may not grow: one line, exit code 2; with room the same command ends it."""
@@ -270,6 +310,12 @@ def _captions(folder: Path) -> None:
     (folder / "references.jsonl").write_text("\n".join(right))
 
 
+def _less_times(text: str) -> list[list[str]]:
+    """The cells of a comparison's tables, less what trainings took."""
+    lines = [line.split() for line in text.splitlines()]
+    return [cells[:-2] if cells and cells[-1] == "s" else cells for cells in lines]
+
+
 def _hold(condition: bool, otherwise: str) -> None:
     if not condition:
         raise Held(otherwise.strip().replace("\n", " / ")[-400:])
@@ -334,6 +380,7 @@ def main() -> None:
             trials.try_out(
                 f"SIGKILL with --force {number + 1}", lambda out=out: trials.killed(out, True)
             )
+        trials.try_out("a study is killed", trials.study_killed)
         trials.try_out("full disk", trials.full_disk)
         trials.try_out("full disk with --force", trials.full_disk_forced)
         trials.try_out("three equal trainings at once", trials.three_at_once)

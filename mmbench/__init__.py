@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from mmbench.errors import MMBenchError
     from mmbench.experiments.compare import Comparison, compare
     from mmbench.experiments.probe import ProbeResult, probe
+    from mmbench.experiments.profiling import Profile, profile
     from mmbench.experiments.result import RunResult, load_run
+    from mmbench.experiments.robustness import RobustnessComparison, robustness
     from mmbench.experiments.run import run
     from mmbench.experiments.score_files import compare_predictions, score
+    from mmbench.experiments.study import StudyResult, run_study
     from mmbench.reports.report import report
+    from mmbench.study import Study, make_study, read_study
 
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # read once, when torch loads libgomp
@@ -32,26 +36,44 @@ _HOME = {
     "Comparison": "mmbench.experiments.compare",
     "compare": "mmbench.experiments.compare",
     "compare_predictions": "mmbench.experiments.score_files",
+    "Profile": "mmbench.experiments.profiling",
+    "profile": "mmbench.experiments.profiling",
     "score": "mmbench.experiments.score_files",
     "ProbeResult": "mmbench.experiments.probe",
     "probe": "mmbench.experiments.probe",
+    "RobustnessComparison": "mmbench.experiments.robustness",
+    "robustness": "mmbench.experiments.robustness",
     "RunResult": "mmbench.experiments.result",
     "load_run": "mmbench.experiments.result",
     "run": "mmbench.experiments.run",
     "report": "mmbench.reports.report",
+    "Study": "mmbench.study",
+    "StudyResult": "mmbench.experiments.study",
+    "make_study": "mmbench.study",
+    "read_study": "mmbench.study",
+    "run_study": "mmbench.experiments.study",
 }
 
 __all__ = [
     "Comparison",
     "MMBenchError",
     "ProbeResult",
+    "Profile",
+    "RobustnessComparison",
     "RunResult",
+    "Study",
+    "StudyResult",
     "compare",
     "compare_predictions",
     "load_run",
+    "make_study",
     "probe",
+    "profile",
+    "read_study",
     "report",
+    "robustness",
     "run",
+    "run_study",
     "score",
 ]
 

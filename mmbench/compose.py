@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mmbench.data.batches import distinct
 from mmbench.data.features import FeatureCache, Features
@@ -16,16 +17,20 @@ from mmbench.data.media import at_hand
 from mmbench.data.sample import Query, Sample
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
-from mmbench.model import Batch, Losses, TaskModel
+from mmbench.model import Batch, Losses, TaskModel, move
 from mmbench.parts import build_encoder
 from mmbench.recipe import Recipe
 from mmbench.zoo.decoders.fused import Decoded
 from mmbench.zoo.encoders.pretrained import PretrainedEncoder
 from mmbench.zoo.fusion.base import Form, Fused, Fusion
 from mmbench.zoo.fusion.late import LateFusion
+from mmbench.zoo.kept_streams import KeptStreams
 from mmbench.zoo.stream import Stream
 
 _AT_ONCE = 64  # inputs of a frozen encoder at a time, on a GPU
+_KEPT_AT_ONCE = 128  # inputs that are encoded at a time to be kept
+_MOST_KEPT = 2**30  # bytes of a modality's streams
+_KINDS = ("", "_features", "_pooled", "_stream")  # what `read` makes of a modality
 
 
 class ComposedModel(TaskModel):
@@ -52,16 +57,22 @@ class ComposedModel(TaskModel):
                 self.encoders[modality] = build_encoder(modality, part, recipe.width, vocabulary)
         self._forms: dict[str, Form] = dict.fromkeys(self.encoders, "tokens")
         self._caches: dict[str, FeatureCache] = {}
+        self._kept: dict[str, KeptStreams] = {}
+        self._query: str | None = None
         self._shares = Shares()
 
-    def reads(self, forms: Mapping[str, Form], always_pools: bool = False) -> None:
+    def reads(
+        self, forms: Mapping[str, Form], always_pools: bool = False, query: str | None = None
+    ) -> None:
         """Say what is read of each modality, its tokens or one vector; call it once.
 
         Args:
             forms: by modality; tokens are the default.
             always_pools: whether each stream is pooled besides, whatever its form.
+            query: the modality at whose positions a fusion writes, if it is one.
         Raises: MMBenchError if a recipe chose how to pool what is not pooled.
         """
+        self._query = query
         self._forms |= {modality: forms[modality] for modality in self.encoders}
         for modality in self.encoders:
             kind = self.encoder(modality).pooling.kind
@@ -140,8 +151,12 @@ class ComposedModel(TaskModel):
             (U, T, 3, H, W) uint8 videos or (U, S) int16 sounds, and `text_mask` (U, L) bool where
             not all is there. Of a frozen encoder, where they are known, the features in their
             place: `text_features` (U, N, F) float16 and their mask, or `text_pooled` (U, F)
-            float32.
+            float32. Of what is kept, `text_stream` (U, N, D) and its mask.
         """
+        kept = self._kept.get(modality)
+        if kept is not None and self.reuses_features and kept.holds(values):
+            stream = kept.of(values)
+            return {f"{modality}_stream": stream.tokens, f"{modality}_mask": stream.mask}
         cache = self._caches.get(modality)
         if cache is not None and self.reuses_features and cache.holds(values):
             features, mask = (torch.from_numpy(array) for array in cache.rows(values))
@@ -153,12 +168,60 @@ class ComposedModel(TaskModel):
 
     def holds(self, modality: str, batch: Batch) -> bool:
         """Whether a batch has what `read` makes of a modality."""
-        return any(f"{modality}{kind}" in batch for kind in ("", "_features", "_pooled"))
+        return any(f"{modality}{kind}" in batch for kind in _KINDS)
+
+    def keep(self, queries: Sequence[Query], modalities: Sequence[str]) -> None:
+        self._kept.clear()
+        for modality in modalities if queries else ():
+            values = distinct([q.inputs[modality] for q in queries if modality in q.inputs])[0]
+            if (kept := self._streams_of(modality, values)) is not None:
+                self._kept[modality] = kept
+
+    def _streams_of(self, modality: str, values: Sequence[Any]) -> KeptStreams | None:
+        """The streams of all these values; None where they would take too much memory."""
+        device = next(self.parameters()).device
+        blocks: list[Stream] = []
+        for start in range(0, len(values), _KEPT_AT_ONCE):
+            some = values[start : start + _KEPT_AT_ONCE]
+            with torch.inference_mode():
+                blocks.append(self.stream(modality, move(self.read(modality, some), device)))
+            longest = max(block.tokens.shape[1] for block in blocks)
+            if len(values) * longest * blocks[-1].tokens[0, 0].nbytes > _MOST_KEPT:
+                return None
+        return KeptStreams(values, blocks) if blocks else None
+
+    def without(self, batch: Batch, modality: str) -> Batch:
+        """Returns: the batch, and for example `image_missing` ()."""
+        return batch | {f"{modality}_missing": torch.ones((), dtype=torch.bool)}
+
+    def _nothing(self, modality: str, batch: Batch) -> Stream:
+        """What stands for the distinct inputs of a modality that is missing, (U, 1, D).
+
+        No token, so that it takes no part; but the query of a fusion is one position of zeros, for
+        the fusion to write at.
+        """
+        given = next(batch[f"{modality}{k}"] for k in _KINDS if f"{modality}{k}" in batch)
+        tokens = next(self.parameters()).new_zeros(len(given), 1, self.encoder(modality).dim)
+        there = modality == self._query
+        return Stream(tokens, tokens.new_full(tokens.shape[:2], there, dtype=torch.bool))
 
     def stream(self, modality: str, batch: Batch) -> Stream:
-        """The encoded distinct inputs of a modality: (U, N, D), or (U, 1, D) if it is pooled."""
+        """The encoded distinct inputs of a modality: (U, N, D), or (U, 1, D) if it is pooled.
+
+        In training, features are dropped as `train.dropout` says.
+        """
+        encoded = self._encoded(modality, batch)
+        if not (self.dropout and self.training):
+            return encoded
+        return Stream(functional.dropout(encoded.tokens, self.dropout), encoded.mask)
+
+    def _encoded(self, modality: str, batch: Batch) -> Stream:
         encoder = self.encoder(modality)
         mask = batch.get(f"{modality}_mask")
+        if f"{modality}_missing" in batch:
+            return self._nothing(modality, batch)
+        if f"{modality}_stream" in batch:
+            return Stream(batch[f"{modality}_stream"], batch[f"{modality}_mask"])
         if f"{modality}_pooled" in batch:
             return encoder.of_pooled(batch[f"{modality}_pooled"])
         if f"{modality}_features" in batch:

@@ -64,12 +64,14 @@ class TaskModel(nn.Module, ABC):
             `--compile` leaves such a loop as it is, which torch would unroll for minutes.
         reuses_features: whether what `prepare` kept stands for running the frozen encoders. It is
             off while operations are counted, so that those of frozen encoders count too.
+        dropout: of features of encoded streams in training, as `train.dropout` of its stage says.
     """
 
     fused_contexts: Sequence[str] = ()
     classes: int | None = None
     answers_at_once = True
     reuses_features = True
+    dropout = 0.0
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -157,6 +159,21 @@ class TaskModel(nn.Module, ABC):
         what a batch does not hold (a choice in words).
         """
         return answers
+
+    def keep(self, queries: Sequence[Query], modalities: Sequence[str]) -> None:
+        """Called with queries whose inputs of these modalities are about to be read repeatedly.
+
+        What a model makes of such an input it may keep until it is called again, if its answers
+        stay the same.
+        """
+
+    def without(self, batch: Batch, modality: str) -> Batch:
+        """A batch of `collate` as if no query had this modality.
+
+        The question of what a model makes of a missing input is not asked of one that leaves this
+        as it is.
+        """
+        raise NotImplementedError
 
     def notes(self) -> list[str]:
         """What the record should say of the answers just given, besides their scores."""

@@ -39,7 +39,10 @@ def build_encoder(modality: str, part: Part, width: int, vocabulary: Words) -> E
     pooling = options.pop("pooling", None)
     encoder = build_part("encoders", part.name, options, dim=width, vocabulary=vocabulary)
     if encoder.modality != modality:
-        raise MMBenchError(f"the encoder for {modality} reads {encoder.modality}")
+        raise MMBenchError(
+            f"the encoder for {modality} reads {encoder.modality}: in place of {part.name}, choose "
+            f"one of `mmbench list encoders` that reads {modality}"
+        )
     if pooling is not None:
         if pooling not in typing.get_args(Kind):
             known = ", ".join(typing.get_args(Kind))

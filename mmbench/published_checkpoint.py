@@ -126,12 +126,16 @@ def identified(kind: str, part: Any) -> dict[str, Any]:
 
 def _folder(name: str, revision: str | None) -> tuple[Path, str | None]:
     """The folder of a checkpoint's files, and the commit of one on the hub."""
+    if not name.strip():
+        raise MMBenchError("`pretrained` is empty: give a folder, a name on the hub, or nothing")
     own = Path(name).expanduser()
+    if own.is_file():
+        raise MMBenchError(f"{name} is a file: give the folder in which it lies as `pretrained`")
     if own.is_dir():
         if revision is not None:
             raise MMBenchError(f"{name} is a folder, which has no revision: leave `revision` out")
         return own, None
-    if own.is_file() or own.is_absolute() or not _HUB_NAME.fullmatch(name) or name[0] == ".":
+    if own.is_absolute() or not _HUB_NAME.fullmatch(name) or name[0] == ".":
         raise MMBenchError(f"no folder of a checkpoint at {name}, and no name on the hub")
     with offline_without_network() as offline:
         kept = _fetched(name, revision, only_cached=True)

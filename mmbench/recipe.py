@@ -95,6 +95,7 @@ class Train(Settings):
             schedule that ends near 0 leaves settled, and which needs no validation that is large
             enough to choose by.
         label_smoothing: of the cross-entropy.
+        dropout: probability that a feature of an encoded stream is zeroed while it is trained on.
         modality_dropout: probability that a sample is trained on without one of the modalities that
             the fusion joins to its query, drawn for each; the query is never dropped.
     """
@@ -113,6 +114,7 @@ class Train(Settings):
     clip: float = setting(1.0, added_with=1.0, gt=0)
     keep: Literal["best", "last"] = setting("best", added_with="best")
     label_smoothing: float = setting(0.0, added_with=0.0, ge=0, lt=1)
+    dropout: float = setting(0.0, added_with=0.0, ge=0, lt=1)
     modality_dropout: float = setting(0.0, added_with=0.0, ge=0, lt=1)
 
 
@@ -120,6 +122,7 @@ class Recipe(Settings):
     """What a model is made of. See `baselines/*.yaml` for examples.
 
     Attributes:
+        title: what a paper's table calls the model; made of the file's name if empty.
         summary: the idea, in a line.
         source: where it was published.
         fusion: how the streams are joined; null for a model of one modality.
@@ -133,9 +136,12 @@ class Recipe(Settings):
             afterwards.
         train: how it is trained.
         stages: in which it is trained, one after the other; the task's own loss alone if none.
+        search: what `compare --tune` tries of this model besides what it tries of all: by dotted
+            key, a list of values or a range (`mmbench.experiments.search_space`). Decides nothing.
         predictor: instead of all these, a registered predictor (`majority`), with its options.
     """
 
+    title: str = ""
     summary: str = ""
     source: str = ""
     fusion: PartField | None = None
@@ -146,6 +152,7 @@ class Recipe(Settings):
     balance: PartField | None = None
     train: Train = Train()
     stages: list[Stage] = []
+    search: dict[str, Any] = {}
     predictor: PartField | None = None
 
     @model_validator(mode="after")
@@ -212,7 +219,7 @@ class Recipe(Settings):
 
     def settings(self) -> dict[str, Any]:
         """All that decides what the model computes: the recipe less its words, as plain JSON."""
-        return self.model_dump(mode="json", exclude={"summary", "source"})
+        return self.model_dump(mode="json", exclude={"title", "summary", "source", "search"})
 
     def parts(self) -> dict[str, tuple[str, Part]]:
         """By key (`encoders.image`, `fusion`), the registry's kind of each part, and the part."""

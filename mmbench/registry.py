@@ -1,8 +1,9 @@
 """Finds plug-ins by entry point: names -> objects. Nothing is imported until it is asked for.
 
 Code is registered under the groups `mmbench.tasks`, `.encoders`, `.fusions`, `.late_fusions`,
-`.decoders`, `.objectives`, `.balance`, `.metrics`, `.predictors` and `.readers`, one entry point an
-object; `mmbench.metric_families` registers metrics that differ in an argument, many an entry point.
+`.decoders`, `.objectives`, `.balance`, `.metrics`, `.predictors`, `.readers` and `.corruptions`,
+one entry point an object; `mmbench.metric_families` registers metrics that differ in an argument,
+many an entry point.
 Recipes and datasets are YAML files: the groups `mmbench.recipes` and `mmbench.datasets` name
 packages, and every `*.yaml` in such a package is an entry called by its file name. The built-in
 parts are registered in the same way as those of a third party.
@@ -23,7 +24,7 @@ from mmbench.sources import docstrings, home_of
 
 CODE_KINDS = (
     *("tasks", "encoders", "fusions", "late_fusions", "decoders"),
-    *("objectives", "balance", "metrics", "predictors", "readers"),
+    *("objectives", "balance", "metrics", "predictors", "readers", "corruptions"),
 )
 FILE_KINDS = ("datasets", "recipes")
 _SINGULAR = {k: k[:-1].replace("_", " ") for k in (*CODE_KINDS, "datasets")}
@@ -162,12 +163,21 @@ def path(kind: str, name: str) -> Path:
 def summary(kind: str, name: str) -> str:
     """Its docstring's first line, or its file's `summary`. Imports nothing."""
     if kind in FILE_KINDS:
-        for line in path(kind, name).read_text(encoding="utf-8").split("\n"):
-            if line.startswith("summary:"):
-                return line.removeprefix("summary:").strip().strip("\"'")
-        return ""
+        return line_of(kind, name, "summary")
     of_module, of_part = docstrings(*home_of(*location(kind, name)))
     return (of_part or of_module).partition("\n")[0]
+
+
+def line_of(kind: str, name: str, key: str) -> str:
+    """What a registered YAML file says in a line of its own, without parsing it; "" if nothing.
+
+    >>> line_of("recipes", "mcan_fusion", "title")
+    'MCAN'
+    """
+    for line in path(kind, name).read_text(encoding="utf-8").split("\n"):
+        if line.startswith(f"{key}:"):
+            return line.removeprefix(f"{key}:").strip().strip("\"'")
+    return ""
 
 
 def check(kind: str, name: str) -> None:

@@ -17,17 +17,11 @@ LARGEST_SEED = 2**31 - 1
 MOST_THREADS = 1024
 
 
-class RunRequest(Settings):
-    """One run to be done.
+class RunSettings(Settings):
+    """How runs are carried out, whatever the model: what a run and a study have in common.
 
     Attributes:
-        task: a registered task ("vqa").
-        model: a registered recipe ("gated_fusion"), or the path of a recipe's YAML file.
-        dataset: a dataset of the task, or the path of its YAML file; the task's default if None.
         split: the split to score; the dataset's `evaluate_on` if None.
-        train: train from nothing on the train split, choosing weights on validation. Otherwise the
-            weights that are shipped with the recipe, or those of `checkpoint`, are used.
-        seed: of initialisation, batches and dropout.
         overrides: changes to the recipe: `{"train.epochs": 3}`.
         limit: score only the first so many samples.
         device: "auto" (cuda, else mps, else cpu), or a device of torch.
@@ -37,7 +31,6 @@ class RunRequest(Settings):
         threads: of the CPU to compute with; None for as many as torch takes by itself. How sums are
             split depends on it, and so do the last bits of what is trained on a CPU.
         batch_size: groups (an image with its questions) a batch in inference; None for the usual.
-        checkpoint: a `weights.safetensors` to use.
         init: a `weights.safetensors` that training begins from: each of its parts that fits the
             model by name.
         data_dir: the folder of the dataset's files, for one that does not come with mmbench.
@@ -45,17 +38,11 @@ class RunRequest(Settings):
         allow_hub_code: download and run metrics `evaluate:<name>` of the hub.
         out: where records are kept.
         force: run although there is a record.
-        resume: go on with a training that was cut off.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    task: str
-    model: str
-    dataset: str | None = None
     split: str | None = None
-    train: bool = False
-    seed: int = Field(0, ge=0, le=LARGEST_SEED)
     overrides: dict[str, Any] = {}
     limit: int | None = Field(None, ge=1)
     device: str = "auto"
@@ -63,13 +50,34 @@ class RunRequest(Settings):
     compile: bool = False
     threads: int | None = Field(None, ge=1, le=MOST_THREADS)
     batch_size: int | None = Field(None, ge=1)
-    checkpoint: Path | None = Field(None, strict=False)
     init: Path | None = Field(None, strict=False)
     data_dir: Path | None = Field(None, strict=False)
     skip_bad: bool = False
     allow_hub_code: bool = False
     out: Path = Field(Path("results"), strict=False)
     force: bool = False
+
+
+class RunRequest(RunSettings):
+    """One run to be done.
+
+    Attributes:
+        task: a registered task ("vqa").
+        model: a registered recipe ("gated_fusion"), or the path of a recipe's YAML file.
+        dataset: a dataset of the task, or the path of its YAML file; the task's default if None.
+        train: train from nothing on the train split, choosing weights on validation. Otherwise the
+            weights that are shipped with the recipe, or those of `checkpoint`, are used.
+        seed: of initialisation, batches and dropout.
+        checkpoint: a `weights.safetensors` to use.
+        resume: go on with a training that was cut off.
+    """
+
+    task: str
+    model: str
+    dataset: str | None = None
+    train: bool = False
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
+    checkpoint: Path | None = Field(None, strict=False)
     resume: bool = False
 
     @model_validator(mode="after")
@@ -92,7 +100,7 @@ def run_request(**values: Any) -> RunRequest:
     try:
         return validate(RunRequest, values, "run")
     except MMBenchError as error:
-        raise MMBenchError(_as_option(str(error).removeprefix("run: "))) from None
+        raise MMBenchError(as_option(str(error).removeprefix("run: "), RunRequest)) from None
 
 
 def read_request(path: Path, **changes: Any) -> RunRequest:
@@ -109,12 +117,12 @@ def read_request(path: Path, **changes: Any) -> RunRequest:
     return validate(RunRequest, values | changes, str(path))
 
 
-def _as_option(message: str) -> str:
+def as_option(message: str, of: type[Settings]) -> str:
     """The message with the option's name in place of the field's.
 
-    >>> _as_option("batch_size must be greater than or equal to 1, got 0")
-    '--batch-size must be greater than or equal to 1, got 0'
+    >>> as_option("batch_size must be at least 1, got 0", RunRequest)
+    '--batch-size must be at least 1, got 0'
     """
     name = message.partition(" ")[0]
     shown = "--" + name.replace("_", "-")
-    return message.replace(name, shown, 1) if name in RunRequest.model_fields else message
+    return message.replace(name, shown, 1) if name in of.model_fields else message

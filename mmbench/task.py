@@ -34,12 +34,19 @@ class Task(ABC):
         encoders: by modality, the encoder of a recipe that names none, with its options.
         decoder: the decoder of a recipe that names none, with its options.
         unit: what its samples are called ("questions").
+        title: what a paper calls it ("Captioning"); made of the name if empty.
+        paper_metrics: patterns of the metrics that a paper's table shows of it
+            ("text_to_*_recall_at_*"), as of `fnmatch`; the primary one alone if empty.
         limit_groups: whether `--limit` counts groups: an image with all its captions.
         chosen_by: what the weights of an epoch are chosen by on validation: the first metric, or
             the loss where answers take too long to be made every epoch.
         version: raised when the same samples and weights give other answers.
+        answers_by_sample: whether a sample holds all that is asked about: its inputs may be put
+            beside each other otherwise. Not where samples are looked for among each other.
         answer_kind: what an answer is: "text", or the task's own word for something else. A
             predictor that is not a neural network must give answers of this kind.
+        shown_as: what a person is told that an input, the `target` and the `answer` are, as a
+            record keeps them (see `table`), where it is not their own name.
     """
 
     name: ClassVar[str]
@@ -49,10 +56,14 @@ class Task(ABC):
     encoders: ClassVar[Mapping[str, PartLike]]
     decoder: ClassVar[PartLike]
     unit: ClassVar[str] = "samples"
+    title: ClassVar[str] = ""
+    paper_metrics: ClassVar[tuple[str, ...]] = ()
     limit_groups: ClassVar[bool] = False
     chosen_by: ClassVar[Literal["metric", "loss"]] = "metric"
     version: ClassVar[int] = 1
+    answers_by_sample: ClassVar[bool] = True
     answer_kind: ClassVar[str] = "text"
+    shown_as: ClassVar[Mapping[str, str]] = {}
 
     def dataset(
         self, name: str | None = None, data_dir: str | Path | None = None, skip_bad: bool = False
@@ -86,6 +97,13 @@ class Task(ABC):
     def adapt(self, dataset: DatasetSpec, recipe: Recipe) -> DatasetSpec:
         """The dataset as a resolved recipe needs it, such as its images in another size."""
         return dataset
+
+    def references(self, dataset: DatasetSpec) -> Sequence[str]:
+        """Recipes that fuse nothing, for a dataset's modalities: what a fusion must be better than.
+
+        `mmbench compare` runs them beside the models that are asked for. None by default.
+        """
+        return ()
 
     @abstractmethod
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:

@@ -122,7 +122,9 @@ def validate(model: type[S], value: dict[str, Any], origin: str) -> S:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise MMBenchError(f"{origin}: {_explain(model, error.errors()[0])}") from None
+        # A key that is not known first: it may be what a missing one was meant to be.
+        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+        raise MMBenchError(f"{origin}: {_explain(model, first)}") from None
 
 
 def _explain(model: type[BaseModel], error: Any) -> str:

@@ -14,6 +14,7 @@ from mmbench.cli.options import (
     AllowMixed,
     BatchSize,
     Compile,
+    Corruptions,
     DataDir,
     Dataset,
     Deterministic,
@@ -22,6 +23,7 @@ from mmbench.cli.options import (
     Limit,
     Out,
     Quiet,
+    Robustness,
     Set,
     SkipBad,
     Split,
@@ -86,11 +88,14 @@ def run(
             "--resume", help="Say so if no training was cut off that can be gone on with."
         ),
     ] = False,
+    robustness: Robustness = False,
+    corruptions: Corruptions = None,
     json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Run a model on a task, print its scores, and leave a record."""
     from mmbench.cli.progress import QuietWatch, TerminalWatch
+    from mmbench.cli.robustness import under_damage
     from mmbench.experiments.run import carry_out
     from mmbench.request import read_request, run_request
 
@@ -101,15 +106,18 @@ def run(
         asked = run_request(**settings_given(context))
     else:
         asked = read_request(request, **settings_given(context, changed=True))
+    after = under_damage(asked, [asked.model], robustness, corruptions, quiet)
     result = carry_out(asked, QuietWatch() if quiet else TerminalWatch())
+    found = after({result.record.model: [result]})
     if json:
         say(result.record.model_dump_json(indent=1))
         return
     _print_run(result, quiet)
+    say(found, end="")
 
 
 def _print_run(result: RunResult, quiet: bool) -> None:
-    from mmbench.cli.show import record_text
+    from mmbench.reports.run import record_text
 
     say(record_text(result.record, result.path))
     if result.reused and not quiet:
@@ -119,19 +127,50 @@ def _print_run(result: RunResult, quiet: bool) -> None:
 @app.command()
 def compare(
     context: typer.Context,
-    task: Task,
-    models: Annotated[str, typer.Option(help="Two or more recipes, separated by commas.")],
-    seeds: Annotated[int, typer.Option(help="How many: 0, 1, ... each.")] = 3,
+    study: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[STUDY.yaml]", help="A study: these options by name; others change it."
+        ),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Tasks, separated by commas: `mmbench list tasks`.")
+    ] = None,
+    models: Annotated[
+        str | None, typer.Option(help="Two or more recipes, separated by commas.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="How many, 0, 1, ... each; or which: 0,1,7.")] = "3",
+    metrics: Annotated[
+        str | None, typer.Option(help="What is tested, separated by commas. Default: the first.")
+    ] = None,
     baseline: Annotated[
         str | None,
         typer.Option(help="Compare the others with this one. Default: all pairs."),
     ] = None,
+    references: Annotated[
+        bool,
+        typer.Option(
+            "--references/--no-references", help="Compare with models that fuse nothing, too."
+        ),
+    ] = True,
+    budget: Annotated[
+        str, typer.Option(help="as-is, or solve for widths of equal params or flops.")
+    ] = "as-is",
+    tune: Annotated[
+        int, typer.Option(help="Trials of each model on validation, before it is compared.")
+    ] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be run, and stop there.")
+    ] = False,
     jobs: Annotated[
         int, typer.Option(help="Runs at a time, on one device; they share the cores.")
     ] = 1,
     threads: Threads = None,
     init: Init = None,
-    dataset: Dataset = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Datasets or their YAML files, separated by commas. Default: the task's"),
+    ] = None,
     split: Split = None,
     set_: Set = None,
     limit: Limit = None,
@@ -146,6 +185,8 @@ def compare(
     force: Annotated[
         bool, typer.Option("--force", help="Run although there are records, from nothing.")
     ] = False,
+    robustness: Robustness = False,
+    corruptions: Corruptions = None,
     quiet: Quiet = False,
 ) -> None:
     """Train models under equal conditions over several seeds and compare them.
@@ -153,30 +194,80 @@ def compare(
     What has a record is not run again, so that an interrupted comparison goes on where it was.
     """
     from mmbench.cli.progress import QuietWatch, TerminalWatch
-    from mmbench.experiments.compare import compare as compare_models
-    from mmbench.reports.comparison import comparison_text
+    from mmbench.experiments.study import carry_out_study
+    from mmbench.experiments.study_setup import prepare
+    from mmbench.reports.study import plan_text, study_result_text
+    from mmbench.study import make_study, read_study
 
     def tell(model: str, seed: int, result: RunResult) -> None:
-        value = result.value * result.record.primary.scale
+        record = result.record
+        value = result.value * record.primary.scale
         source = "recorded before" if result.reused else "done"
-        complain(f"{model} seed {seed}: {value:.2f} ({source})")
+        where = f"{record.task}/{record.dataset}: " if len(made.entrants) > 1 else ""
+        complain(f"{where}{model} seed {seed}: {value:.2f} ({source})")
 
-    own = ("models", "seeds", "baseline", "jobs", "task")
-    settings = {k: v for k, v in settings_given(context).items() if k not in own}
-    comparison = compare_models(
-        task,
-        split_names(models),
-        seeds=seeds,
-        baseline=baseline,
-        jobs=jobs,
+    settings = settings_given(context, changed=study is not None)
+    for option in ("study", "dry_run"):
+        settings.pop(option, None)
+    settings |= {o: context.params[o] for o in ("robustness", "corruptions") if context.params[o]}
+    if study is None:
+        for option in ("task", "models"):
+            if context.params[option] is None:
+                raise MMBenchError(f"missing option --{option}: name one, or a study's YAML file")
+        asked = make_study(**settings)
+    else:
+        asked = read_study(study, **settings)
+    made = prepare(asked)
+    if dry_run:
+        say(plan_text(made.plan))
+        return
+    result = carry_out_study(
+        made,
         watch=QuietWatch() if quiet else TerminalWatch(),
         told=(lambda *_: None) if quiet else tell,
         notice=(lambda _: None) if quiet else complain,
-        **settings,
     )
-    say(comparison_text(comparison))
-    if comparison.failed:
+    say(study_result_text(result))
+    if result.failed:
         sys.exit(1)
+
+
+@app.command()
+def profile(
+    context: typer.Context,
+    task: Task,
+    model: Annotated[str, typer.Option(help="A recipe: `mmbench list models`, or a YAML file.")],
+    dataset: Dataset = None,
+    split: Split = None,
+    set_: Set = None,
+    limit: Limit = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Media a batch that parts are timed with. Default: as in training."),
+    ] = None,
+    search: Annotated[
+        float | None, typer.Option(help="Seconds to try larger batches for. Default: 30.")
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Use the weights in this safetensors file.")
+    ] = None,
+    data_dir: DataDir = None,
+    skip_bad: SkipBad = False,
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Measure what a model costs: by part, for one sample alone, in the largest batch.
+
+    It needs no trained weights.
+    """
+    from json import dumps
+
+    from mmbench.experiments.profiling import profile as profile_model
+    from mmbench.reports.profile import profile_text
+
+    found = profile_model(**settings_given(context))
+    say(dumps(found.to_dict(), indent=1) if json else profile_text(found))
 
 
 @app.command()
@@ -252,17 +343,67 @@ def score(
 @app.command()
 def report(
     paths: Annotated[list[Path], typer.Argument(help="Folders of records.")],
-    format: Annotated[str, typer.Option(help="markdown, latex or csv.")] = "markdown",
+    format: Annotated[str, typer.Option(help="markdown, latex, csv, json or html.")] = "markdown",
+    layout: Annotated[
+        str, typer.Option(help="main, ablation, cost or categories: what stands in which table.")
+    ] = "main",
+    metrics: Annotated[
+        str | None, typer.Option(help="Names, separated by commas. Default: those of the style.")
+    ] = None,
+    style: Annotated[
+        str | None,
+        typer.Option(help="paper (few metrics) or draft (all). Default: paper for latex."),
+    ] = None,
+    spread: Annotated[
+        str, typer.Option(help="Beside a value: sd over seeds, interval or none.")
+    ] = "sd",
+    baseline: Annotated[
+        str | None, typer.Option(help="The model that all others are compared with.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="A folder to write figures to, as PDF and PNG.")
+    ] = None,
+    methods: Annotated[
+        bool, typer.Option("--methods", help="Add a paragraph on methods, and a checklist.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="The file to write. Default: standard output.")
+    ] = None,
+    data_dir: DataDir = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Of a page, so many of each set. Default: 10000.")
+    ] = None,
     allow_mixed: AllowMixed = False,
 ) -> None:
-    """Make a table for each task and dataset from records, a column for comparable numbers.
+    """Make tables, figures and text for a paper from records, or a page to look at (html).
 
     A record that cannot be read, or was changed, is named and left out; the exit code is then 1.
     """
-    from mmbench.reports.report import make_report
+    from mmbench.reports.output import check_output, write_output
+    from mmbench.reports.report import HTML, make_report
 
-    made = make_report(paths, format, allow_mixed)
-    say(made.text, end="")
+    if output is not None:
+        check_output(output)
+    elif format == HTML and sys.stdout.isatty():
+        raise MMBenchError("a page is for a browser: name its file with --output report.html")
+    made = make_report(
+        *(paths, format, allow_mixed),
+        layout=layout,
+        metrics=split_names(metrics) if metrics is not None else None,
+        style=style,
+        spread=spread,
+        baseline=baseline,
+        figures=figures,
+        methods=methods,
+        data_dir=data_dir,
+        samples=samples,
+    )
+    if output is None:
+        say(made.text, end="")
+    else:
+        write_output(output, made.text)
+    for note in made.notes:
+        complain(f"mmbench: {note}")
     for reason in made.left_out:
         complain(f"mmbench: left out: {reason}")
     if made.left_out:
@@ -272,7 +413,10 @@ def report(
 @app.command("list")
 def list_(
     what: Annotated[
-        str, typer.Argument(help="tasks, datasets, models, encoders, fusions, decoders or metrics.")
+        str,
+        typer.Argument(
+            help="tasks, datasets, models, encoders, fusions, decoders, metrics, corruptions."
+        ),
     ],
 ) -> None:
     """List what there is."""

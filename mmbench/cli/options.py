@@ -56,3 +56,13 @@ AllowMixed = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="Where records are kept.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; print only the result.")]
+Robustness = Annotated[
+    bool,
+    typer.Option(
+        "--robustness", help="Then ask the models again with their inputs damaged or shuffled."
+    ),
+]
+Corruptions = Annotated[
+    str | None,
+    typer.Option(help="With --robustness: which, by commas. Default: `mmbench list corruptions`."),
+]

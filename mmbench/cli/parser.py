@@ -12,6 +12,8 @@ from typer.core import TyperCommand
 
 from mmbench.cli.output import say
 
+_NOT_OF_A_RUN = ("json", "quiet", "request", "robustness", "corruptions")
+
 
 class OneValueCommand(TyperCommand):
     """A command that refuses an option of one value that is given twice, and names it.
@@ -77,4 +79,4 @@ def settings_given(context: typer.Context, changed: bool = False) -> dict[str, A
 
     given = {name: v for name, v in context.params.items() if not changed or written(name)}
     given["overrides"] = parse_overrides(list(given.pop("set_", None) or ()))
-    return {name: v for name, v in given.items() if name not in ("json", "quiet", "request")}
+    return {name: v for name, v in given.items() if name not in _NOT_OF_A_RUN}

@@ -10,6 +10,7 @@ from mmbench import registry
 from mmbench.cli import fusions
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.reports.escape import one_line
+from mmbench.reports.run import record_text
 
 if TYPE_CHECKING:
     from mmbench.data.dataset import DatasetSpec
@@ -25,6 +26,7 @@ LISTED = {
     "objectives": "objectives",
     "balance": "balance",
     "metrics": "metrics",
+    "corruptions": "corruptions",
 }
 
 
@@ -221,15 +223,6 @@ def _recipe_on(task_name: str, name: str, dataset: str | None) -> str:
     return _lines(f"model {name} on {task.name}/{spec.name}", recipe.summary, rows)
 
 
-def _parameters(counts: dict[str, int]) -> str:
-    """Their total, and how many of them are frozen."""
-    from mmbench.zoo.part import FROZEN
-
-    frozen = sum(count for part, count in counts.items() if part.endswith(FROZEN))
-    total = f"{sum(counts.values()):,} parameters"
-    return f"{total} ({frozen:,} frozen)" if frozen else total
-
-
 def _plain(value: Any) -> Any:
     """Settings as a person writes them: `image: conv, text: gru`."""
     if isinstance(value, dict) and set(value) == {"name", "options"}:
@@ -303,64 +296,3 @@ def difference_text(ours: Path, other: Path) -> str:
             values = (f"{e.value * e.scale:.2f}" for e in (entry, same))
             lines.append(f"  {name}: {', not '.join(values)}")
     return "\n".join(lines) if len(lines) > 1 else f"{lines[0]}\n  no difference"
-
-
-def record_text(record: Any, path: Path) -> str:
-    """A run's record, as `mmbench run` prints it: a line a value, whatever names are in it."""
-    title = one_line(f"{record.model} on {record.task}/{record.dataset}, {record.split} split")
-    limit = f" (the first {record.limit})" if record.limit else ""
-    lines = [
-        f"{title}: {record.samples:,} samples{limit}, {record.groups:,} groups, seed {record.seed}"
-    ]
-    labels = [one_line(entry.category or entry.name) for entry in record.metrics]
-    width = max(map(len, labels), default=0) + 2
-    for label, entry in zip(labels, record.metrics, strict=True):
-        label = f"  {label}" if entry.category else label
-        value = f"{entry.value * entry.scale:7.2f}"
-        interval = ""
-        if entry.interval:
-            ends = entry.interval.low * entry.scale, entry.interval.high * entry.scale
-            interval = f"  [{ends[0]:.2f}, {ends[1]:.2f}]"
-        more = ""
-        if entry.ceiling is not None:
-            more += f"  ceiling {entry.ceiling * entry.scale:.2f}"
-        if entry.standard_error is not None and record.weights.source == "elsewhere":
-            more += f"  se {entry.standard_error * entry.scale:.2f}"
-        lines.append(f"  {label:<{width}} {value}{interval:<18}  n = {entry.samples:,}{more}")
-    first = record.metrics[0] if record.metrics else None
-    facts = {"signature": first.signature} if first else {}
-    if first and first.interval:
-        facts["interval"] = (
-            f"{first.interval.level:.0%} {first.interval.method}, {first.interval.replicates:,} "
-            f"replicates over {first.interval.groups:,} groups"
-        )
-    facts["weights"] = record.weights.source + (
-        f" ({record.weights.file})" if record.weights.file else ""
-    )
-    if record.training:
-        facts["training"] = (
-            f"{record.training.seconds:.0f} s, {record.training.samples_per_second:,.0f} "
-            f"samples/s, weights of epoch {record.training.best_epoch}"
-        )
-    cost = []
-    if record.parameters and record.inference:
-        speed = record.inference.samples_per_second
-        cost += [
-            _parameters(record.parameters),
-            f"{record.flops_per_sample / 1e6:.1f} MFLOPs a sample",
-            f"{speed:,.0f} samples/s on {record.environment.device}",
-        ]
-    if record.inference and record.inference.latency_p50 is not None:
-        p50, p95 = record.inference.latency_p50 * 1e3, record.inference.latency_p95 * 1e3
-        cost.append(f"one alone in {p50:.1f} ms (p95 {p95:.1f})")
-    if record.peak_memory_mb and record.inference:
-        cost.append(f"{record.peak_memory_mb:,.0f} MB at peak")
-    if cost:
-        facts["cost"] = ", ".join(cost)
-    if record.notes:
-        facts["note"] = "; ".join(record.notes)
-    for name, reason in record.failed.items():
-        facts[name] = f"not computed: {reason}"
-    facts["record"] = str(path)
-    lines += [f"  {one_line(key):<{width}}  {one_line(value)}" for key, value in facts.items()]
-    return "\n".join(lines)

@@ -147,6 +147,7 @@ class DatasetSpec(Settings):
     Attributes:
         name: the YAML file's name.
         task: the task.
+        title: what a paper's table calls it; made of the name if empty.
         summary, homepage, licence, citation: what it is and whose.
         source: the package that brings its files.
         hub: where the hub has it, for those who name no folder.
@@ -171,6 +172,7 @@ class DatasetSpec(Settings):
 
     name: str
     task: str
+    title: str = ""
     summary: str
     homepage: str
     licence: str

@@ -114,14 +114,13 @@ class FeatureCache:
         And a mask (U, N), which of them are there.
         """
         places = [self._places[self._key(value)] for value in values]
-        longest = max(place.end - place.start for place in places)
+        lengths = np.array([place.end - place.start for place in places])
+        longest = lengths.max()
         width = self._tokens[places[0].block].shape[1]
         features = np.zeros((len(places), longest, width), self._dtype)
-        mask = np.zeros((len(places), longest), np.bool_)
         for number, (block, start, end) in enumerate(places):
             features[number, : end - start] = self._tokens[block][start:end]
-            mask[number, : end - start] = True
-        return features, mask
+        return features, np.arange(longest) < lengths[:, None]
 
     def _key(self, value: Value) -> bytes:
         """Of a value's content; that of a medium is known by its set's content and its place."""
@@ -163,7 +162,8 @@ class FeatureCache:
             if why := damage(path):
                 self._drop(block, why)
             else:
-                self._tokens[block] = np.load(path, mmap_mode="r")
+                # A plain array of that memory: slices of a memory map take ten times as long.
+                self._tokens[block] = np.asarray(np.load(path, mmap_mode="r"))
 
     def _drop(self, block: str, why: str) -> None:
         discard(self.folder / block, why)

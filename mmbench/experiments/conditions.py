@@ -34,8 +34,15 @@ class Conditions:
         return "; ".join(parts)
 
 
-def conditions(records: Mapping[str, Sequence[Record]]) -> Conditions:
-    """Those of models' runs, by model."""
+def conditions(
+    records: Mapping[str, Sequence[Record]], tuning: Mapping[str, str] | None = None
+) -> Conditions:
+    """Those of models' runs.
+
+    Args:
+        records: by model.
+        tuning: by model that was tuned, its budget of trials in words.
+    """
     facts: dict[str, dict[str, str]] = {}
     for model, runs in records.items():
         for name, of in _FACTS.items():
@@ -44,6 +51,8 @@ def conditions(records: Mapping[str, Sequence[Record]]) -> Conditions:
                 facts.setdefault(name, {})[model] = ", ".join(found)
         for key, value in _settings(runs).items():
             facts.setdefault(key, {})[model] = value
+        if tuning and model in tuning:
+            facts.setdefault("tuning", {})[model] = tuning[model]
     begun = {m: sorted({r.identity.init or "nothing" for r in runs}) for m, runs in records.items()}
     if any(found != ["nothing"] for found in begun.values()):
         facts[_BEGINS] = {m: ", ".join(found) for m, found in begun.items()}
@@ -53,6 +62,8 @@ def conditions(records: Mapping[str, Sequence[Record]]) -> Conditions:
             differed[name] = by_model
         elif name in _FACTS or name == _BEGINS:
             equal.append(name)
+        elif name == "tuning":
+            equal.append(f"tuning ({next(iter(by_model.values()))})")
     training = [name for name in facts if name.startswith("train.")]
     if training and not any(name in differed for name in training):
         equal.append("training settings")

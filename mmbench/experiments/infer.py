@@ -47,9 +47,19 @@ class ModelPredictor:
 
     def predict(self, queries: Sequence[Query]) -> Iterator[Answer]:
         """An answer per query, in order, as soon as all before it are there."""
+        return map(Answer, self._model.conclude(queries, self.before_conclusion(queries)))
+
+    def before_conclusion(
+        self, queries: Sequence[Query], without: str | None = None
+    ) -> Iterator[Any]:
+        """What the model answers to each query by itself, which it concludes its answers from.
+
+        Args:
+            without: a modality that all the queries lack.
+        """
         self._model.eval()
         self._model.prepare(queries)
-        return map(Answer, self._model.conclude(queries, self._in_order(queries)))
+        return self._in_order(queries, without)
 
     def warm_up(self, queries: Sequence[Query]) -> None:
         """Answer the first and the last batch: what is compiled for it is not in a time then."""
@@ -58,16 +68,19 @@ class ModelPredictor:
         for places in [first, *others[-1:]]:
             self._answers([queries[place] for place in places])
 
-    def _answers(self, queries: Sequence[Query]) -> list[Any]:
+    def _answers(self, queries: Sequence[Query], without: str | None = None) -> list[Any]:
+        batch = self._model.collate(queries)
+        if without is not None:
+            batch = self._model.without(batch, without)
         with torch.inference_mode():  # not while whoever asked has the answer
-            return self._answer(move(self._model.collate(queries), self._device))
+            return self._answer(move(batch, self._device))
 
-    def _in_order(self, queries: Sequence[Query]) -> Iterator[Any]:
+    def _in_order(self, queries: Sequence[Query], without: str | None) -> Iterator[Any]:
         """What the model answers to each query."""
         waiting: dict[int, Any] = {}
         following = 0
         for places in query_batches(queries, self._batch):
-            answers = self._answers([queries[place] for place in places])
+            answers = self._answers([queries[place] for place in places], without)
             self._advanced(len(places))
             if not waiting and places == list(range(following, following + len(places))):
                 yield from answers
@@ -110,19 +123,30 @@ def flops_per_sample(model: TaskModel, queries: Sequence[Query], device: torch.d
     often as its kind is asked; what the model makes of all answers together, such as scoring each
     query's candidates anew, is shared among the first queries. Frozen encoders count.
     """
+    steps = steps_to_an_answer(model, queries, device)
+    return round(sum(share * operations_of(step) for share, step in steps))
+
+
+def steps_to_an_answer(
+    model: TaskModel, queries: Sequence[Query], device: torch.device
+) -> Iterator[tuple[float, Callable[[], Any]]]:
+    """What is done for an answer, one call after the other, and how much of each is one query's.
+
+    Frozen encoders run meanwhile, whatever was kept of them.
+    """
     model.eval()
     kinds: dict[tuple[str, ...], list[Query]] = {}
     for query in queries:
         kinds.setdefault(tuple(query.inputs), []).append(query)
     model.reuses_features = False
-    total = 0.0
-    for same in kinds.values():
-        batch = move(model.collate(same[:1]), device)
-        total += len(same) / len(queries) * operations_of(partial(model.answer, batch))
-    model.reuses_features = True
+    try:
+        for same in kinds.values():
+            batch = move(model.collate(same[:1]), device)
+            yield len(same) / len(queries), partial(model.answer, batch)
+    finally:
+        model.reuses_features = True
     if type(model).conclude is not TaskModel.conclude:
         some = queries[:_CONCLUDED]
         with torch.inference_mode():
             answers = model.answer(move(model.collate(some), device))
-        total += operations_of(lambda: list(model.conclude(some, answers))) / len(some)
-    return round(total)
+        yield 1 / len(some), lambda: list(model.conclude(some, answers))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,6 +21,14 @@ def operations_of(call: Callable[[], Any]) -> int:
     >>> operations_of(lambda: torch.ones(2, 3) @ torch.ones(3, 4))
     48
     """
+    with counting() as counted:
+        call()
+        return counted()
+
+
+@contextmanager
+def counting() -> Iterator[Callable[[], int]]:
+    """Within, operations are counted as `operations_of` does; gives how many there were so far."""
     cudnn, fast_path = torch.backends.cudnn.enabled, torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     torch.backends.cudnn.enabled = False  # its recurrent units
@@ -31,8 +40,7 @@ def operations_of(call: Callable[[], Any]) -> int:
         ):
             # Counts by module are not needed, and their hooks fail on one that takes a parameter.
             counter.mod_tracker.__exit__(None, None, None)
-            call()
+            yield lambda: int(counter.get_total_flops())
     finally:
         torch.backends.cudnn.enabled = cudnn
         torch.backends.mha.set_fastpath_enabled(fast_path)
-    return int(counter.get_total_flops())

@@ -15,6 +15,7 @@ from mmbench.experiments.score import load_metrics, score_answers
 from mmbench.metrics.base import Metric
 from mmbench.recipe import Recipe
 from mmbench.records.record import Record
+from mmbench.records.robustness_file import ROBUSTNESS_FILE, read_robustness
 from mmbench.records.store import (
     PREDICTIONS_FILE,
     STATISTICS_FILE,
@@ -43,12 +44,14 @@ def rescored(
     files = {
         name: (folder / name).read_bytes() for name in record.files if (folder / name).exists()
     }
+    beside = folder / ROBUSTNESS_FILE  # of the same weights and samples still
+    unlisted = {ROBUSTNESS_FILE: beside.read_bytes()} if beside.exists() else {}
     table = task.table(samples, answers)
     files[PREDICTIONS_FILE] = predictions_file(samples, table, scores.statistics)
     files[STATISTICS_FILE] = scores.kept(samples).to_bytes()
     notes = list(dict.fromkeys([*record.notes, *scores.notes]))
     changed = {"metrics": scores.entries, "failed": scores.failed, "notes": notes}
-    return write_record(folder, record.model_copy(update=changed), files)
+    return write_record(folder, record.model_copy(update=changed), files, unlisted)
 
 
 def verify_records(
@@ -72,6 +75,7 @@ def _verify(
     folder: Path, data_dir: Path | None, read: dict[tuple[str, str, str], SampleSet]
 ) -> None:
     record = verified(folder)
+    read_robustness(folder)
     task: Task = registry.load("tasks", record.task)()
     metrics = load_metrics(list(dict.fromkeys(entry.name for entry in record.metrics)))
     if record.weights.source == "elsewhere":
@@ -79,7 +83,7 @@ def _verify(
         answers = RunResult.predictions_in(folder)["prediction"].tolist()
     else:
         known = record.dataset in registry.names("datasets")  # a file of the user's own is not
-        samples = _asked(record, task, data_dir, read) if known else samples_in_table(folder)
+        samples = samples_asked(record, task, data_dir, read) if known else samples_in_table(folder)
         answers = stored_answers(folder, task, samples)
     scores = score_answers(metrics, samples, answers)
     values = {
@@ -106,15 +110,27 @@ def samples_in_table(folder: Path) -> list[Sample]:
     ]
 
 
-def _asked(
+def samples_asked(
     record: Record,
     task: Task,
-    data_dir: Path | None,
-    read: dict[tuple[str, str, str], SampleSet],
+    data_dir: Path | None = None,
+    read: dict[tuple[str, str, str], SampleSet] | None = None,
+    dataset: str | None = None,
 ) -> SampleSet:
-    """The samples that a run was asked."""
+    """The samples that a run was asked.
+
+    Args:
+        record: the run's.
+        task: its task.
+        data_dir: the folder of the dataset's files, where they do not come with mmbench.
+        read: splits that were read for other records, which this one shares and adds to.
+        dataset: the YAML file of a dataset that is not registered.
+    Raises: MMBenchError if the dataset cannot be read, or is another than when it was run.
+    """
+    read = {} if read is None else read
     recipe = validate(Recipe, record.recipe, "recipe")
-    spec = task.adapt(task.dataset(record.dataset, data_dir), recipe)
+    found = task.dataset(dataset or record.dataset, data_dir, skip_bad=bool(record.skipped))
+    spec = task.adapt(found, recipe)
     key = task.name, spec.model_dump_json(), record.split
     if key not in read:
         read[key] = task.load(spec, record.split)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from mmbench.checkpoint import read_checkpoint
+from mmbench.compose import ComposedModel
 from mmbench.data.cache import making
 from mmbench.data.sample import SampleSet
 from mmbench.errors import MMBenchError
@@ -20,7 +21,9 @@ from mmbench.experiments.plan import Plan
 from mmbench.experiments.shared_parts import SharedPart
 from mmbench.experiments.watch import Watch
 from mmbench.model import TaskModel
+from mmbench.recipe import Recipe
 from mmbench.stages import Stage
+from mmbench.task import Task
 from mmbench.training.held_out import mean_loss, measured
 from mmbench.training.loop import Trained, fit
 from mmbench.training.objectives.weighted import WeightedObjectives
@@ -47,17 +50,9 @@ class Ready(NamedTuple):
 
 def ready_model(plan: Plan, device: torch.device, batch: int, state: Path, watch: Watch) -> Ready:
     """The model with its weights, trained now if they are not read."""
-    torch.manual_seed(plan.seed)
     if plan.checkpoint is not None:
-        checkpoint = read_checkpoint(Path(plan.checkpoint.path))
-        try:
-            model = plan.task.build(plan.recipe, checkpoint.assets)
-        except (KeyError, TypeError):
-            raise MMBenchError(
-                f"{checkpoint.path} lacks what a {plan.task.name} model is built from"
-            ) from None
-        checkpoint.restore(model)
-        return Ready(model.to(device), None, checkpoint.assets)
+        return Ready(built_model(plan, device), None, plan.checkpoint.assets)
+    torch.manual_seed(plan.seed)
     assets = assets_of(plan)
     model = plan.task.build(plan.recipe, assets)
     stages = stages_of(plan.recipe, model)
@@ -99,6 +94,30 @@ def _in_words(measured: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
 
 
+def built_model(plan: Plan, device: torch.device) -> TaskModel:
+    """The model with the weights of the plan's checkpoint; fresh ones where it is to be trained."""
+    torch.manual_seed(plan.seed)
+    if plan.checkpoint is None:
+        return plan.task.build(plan.recipe, assets_of(plan)).to(device)
+    return restored_model(plan.task, plan.recipe, Path(plan.checkpoint.path), device)
+
+
+def restored_model(task: Task, recipe: Recipe, path: Path, device: torch.device) -> TaskModel:
+    """The model of a resolved recipe, with the weights of a checkpoint.
+
+    Raises: MMBenchError if the checkpoint cannot be read or does not fit.
+    """
+    checkpoint = read_checkpoint(path)
+    try:
+        model = task.build(recipe, checkpoint.assets)
+    except (KeyError, TypeError):
+        raise MMBenchError(
+            f"{checkpoint.path} lacks what a {task.name} model is built from"
+        ) from None
+    checkpoint.restore(model)
+    return model.to(device)
+
+
 def _train_stage(
     plan: Plan,
     model: TaskModel,
@@ -111,6 +130,12 @@ def _train_stage(
     watch: Watch,
 ) -> Trained:
     settings = settings_of(stage, plan.recipe.train)
+    if settings.dropout and not isinstance(model, ComposedModel):
+        raise MMBenchError(
+            f"train.dropout drops features of encoded streams, and {plan.model} is composed of "
+            "none: leave it at 0 (of a study that tunes, by `search: {train.dropout: [0.0]}`)"
+        )
+    model.dropout = settings.dropout
     samples, validation = plan.trained_on(stage.name)
     torch.manual_seed(plan.seed)
     balance = plan.recipe.balance

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,13 @@ class TrainingState:
             _difference(recipe, other, "was cut off") for other in begun if other.get("stages")
         ]
         return min(found)[1] if found else ""
+
+
+def any_kept(folders: Iterable[Path]) -> bool:
+    """Whether a training that was cut off is kept in one of these folders, or below."""
+    return any(
+        any(found.rglob(STATE_FILE)) for folder in folders for found in folder.rglob(".*.training")
+    )
 
 
 def _difference(recipe: Mapping[str, Any], other: Any, how: str) -> tuple[int, str]:

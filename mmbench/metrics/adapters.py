@@ -38,6 +38,7 @@ class Adapter(Metric):
         self.name = name
         self.library, _, rest = name.partition(":")
         self.target, _, self.key = rest.partition("#")
+        self.title = self.key or self.target
         self._pairs: list[tuple[Any, Any]] = []
 
     def settings(self) -> dict[str, str]:

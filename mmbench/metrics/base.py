@@ -22,7 +22,9 @@ class Metric(ABC):
     """One number over samples, and how to get it.
 
     Attributes:
-        name: what tables call it and `--metrics` takes.
+        name: what records call it and `--metrics` takes.
+        title: what a reader calls it: "R@1"; made of the name if empty.
+        heading: what stands above it and its like in a table: "Text-to-image"; nothing if empty.
         higher_is_better: which way is up.
         bounds: lowest and highest value it can take.
         scale: what tables multiply the value by (100 shows an accuracy as a percentage).
@@ -35,6 +37,8 @@ class Metric(ABC):
     """
 
     name: str
+    title: str = ""
+    heading: str = ""
     higher_is_better: bool = True
     bounds: tuple[float, float] = (0.0, 1.0)
     scale: float = 100.0

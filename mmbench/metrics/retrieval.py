@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -31,10 +31,10 @@ class QueryMean(TotalsMetric):
         direction: whose queries it is of; None for predictions of one direction.
     """
 
-    base: ClassVar[str]
+    base: str
 
     def __init__(self, direction: str | None = None) -> None:
-        self.direction = direction
+        self.direction, self.heading = direction, _heading(direction)
         self.name = _directed(self.base, direction)
 
     def settings(self) -> dict[str, str]:
@@ -78,8 +78,8 @@ class RecallAtK(QueryMean):
     source = "Karpathy and Fei-Fei, CVPR 2015; VSE++ (Faghri et al., BMVC 2018), i2t and t2i"
 
     def __init__(self, k: int, direction: str | None = None) -> None:
-        self.k, self.direction = _positive(k), direction
-        self.name = _directed(f"recall_at_{k}", direction)
+        self.k, self.base, self.title = _positive(k), f"recall_at_{k}", f"R@{k}"
+        super().__init__(direction)
 
     def settings(self) -> dict[str, str]:
         """Any right item will do; equal scores are counted against the model."""
@@ -101,8 +101,8 @@ class TrueRecallAtK(QueryMean):
     source = "visionmetrics RetrievalRecallEvaluator; torchmetrics RetrievalRecall(top_k=k)"
 
     def __init__(self, k: int, direction: str | None = None) -> None:
-        self.k, self.direction = _positive(k), direction
-        self.name = _directed(f"true_recall_at_{k}", direction)
+        self.k, self.base, self.title = _positive(k), f"true_recall_at_{k}", f"True R@{k}"
+        super().__init__(direction)
 
     def settings(self) -> dict[str, str]:
         """All right items count; equal scores are counted against the model."""
@@ -122,6 +122,7 @@ class MeanRank(QueryMean):
     """
 
     base = "mean_rank"
+    title = "MeanR"
     higher_is_better = False
     bounds = (1.0, float("inf"))
     scale = 1.0
@@ -150,6 +151,7 @@ class MeanReciprocalRank(QueryMean):
     """
 
     base = "mrr"
+    title = "MRR"
     source = "Voorhees, TREC-8 question answering track, 1999; torchmetrics RetrievalMRR"
 
     def of_query(self, ranks: IntArray, offsets: IntArray) -> FloatArray:
@@ -167,6 +169,7 @@ class RPrecision(QueryMean):
     """
 
     base = "r_precision"
+    title = "R-precision"
     source = "ECCV Caption (Chun et al., ECCV 2022), eccv_rprecision of eccv_caption"
 
     def of_query(self, ranks: IntArray, offsets: IntArray) -> FloatArray:
@@ -188,6 +191,7 @@ class MAPAtR(QueryMean):
     """
 
     base = "map_at_r"
+    title = "mAP@R"
     source = "Musgrave et al., ECCV 2020; ECCV Caption (Chun et al., ECCV 2022), eccv_map_at_r"
 
     def of_query(self, ranks: IntArray, offsets: IntArray) -> FloatArray:
@@ -208,13 +212,14 @@ class MedianRank(Metric):
     3.5
     """
 
+    title = "MedR"
     higher_is_better = False
     bounds = (1.0, float("inf"))
     scale = 1.0
     source = "VSE++ (Faghri et al., BMVC 2018), medr of i2t and t2i"
 
     def __init__(self, direction: str | None = None) -> None:
-        self.direction = direction
+        self.direction, self.heading = direction, _heading(direction)
         self.name = _directed("median_rank", direction)
 
     def settings(self) -> dict[str, str]:
@@ -249,6 +254,7 @@ class RSUM(TotalsMetric):
     """
 
     name = "rsum"
+    title = "RSUM"
     bounds = (0.0, 600.0)
     scale = 1.0
     source = "rsum of VSE++ (Faghri et al., BMVC 2018): the sum of the six recalls"
@@ -280,6 +286,10 @@ class RSUM(TotalsMetric):
 
 def _directed(name: str, direction: str | None) -> str:
     return f"{direction}_{name}" if direction else name
+
+
+def _heading(direction: str | None) -> str:
+    return direction.replace("_", "-").capitalize() if direction else ""
 
 
 def _positive(k: int) -> int:

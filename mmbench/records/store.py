@@ -34,6 +34,7 @@ PREDICTIONS_FILE = "predictions.parquet"
 WEIGHTS_FILE = "weights.safetensors"
 LOG_FILE = "log.jsonl"
 STATISTICS_FILE = "statistics.safetensors"
+TRIALS_MARK = ".trials"  # in a folder whose records are trials: no results, unless it is named
 
 
 def record_folder(
@@ -57,13 +58,20 @@ def check_writable(root: Path) -> None:
             pass
 
 
-def write_record(folder: Path, record: Record, files: Mapping[str, bytes]) -> Record:
+def write_record(
+    folder: Path,
+    record: Record,
+    files: Mapping[str, bytes],
+    unlisted: Mapping[str, bytes] | None = None,
+) -> Record:
     """Write a record and its files into a temporary folder beside, and put it in place.
 
     Args:
         folder: where it shall lie; what lies there is replaced.
         record: its `files` are filled in here.
         files: content by name.
+        unlisted: files that go with it but are no part of it, and know by themselves whether they
+            were changed.
     Returns: the record as written.
     Raises: MMBenchError if the disk does not take it: nothing is left of it, and what lay there
         before is still there. ValueError for a number that is NaN or infinite: that is a bug of
@@ -81,7 +89,7 @@ def write_record(folder: Path, record: Record, files: Mapping[str, bytes]) -> Re
             prefix = temporary_prefix(folder)
             temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
             temporary.chmod(0o755)
-            for name, content in files.items():
+            for name, content in {**files, **(unlisted or {})}.items():
                 (temporary / name).write_bytes(content)
             (temporary / RUN_FILE).write_text(text, encoding="utf-8")
             put_in_place(temporary, folder, RUN_FILE)
@@ -195,7 +203,7 @@ def find_records(
 
 
 def _below(path: Path, problems: dict[Path, str]) -> set[Path]:
-    """Folders with a `run.json`, but for hidden ones; stranded records are put back."""
+    """Folders with a `run.json`, but for hidden ones and trials; stranded records are put back."""
 
     def problem(error: OSError) -> None:
         problems[Path(error.filename)] = f"{error.filename} cannot be read: {error.strerror}"
@@ -206,7 +214,11 @@ def _below(path: Path, problems: dict[Path, str]) -> set[Path]:
             if name not in folders:
                 recover(Path(here) / name)
                 folders.append(name)
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and not Path(here, name, TRIALS_MARK).exists()
+        ]
         if RUN_FILE in files:
             found.add(Path(here))
     return found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mmbench.reports.counts import count
 from mmbench.reports.escape import one_line
-from mmbench.reports.formats import count
 
 if TYPE_CHECKING:
     from mmbench.experiments.compare import Comparison
@@ -16,33 +16,56 @@ _MARK = "*"
 
 def comparison_text(comparison: Comparison) -> str:
     """A line a model, best first; then what was found, what was equal, and how it was computed."""
-    metric, family = comparison.metric, comparison.family
+    title, head, rows = comparison_rows(comparison)
+    lines = [head, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    text = [title]
+    for line in lines:
+        cells = [line[0].ljust(widths[0])]
+        cells += [c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True) if w]
+        text.append(f"  {'  '.join(cells)}".rstrip())
+    text += [f"  {name:<10}  {one_line(words)}" for name, words in comparison_facts(comparison)]
+    return "\n".join(text)
+
+
+def comparison_rows(comparison: Comparison) -> tuple[str, list[str], list[list[str]]]:
+    """What was compared on what, in a line; what stands above cells; cells of a row a model."""
+    family = comparison.family
     record = next(iter(comparison.runs.values()))[0].record
     other = one_line(family.baseline or "the best")
     head = [
         "model",
-        one_line(metric.name),
+        one_line(comparison.metric.name),
         "sd",
         "95% interval",
         "",
         f"difference to {other}",
         "p (Holm)",
+        "parameters",
+        "MFLOPs",
+        "training",
     ]
-    head += ["parameters", "MFLOPs", "training"]
-    lines = [head, *(_cells(comparison, found) for found in comparison.estimates)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    seeds = sorted({len(found.seeds) for found in comparison.estimates})
+    seeds = _seeds(comparison)
     counted = "-".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
-    text = [
+    title = (
         f"{one_line(f'{record.task}/{record.dataset}, {record.split}')} split, "
         f"{record.samples:,} samples, "
         f"{counted} {'seed' if seeds[-1] == 1 else 'seeds'}"
-    ]
-    for line in lines:
-        cells = [line[0].ljust(widths[0])]
-        cells += [c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True) if w]
-        text.append(f"  {'  '.join(cells)}".rstrip())
+    )
+    return title, head, [_cells(comparison, found) for found in comparison.estimates]
+
+
+def _seeds(comparison: Comparison) -> list[int]:
+    """How many the models have, the fewest first."""
+    return sorted({len(found.seeds) for found in comparison.estimates})
+
+
+def comparison_facts(comparison: Comparison) -> list[tuple[str, str]]:
+    """What was found, what was equal, and how it was computed, under a word each."""
+    metric, family = comparison.metric, comparison.family
     facts = [("found", comparison.verdict)]
+    if comparison.of_references:
+        facts.append(("fusion", comparison.of_references))
     facts += [
         ("", pair.verdict)
         for found in comparison.estimates
@@ -55,10 +78,11 @@ def comparison_text(comparison: Comparison) -> str:
         ("failed", f"{model} seed {seed}: {why}")
         for (model, seed), why in comparison.failed.items()
     ]
+    facts += comparison.facts
     facts.append(("conditions", comparison.conditions.text()))
     facts += [("note", note) for note in comparison.notes]
     facts.append(("signature", metric.signature))
-    if seeds[0] == 1:
+    if _seeds(comparison)[0] == 1:
         facts.append(
             ("seeds", "of a single run: what is said is of this training, not of the next")
         )
@@ -71,8 +95,7 @@ def comparison_text(comparison: Comparison) -> str:
                 f"over {interval.groups:,} groups; differences paired, Holm over {family.tests}",
             )
         )
-    text += [f"  {name:<10}  {one_line(words)}" for name, words in facts]
-    return "\n".join(text)
+    return facts
 
 
 def _cells(comparison: Comparison, found: ModelEstimate) -> list[str]:

@@ -109,6 +109,9 @@ _LATEX = str.maketrans(
         ">": r"\textgreater{}",
         "`": r"\textasciigrave{}",
         "±": r"$\pm$",
+        "↓": r"$\downarrow$",
+        "Δ": r"$\Delta$",
+        "–": r"\textendash{}",
     }
 )
 

@@ -1,11 +1,12 @@
-"""From records on disk to tables in a paper's format."""
+"""From records on disk to tables and figures in a paper's format."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from mmbench.data.checks import first_reasons
 from mmbench.errors import MMBenchError, did_you_mean
@@ -13,9 +14,20 @@ from mmbench.experiments.result import RunResult
 from mmbench.records.record import Record
 from mmbench.records.store import find_records
 from mmbench.records.verification import verified
+from mmbench.reports.checklist import checklist
+from mmbench.reports.document import Document, Picture, data_of, signature_marks, signatures_of
 from mmbench.reports.escape import one_line
 from mmbench.reports.formats import FORMATS
-from mmbench.reports.table import make_tables
+from mmbench.reports.layouts import LAYOUTS
+from mmbench.reports.layouts.options import Options, check_baseline, facts_of
+from mmbench.reports.methods import methods as method_paragraphs
+from mmbench.reports.selection import STYLES, wanted_metrics
+from mmbench.reports.sheet import SPREADS
+from mmbench.reports.table import Table, make_tables
+
+Paths = Sequence[str | Path] | str | Path
+
+HTML = "html"  # a page, which is more than tables: see `mmbench.reports.page`
 
 
 @dataclass(frozen=True)
@@ -23,59 +35,169 @@ class Report:
     """Tables, and the records that could not be in them.
 
     Attributes:
-        text: the tables, in the format that was asked for.
+        text: the report, in the format that was asked for.
         left_out: of each record and folder that could not be read, which and why.
+        notes: what was asked for and not made, and why, such as a figure, or a page's media.
     """
 
     text: str
     left_out: list[str]
+    notes: list[str] = field(default_factory=list)
 
 
 def make_report(
-    paths: Sequence[str | Path] | str | Path, format: str = "markdown", allow_mixed: bool = False
+    paths: Paths,
+    format: str = "markdown",
+    allow_mixed: bool = False,
+    *,
+    layout: str = "main",
+    metrics: Sequence[str] | None = None,
+    style: str | None = None,
+    spread: str = "sd",
+    baseline: str | None = None,
+    figures: str | Path | None = None,
+    methods: bool = False,
+    data_dir: str | Path | None = None,
+    samples: int | None = None,
 ) -> Report:
-    """The tables of all records at or below the paths that can be read, and why others cannot.
+    """The report on all records at or below the paths that can be read, and why others cannot.
 
     Args: as `report`.
-    Raises: MMBenchError if there is no record there that can be read, or no such format.
+    Raises: MMBenchError as `report`.
     """
-    if format not in FORMATS:
-        raise MMBenchError(
-            f"no format '{format}'.{did_you_mean(format, FORMATS)} There is {', '.join(FORMATS)}."
-        )
-    listed = [paths] if isinstance(paths, str | Path) else paths
-    runs: list[RunResult] = []
+    _check("format", format, (*FORMATS, HTML))
+    _check("layout", layout, LAYOUTS)
+    _check("style", style, (None, *STYLES))
+    _check("spread", spread, SPREADS)
+    if format == HTML:
+        if (layout, spread) != ("main", "sd") or metrics or style or baseline or figures or methods:
+            raise MMBenchError(
+                "a page shows all that there is: with --format html, leave out --layout, "
+                "--metrics, --style, --spread, --baseline, --figures and --methods"
+            )
+    elif data_dir is not None or samples is not None:
+        raise MMBenchError("--data-dir and --samples are for --format html, which shows samples")
     left_out: list[str] = []
-    folders = find_records([Path(path) for path in listed], lambda _, why: left_out.append(why))
-    for folder in folders:
-        try:
-            runs.append(RunResult(_usable(folder), folder, reused=True))
-        except MMBenchError as error:
-            left_out.append(str(error))
-    if not runs:
-        raise MMBenchError(f"no record there can be reported: {first_reasons(left_out)}")
-    return Report(FORMATS[format](make_tables(runs, allow_mixed)), left_out)
+    runs = _usable_runs(paths, left_out)
+    if format == HTML:
+        from mmbench.reports.page.page import make_page  # matplotlib takes a while
+
+        page = make_page(runs, allow_mixed=allow_mixed, data_dir=data_dir, samples=samples)
+        return Report(page.html, left_out, page.notes)
+    style = style or FORMATS[format].style
+    wanted = wanted_metrics([run.record for run in runs], metrics, style)
+    tables = make_tables(runs, allow_mixed, wanted)
+    if metrics is not None:
+        tables = [table.ordered_by(metrics) for table in tables]
+    check_baseline(tables, baseline)
+    marks = signature_marks(tables)
+    options = Options(style, spread, FORMATS[format].level, baseline, marks)
+    sheets = LAYOUTS[layout](tables, options)
+    notes: list[str] = []
+    pictures: list[Picture] = []
+    if figures is not None:
+        from mmbench.reports.figures import draw, write  # matplotlib takes a while
+
+        drawn, notes = draw(tables, options)
+        pictures = write(drawn, Path(figures))
+    in_sheets = {_key(head.facts) for sheet in sheets for head in sheet.heads if head.facts}
+    used = [t for table in tables if (t := _only(table, in_sheets)).columns]
+    tests = sum(sheet.tests for sheet in sheets)
+    document = Document(
+        style=style,
+        sheets=sheets,
+        signatures=signatures_of(used, marks),
+        data=data_of(used),
+        conditions=_conditions(used) if style == "paper" else [],
+        methods=method_paragraphs(used, tests) if methods else [],
+        checklist=checklist(used, tests) if methods else [],
+        pictures=pictures,
+    )
+    return Report(FORMATS[format].write(document), left_out, notes)
 
 
 def report(
-    paths: Sequence[str | Path] | str | Path, format: str = "markdown", allow_mixed: bool = False
+    paths: Paths,
+    format: str = "markdown",
+    allow_mixed: bool = False,
+    *,
+    layout: str = "main",
+    metrics: Sequence[str] | None = None,
+    style: str | None = None,
+    spread: str = "sd",
+    baseline: str | None = None,
+    figures: str | Path | None = None,
+    methods: bool = False,
+    data_dir: str | Path | None = None,
+    samples: int | None = None,
 ) -> str:
-    """The tables of all records at or below the paths, one for each task and dataset.
+    """Tables, figures and text of all records at or below the paths, to be put into a paper.
 
     A record that cannot be used (unreadable, changed after its run, of another schema) is left out
     with a UserWarning that names it and says why; the others are reported.
 
     Args:
         paths: folders of records; searched at any depth.
-        format: "markdown", "latex" (booktabs) or "csv".
+        format: "markdown", "latex" (needs booktabs and siunitx), "csv", "json", or "html": a page
+            with a browser of samples, to which only the last two and `allow_mixed` apply.
         allow_mixed: put runs of different kinds of device, or of versions of one part, into one
             column.
-    Raises: MMBenchError if there is no record there that can be used, or no such format.
+        layout: "main" has models by metrics; "ablation" what changes to a model do; "cost" what
+            each model takes; "categories" the first metric by kind of sample.
+        metrics: names of the metrics that are shown, in this order; those of the style if None.
+        style: "paper" shows the primary metric and the few that the task names for papers; "draft"
+            everything, with notes. LaTeX is for a paper unless told otherwise, the rest a draft.
+        spread: what stands beside a value: "sd" over seeds, "interval" or "none".
+        baseline: the model that all others are compared with; all pairs if None.
+        figures: a folder that figures are written to, as PDF and PNG.
+        methods: add a paragraph on how the numbers were made, and a checklist of what a reader can
+            rely on, both from the records.
+        data_dir: of a page, the folder of a dataset's files, where they do not come with mmbench.
+        samples: of a page, at most so many of each set; 10,000 if None.
+    Raises: MMBenchError if there is no record there that can be used, no such format, layout,
+        style, metric or baseline, or nothing there that the layout shows.
     """
-    made = make_report(paths, format, allow_mixed)
+    made = make_report(
+        *(paths, format, allow_mixed),
+        layout=layout,
+        metrics=metrics,
+        style=style,
+        spread=spread,
+        baseline=baseline,
+        figures=figures,
+        methods=methods,
+        data_dir=data_dir,
+        samples=samples,
+    )
     for reason in made.left_out:
         warnings.warn(f"left out of the report: {one_line(reason)}", stacklevel=2)
+    for note in made.notes:
+        warnings.warn(one_line(note), stacklevel=2)
     return made.text
+
+
+def _check(what: str, name: str | None, known: Collection[str | None]) -> None:
+    if name not in known:
+        names = [each for each in known if each is not None]
+        raise MMBenchError(
+            f"no {what} '{name}'.{did_you_mean(str(name), names)} There is {', '.join(names)}."
+        )
+
+
+def _usable_runs(paths: Paths, left_out: list[str]) -> list[RunResult]:
+    """All that can be read; why others cannot is added to a list."""
+    listed = [paths] if isinstance(paths, str | Path) else paths
+    runs: list[RunResult] = []
+    for folder in find_records(
+        [Path(path) for path in listed], lambda _, why: left_out.append(why)
+    ):
+        try:
+            runs.append(RunResult(_usable(folder), folder, reused=True))
+        except MMBenchError as error:
+            left_out.append(str(error))
+    if not runs:
+        raise MMBenchError(f"no record there can be reported: {first_reasons(left_out)}")
+    return runs
 
 
 def _usable(folder: Path) -> Record:
@@ -84,3 +206,18 @@ def _usable(folder: Path) -> Record:
     if all(entry.category is not None for entry in record.metrics):
         raise MMBenchError(f"{folder} holds no value over all samples")
     return record
+
+
+def _conditions(tables: Sequence[Table]) -> list[str]:
+    return list(dict.fromkeys(remark for table in tables for remark in table.remarks))
+
+
+def _only(table: Table, keys: Collection[tuple[Any, ...]]) -> Table:
+    """A table with the columns alone that some sheet shows."""
+    columns = [column for column in table.columns if _key(facts_of(column)) in keys]
+    return replace(table, columns=columns)
+
+
+def _key(facts: Mapping[str, Any]) -> tuple[Any, ...]:
+    names = ("task", "dataset", "split", "fingerprint", "limit", "signature", "kind")
+    return tuple(facts.get(name) for name in names)

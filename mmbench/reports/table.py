@@ -1,77 +1,27 @@
-"""The table of a report: a row a model, a column a comparable, a cell the values of all seeds.
+"""The numbers of a report: a row a model, a column a comparable, a cell the values of all seeds.
 
 Numbers that may not be compared are never put in one column: a column is (task, dataset, split,
 fingerprint, limit, metric signature), and unless asked for otherwise the kind of device and the
-versions of parts. Means and intervals are those of the engine that compares models, from what the
-records keep per sample.
+versions of parts. What of them is shown, and how, is a layout's matter (`layouts`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from mmbench import registry
-from mmbench.errors import MMBenchError
 from mmbench.experiments.conditions import footnotes, unequal_training
-from mmbench.experiments.measured_runs import measured_runs
 from mmbench.experiments.result import RunResult
-from mmbench.metrics.base import Metric
 from mmbench.recipe import digest
 from mmbench.records.record import MetricEntry, Record
 from mmbench.records.statistics_file import Statistics
-from mmbench.statistics.bootstrap import Interval
-from mmbench.statistics.comparison import estimate
+from mmbench.reports.cells import Cell, Column, fill_in
+from mmbench.reports.names import model_title
+from mmbench.statistics.measured import Measured
 
-_MARK = "*"
-
-
-@dataclass(frozen=True)
-class Column:
-    """What the numbers of one column have in common.
-
-    Attributes:
-        kind: of device, and the versions of parts, where those of the table differ.
-    """
-
-    task: str
-    dataset: str
-    split: str
-    fingerprint: str
-    limit: int | None
-    signature: str
-    kind: str = ""
-
-    @property
-    def metric(self) -> str:
-        """The metric's name."""
-        return self.signature.partition("|")[0]
-
-    @property
-    def label(self) -> str:
-        """What stands above the column, in a table of one task and dataset."""
-        return f"{self.split} {self.metric}" + (f" ({self.kind})" if self.kind else "")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A model's value in a column, over its seeds; unscaled.
-
-    Attributes:
-        values: by seed.
-        mean: over seeds.
-        sd: standard deviation over seeds (n - 1); None for one seed.
-        interval: of the mean; None where the metric has none.
-        scale: what tables multiply the value by.
-    """
-
-    values: Mapping[int, float]
-    mean: float
-    sd: float | None
-    interval: Interval | None
-    scale: float
+Wanted = Callable[[Record, MetricEntry], bool]
 
 
 @dataclass
@@ -79,30 +29,62 @@ class Row:
     """A model as it was run: recipe, changes to it, origin of its weights.
 
     Attributes:
-        label: what stands before the row.
+        model: the recipe's name.
+        changes: what `--set` changed, by key.
+        weights: where they are from, as records have it.
+        label: tells it from all other rows.
         parameters: total, by column (vocabularies differ between datasets).
         runs: by column and seed.
         cells: by column.
+        measured: by column, what the statistics take; none where the metric is not known here.
+        samples: by column, a digest of the samples that its runs are of.
+        unequal: in words, what of its training is not that of most others; "" for nothing.
     """
 
+    model: str
+    changes: Mapping[str, Any]
+    weights: str
     label: str
     parameters: dict[Column, int] = field(default_factory=dict)
     runs: dict[Column, dict[int, RunResult]] = field(default_factory=dict)
     cells: dict[Column, Cell] = field(default_factory=dict)
+    measured: dict[Column, Measured] = field(default_factory=dict)
+    samples: dict[Column, str] = field(default_factory=dict)
+    unequal: str = ""
+
+    @property
+    def title(self) -> str:
+        """What a reader calls it."""
+        return model_title(self.model) + self.label.removeprefix(self.model)
+
+    @property
+    def record(self) -> Record:
+        """Of any of its runs."""
+        return next(iter(next(iter(self.runs.values())).values())).record
+
+    def record_of(self, column: Column) -> Record:
+        """Of any of its runs in a column."""
+        return next(iter(self.runs[column].values())).record
+
+    def results(self) -> list[RunResult]:
+        """All its runs, each once."""
+        return list({run.path: run for of in self.runs.values() for run in of.values()}.values())
 
 
 @dataclass
 class Table:
-    """A report's table.
+    """All numbers of a task and dataset.
 
     Attributes:
-        columns: in order of task, dataset, split; metrics as the task names them.
+        columns: in order of split; metrics as the task names them.
+        entries: by column, the value of some run: scale, direction, samples.
         rows: best first in the first column that they stand in.
-        notes: by column, its footnote: what the numbers are, and how they were computed.
+        notes: by column: what the numbers are, and how they were computed.
         remarks: what else a reader must know.
     """
 
     columns: list[Column]
+    entries: dict[Column, MetricEntry]
     rows: list[Row]
     notes: dict[Column, str]
     remarks: list[str]
@@ -112,23 +94,39 @@ class Table:
         """The tasks and datasets that it is of."""
         return ", ".join(dict.fromkeys(f"{c.task}/{c.dataset}" for c in self.columns))
 
+    def ordered_by(self, metrics: Sequence[str]) -> Table:
+        """The same with the columns of each split in this order of metrics."""
+        places = {name: place for place, name in enumerate(metrics)}
+        columns = sorted(self.columns, key=lambda c: (c.split, c.limit or 0, places[c.metric]))
+        return replace(self, columns=columns)
 
-def make_tables(runs: Iterable[RunResult], allow_mixed: bool = False) -> list[Table]:
-    """A table for each task and dataset, in order of their names.
+    def values(self, column: Column) -> dict[str, Cell]:
+        """The cells of a column by the rows' labels."""
+        return {row.label: row.cells[column] for row in self.rows if column in row.cells}
+
+
+def make_tables(
+    runs: Iterable[RunResult], allow_mixed: bool = False, wanted: Wanted | None = None
+) -> list[Table]:
+    """The numbers of each task and dataset, in order of their names.
 
     Args:
         runs: whose records are whole.
         allow_mixed: put runs of different kinds of device, or of versions of one part, into one
             column.
+        wanted: which metrics are in them; all if None.
     """
     places: dict[tuple[str, str], list[RunResult]] = {}
     for run in runs:
         places.setdefault((run.record.task, run.record.dataset), []).append(run)
-    return [make_table(found, allow_mixed) for _, found in sorted(places.items())]
+    made = [make_table(found, allow_mixed, wanted) for _, found in sorted(places.items())]
+    return [table for table in made if table.columns]
 
 
-def make_table(runs: Iterable[RunResult], allow_mixed: bool = False) -> Table:
-    """The table of these runs. One that was recorded twice counts once, the newer time."""
+def make_table(
+    runs: Iterable[RunResult], allow_mixed: bool = False, wanted: Wanted | None = None
+) -> Table:
+    """The numbers of these runs. One that was recorded twice counts once, the newer time."""
     newest: dict[tuple[str, str, int], RunResult] = {}
     total = 0
     for run in sorted(runs, key=lambda r: r.record.created):
@@ -139,82 +137,50 @@ def make_table(runs: Iterable[RunResult], allow_mixed: bool = False) -> Table:
     rows: dict[tuple[str, str], Row] = {}
     columns: dict[Column, MetricEntry] = {}
     for run in newest.values():
-        record = run.record
-        variant = (record.recipe, record.weights.source, record.weights.sha256)
-        row = rows.setdefault((record.model, digest(variant)), Row(_label(record)))
-        for entry in record.metrics:
-            if entry.category is not None:
-                continue
-            column = Column(
-                record.task,
-                record.dataset,
-                record.split,
-                record.fingerprint,
-                record.limit,
-                entry.signature,
-                "" if allow_mixed else _kind(record, differing),
-            )
-            columns.setdefault(column, entry)
-            row.runs.setdefault(column, {})[record.seed] = run
-            row.parameters[column] = sum(record.parameters.values())
+        kind = "" if allow_mixed else _kind(run.record, differing)
+        for entry in run.record.metrics:
+            if entry.category is None and (wanted is None or wanted(run.record, entry)):
+                column = _column(run.record, entry, kind)
+                columns.setdefault(column, entry)
+                _row(rows, run.record).runs.setdefault(column, {})[run.record.seed] = run
     # Metrics come in the order of the records: that of the task, the most important one first.
     ordered = sorted(columns, key=lambda c: (c.task, c.dataset, c.split, c.limit or 0))
     _tell_apart(list(rows.values()), list(rows))
     kept: dict[Path, Statistics] = {}
+    remarks: list[str] = []
     for row in rows.values():
-        row.cells = {c: _cell(row.label, c, of, kept) for c, of in row.runs.items()}
-    remarks = _mark_unequal(list(rows.values()))
+        for column, of_seed in row.runs.items():
+            any_run = next(iter(of_seed.values()))
+            row.parameters[column] = sum(any_run.record.parameters.values())
+            filled = fill_in(row.label, column, of_seed, kept)
+            row.cells[column] = filled.cell
+            if filled.measured is not None:
+                row.measured[column], row.samples[column] = filled.measured, filled.samples
+            remarks += filled.remarks
+    unequal = unequal_training({row.label: row.record.recipe for row in rows.values()})
+    for row in rows.values():
+        row.unequal = unequal.get(row.label, "")
     if allow_mixed and differing:
         remarks.append(f"Runs of different {', '.join(differing)} stand in one column.")
     if total > len(newest):
         remarks.append(f"{total - len(newest)} older records of the same runs are left out.")
     remarks += [f"{note[0].upper()}{note[1:]}." for note in footnotes(records)]
     ranked = sorted(rows.values(), key=lambda row: _rank(row, ordered, columns))
-    return Table(ordered, ranked, {c: _note(c, ordered, columns[c]) for c in ordered}, remarks)
+    notes = {column: _note(column, ordered, columns[column]) for column in ordered}
+    return Table(ordered, {c: columns[c] for c in ordered}, ranked, notes, remarks)
 
 
-def _cell(
-    label: str, column: Column, runs: Mapping[int, RunResult], kept: dict[Path, Statistics]
-) -> Cell:
-    """The engine's estimate; of a metric that is not known here, the record's own values."""
-    entries = {seed: _entry(run, column) for seed, run in sorted(runs.items())}
-    first = next(iter(entries.values()))
-    values = {seed: entry.value for seed, entry in entries.items()}
-    metric = _metric(column.metric, column.signature)
-    own = first.interval
-    interval = Interval(**own.model_dump()) if own is not None and len(runs) == 1 else None
-    if metric is None or not metric.replicates or interval is not None:
-        found = list(values.values())
-        mean = sum(found) / len(found)
-        spread = sum((value - mean) ** 2 for value in found)
-        sd = (spread / (len(found) - 1)) ** 0.5 if len(found) > 1 else None
-        return Cell(values, mean, sd, interval, first.scale)
-    for run in runs.values():
-        if run.path not in kept:
-            kept[run.path] = run.statistics()
-    measured = measured_runs(
-        label, metric, runs, kept={s: kept[run.path] for s, run in runs.items()}
-    )
-    made = estimate(measured)
-    return Cell(values, made.mean, made.sd, made.interval, first.scale)
-
-
-def _entry(run: RunResult, column: Column) -> MetricEntry:
-    return next(
-        entry
-        for entry in run.record.metrics
-        if entry.category is None and entry.signature == column.signature
+def _column(record: Record, entry: MetricEntry, kind: str) -> Column:
+    return Column(
+        *(record.task, record.dataset, record.split, record.fingerprint, record.limit),
+        *(entry.signature, kind),
     )
 
 
-@cache
-def _metric(name: str, signature: str) -> Metric | None:
-    """The metric, if it is defined here as it was for the records."""
-    try:
-        metric: Metric = registry.load("metrics", name)()
-    except MMBenchError:
-        return None
-    return metric if metric.signature == signature else None
+def _row(rows: dict[tuple[str, str], Row], record: Record) -> Row:
+    variant = (record.recipe, record.weights.source, record.weights.sha256)
+    row = Row(record.model, record.overrides, record.weights.source, label_of(record))
+    return rows.setdefault((record.model, digest(variant)), row)
 
 
 def _differing(records: Sequence[Record]) -> list[str]:
@@ -238,21 +204,8 @@ def _kind(record: Record, differing: Sequence[str]) -> str:
     return ", ".join(word for word in words if word)
 
 
-def _mark_unequal(rows: Sequence[Row]) -> list[str]:
-    """Mark the rows whose training is not that of most of the others; a remark for each."""
-    recipes = {row.label: _any_run(row).record.recipe for row in rows}
-    marks = unequal_training(recipes)
-    for row in rows:
-        if row.label in marks:
-            row.label += _MARK
-    return [f"{_MARK} {label} is not trained as the others are: {w}." for label, w in marks.items()]
-
-
-def _any_run(row: Row) -> RunResult:
-    return next(iter(next(iter(row.runs.values())).values()))
-
-
-def _label(record: Record) -> str:
+def label_of(record: Record) -> str:
+    """What records call a run's model: recipe, changes to it, origin of its weights."""
     changes = [f"{key}={value}" for key, value in record.overrides.items()]
     if record.weights.source in ("shipped", "checkpoint"):
         changes.append(f"{record.weights.source} weights")

@@ -154,7 +154,10 @@ class InteractionSplit:
         pixels_digest: a hash of the pixels.
         waves: (N, 2000) int16, memory-mapped; None where there are none.
         digest: a hash of waves and questions.
+        RATE: samples a second.
     """
+
+    RATE = RATE
 
     def __init__(self, split: str, sound: bool, told: Path, pictures: Path) -> None:
         self.split = split

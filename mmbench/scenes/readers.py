@@ -98,7 +98,7 @@ class Interactions(Reader):
         count = min(self.first or len(made), len(made))
         media = {"image": MediaSet(made.pixels[:count], f"{made.pixels_digest}/{count}")}
         if made.waves is not None:
-            media["audio"] = MediaSet(made.waves[:count], f"{made.digest}/{count}")
+            media["audio"] = MediaSet(made.waves[:count], f"{made.digest}/{count}", made.RATE)
         rows = [
             {
                 **dict.fromkeys(media, place),

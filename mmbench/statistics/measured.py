@@ -18,15 +18,20 @@ from mmbench.statistics.bootstrap import FloatArray, IntArray, bootstrap_replica
 _FEW_COLUMNS = 16  # wider statistics are features: no group of theirs is the same for two models
 
 
-class Resampled(Protocol):
-    """What the statistics need of a metric."""
+class Quantity(Protocol):
+    """What the statistics need to know of a value."""
 
     name: str
     higher_is_better: bool
     bounds: tuple[float, float]
     scale: float
-    replicates: int
     recentred: bool
+
+
+class Resampled(Quantity, Protocol):
+    """What the statistics need of a metric."""
+
+    replicates: int
 
     def aggregate(self, statistics: FloatArray) -> float:
         """The value over the samples whose statistics (N, k) are given."""
@@ -56,7 +61,7 @@ class Measured:
     """
 
     model: str
-    metric: Resampled
+    metric: Quantity
     dataset: str
     seeds: tuple[int, ...]
     values: FloatArray = field(repr=False, compare=False)

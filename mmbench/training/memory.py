@@ -62,11 +62,17 @@ def within_memory(device: torch.device, trains: bool) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise MMBenchError(f"out of memory on {device}{_asked(error)}. {_ADVICE}") from None
     except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, MemoryError) and not any(x in str(error) for x in _NO_MEMORY):
+        if not is_out_of_memory(error):
             raise
         raise MMBenchError(f"out of memory{_asked(error)}. {_ADVICE}") from None
     finally:
         hook.remove()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is no more memory, in whichever way torch says it."""
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or any(words in str(error) for words in _NO_MEMORY)
 
 
 def _asked(error: BaseException) -> str:

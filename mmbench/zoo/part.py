@@ -52,13 +52,15 @@ def build_part(kind: str, name: str, options: Mapping[str, Any], **context: Any)
             if isinstance(value, int) and abs(value) > _LARGEST:
                 raise MMBenchError(f"{name}.{key} must be at most {_LARGEST:,}, got {value:.2e}")
         except ValidationError as error:
-            problem = error.errors()[0]["msg"].replace("Input should", "must")
-            raise MMBenchError(f"{name}.{key} {problem}, got {value!r}") from None
+            first = error.errors()[0]
+            where = ".".join([name, key, *map(str, first["loc"])])
+            problem = first["msg"].replace("Input should", "must")
+            raise MMBenchError(f"{where} {problem}, got {first['input']!r}") from None
     needed = [p.name for p in parameters.values() if p.default is p.empty and p.name not in chosen]
     if needed:
         raise MMBenchError(
             f"the {registry.singular(kind)} {name} cannot stand here: nothing gives it "
-            f"{' and '.join(needed)}"
+            f"{' and '.join(needed)}. Choose another one of `mmbench list {kind}`"
         )
     try:
         return cls(**chosen)

@@ -177,6 +177,20 @@ def transformer_sizes(dim: int, hidden: int | None, layers: int, heads: int) -> 
     }
 
 
+def unit_start(dim: int, hidden: int | None) -> dict[str, Any]:
+    """Weights that start at a deviation of 1 / sqrt(width), for layers that keep what they read.
+
+    transformers starts every width at 0.02, chosen for one of 768. At 128, where a layer then gives
+    a quarter of what it reads, `vit` had 53.3 on `interactions` after 12 epochs, of chance's 50 and
+    the 75 that can be had; from this start it had 63.0 after 6 (seed 0, two layers).
+
+    Args:
+        dim: the width where `hidden` is None.
+        hidden: as a recipe gives it.
+    """
+    return {"initializer_range": max(1, dim if hidden is None else hidden) ** -0.5}
+
+
 NO_DROPOUT: dict[str, Any] = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 

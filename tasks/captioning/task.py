@@ -27,12 +27,19 @@ class Captioning(Task):
     """
 
     name = "captioning"
+    title = "Captioning"
+    paper_metrics = ("cider", "bleu_4", "meteor", "rouge_l", "spice")
     inputs = ("image", "video", "audio")
     default_dataset = "scenes"
     metrics = ("cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l")
     encoders = {"image": "conv", "video": "conv3d", "audio": "audio_transformer"}
     decoder = {"name": "rnn", "layers": 2, "fusion_at": "every"}
     unit = "images"
+    shown_as = {"target": "captions"}
+
+    def references(self, dataset: DatasetSpec) -> Sequence[str]:
+        """A language model of the captions, which sees no medium."""
+        return ("prior_only",)
 
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
         """A sample for each image, with all its captions."""

@@ -93,6 +93,8 @@ class Faithfulness(TotalsMetric):
     def __init__(self, kind: str | None = None) -> None:
         self.kind = kind
         self.name = f"faithfulness_{kind}" if kind else "faithfulness"
+        self.title = (kind or "faithfulness").capitalize()
+        self.heading = "Faithfulness by kind of claim" if kind else ""
 
     def settings(self) -> dict[str, str]:
         """The recogniser, what it sees, and how claims are checked."""

@@ -30,6 +30,7 @@ class SceneFeatures(Extractor):
     """
 
     name = "scenes"
+    title = "Scene features"
     width = WIDTH
     published = WEIGHTS
     preprocessing = PREPROCESSING

@@ -32,6 +32,8 @@ class Generation(Task):
     """
 
     name = "generation"
+    title = "Text-to-image generation"
+    paper_metrics = ("faithfulness", "fid", "fd_*", "kid_*")
     answer_kind = "images"
     inputs = ("text",)
     default_dataset = "scenes"
@@ -39,6 +41,7 @@ class Generation(Task):
     encoders = {"text": "gru"}
     decoder = "image_tokens"
     unit = "prompts"
+    shown_as = {"text": "prompt", "image": "real image"}
     chosen_by = "loss"
 
     def adapt(self, dataset: DatasetSpec, recipe: Recipe) -> DatasetSpec:
@@ -47,6 +50,10 @@ class Generation(Task):
         if not isinstance(size, int) or size < 1:
             raise MMBenchError(f"decoder.size must be a number of pixels, got {size!r}")
         return dataset.at_size(size)
+
+    def references(self, dataset: DatasetSpec) -> Sequence[str]:
+        """Images that are drawn without reading the text."""
+        return ("prior_only",)
 
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
         """A sample for each image."""

@@ -77,7 +77,7 @@ class RetrievalModel(ComposedModel):
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.fusion = build_fusion(recipe, media) if recipe.fusion else None
         self.fused_contexts = tuple(media) if self.fusion else ()
-        self.reads(forms_of(self.fusion, ["text", self.medium]), always_pools=True)
+        self.reads(forms_of(self.fusion, ["text", self.medium]), always_pools=True, query="text")
         self.count_shares(self.fusion, ["text", self.medium])
         assert recipe.decoder is not None  # a resolved recipe has one
         self.decoder = (

@@ -29,7 +29,10 @@ class Retrieval(Task):
     """
 
     name = "retrieval"
+    title = "Retrieval"
+    paper_metrics = ("*_recall_at_1", "*_recall_at_5", "*_recall_at_10")
     answer_kind = "embeddings or scores"
+    shown_as = {"text": "caption", "target": "asks", "answer": "ranks of the right items"}
     inputs = ("image", "video", "audio", "text")
     default_dataset = "scenes"
     metrics = (
@@ -48,6 +51,11 @@ class Retrieval(Task):
     decoder = "classifier"
     unit = "queries"
     limit_groups = True
+    answers_by_sample = False
+
+    def references(self, dataset: DatasetSpec) -> Sequence[str]:
+        """Both sides encoded apart, without a fusion that looks at them together."""
+        return ("dual_encoder",)
 
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
         """A query for each image, followed by one for each of its captions."""

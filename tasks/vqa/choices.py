@@ -39,6 +39,9 @@ class ChoiceModel(VQAModel):
         """The texts are of pairs, so that is what features are kept of."""
         super().prepare(_pairs(queries))
 
+    def keep(self, queries: Sequence[Query], modalities: Sequence[str]) -> None:
+        super().keep(_pairs(queries), modalities)
+
     def collate(self, queries: Sequence[Query]) -> Batch:
         """The P pairs of a query and a choice.
 

@@ -65,9 +65,9 @@ class VQAModel(ComposedModel):
         elif several:
             self.fusion = build_fusion(recipe, modalities[1:])
         self.fused_contexts = tuple(modalities[1:])
-        self.reads(forms_of(self.fusion, modalities))
-        self.count_shares(self.fusion, modalities)
         late = isinstance(self.fusion, LateFusion)
+        self.reads(forms_of(self.fusion, modalities), query=None if late else modalities[0])
+        self.count_shares(self.fusion, modalities)
         self.decoder = (
             nn.ModuleDict({name: self.head(name) for name in modalities})
             if late

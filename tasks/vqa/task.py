@@ -37,6 +37,7 @@ class VQA(Task):
     """
 
     name = "vqa"
+    title = "Visual question answering"
     inputs = ("image", "video", "audio", "text")
     default_dataset = "easy_vqa"
     metrics = ("accuracy",)
@@ -48,6 +49,11 @@ class VQA(Task):
     }
     decoder = "classifier"
     unit = "questions"
+    shown_as = {"text": "question"}
+
+    def references(self, dataset: DatasetSpec) -> Sequence[str]:
+        """The question alone, each medium alone, and the most frequent answer."""
+        return ("question_only", *(f"{name}_only" for name in dataset.modalities), "majority")
 
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
         """Samples with media and a question; groups by medium, unless the dataset has its own."""

@@ -72,7 +72,7 @@ def test_report_of_the_run(first_run):
     done = subprocess.run(
         command_line("report", "results"), cwd=folder, env=environment(), capture_output=True
     )
-    assert b"| gated_fusion (shipped weights) | 461k | 1 | 99." in done.stdout
+    assert b"| Gated (shipped weights) | 461k | 1 | 99." in done.stdout
 
 
 def test_json_is_the_record(mmbench, mini_folder):
@@ -129,6 +129,7 @@ def test_show_model_gives_the_parameters_by_part(mmbench):
 
 
 RUN = ("run", "--task", "vqa", "--model")
+COMPARE = ("compare", "--task", "vqa", "--models", "concat_fusion,gated_fusion")
 
 
 @pytest.mark.parametrize(
@@ -154,6 +155,14 @@ RUN = ("run", "--task", "vqa", "--model")
         (("show", "vqa", "--dataset", "easy_vqa"), "drop --dataset"),
         (("show", "easy_vqa", "--task", "retrieval"), "easy_vqa is for the task vqa"),
         (("compare", "--task", "vqa", "--models", "gated_fusion"), "at least two models"),
+        (("compare", "--task", "vqa"), "missing option --models"),
+        (("compare", "none.yaml"), "none.yaml: cannot be read"),
+        ((*COMPARE, "--seeds", "0"), "--seeds must be at least 1, got 0"),
+        ((*COMPARE, "--seeds", "1,x"), "--seeds must be a number of seeds"),
+        ((*COMPARE, "--budget", "parms"), "--budget must be 'as-is', 'params' or 'flops'"),
+        ((*COMPARE, "--tune", "-1"), "--tune must be at least 0, got -1"),
+        ((*COMPARE, "--jobs", "0"), "--jobs must be at least 1, got 0"),
+        ((*COMPARE, "--metrics", "acuracy"), "Did you mean accuracy?"),
         (("report", "nowhere"), "no such path: nowhere"),
         (("list", "model"), "Did you mean models?"),
         (("show", "gatd"), "nothing is called 'gatd'. Did you mean gated"),
@@ -201,3 +210,34 @@ def test_a_closed_pipe_is_no_error():
     done = subprocess.run(shell, shell=True, capture_output=True, text=True, env=os.environ)
     assert done.returncode == 0
     assert done.stderr == ""
+
+
+def test_a_study_file_is_planned_run_and_kept_and_a_dry_run_writes_nothing(
+    mmbench, mini_folder, tmp_path
+):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text("predictor: majority\n")
+    (tmp_path / "mine.yaml").write_text(
+        f"task: vqa\ndataset: {mini_folder / 'mini.yaml'}\nmodels: [a.yaml, b.yaml]\nseeds: 2\n"
+        "references: [majority]\n"
+    )
+    before = set(tmp_path.iterdir())
+    plan = mmbench("compare", "mine.yaml", "--seeds", "1", "--dry-run")
+    assert plan.returncode == 0, plan.stderr
+    assert "2 runs: 2 new, 0 recorded before" in plan.stdout
+    assert "no estimate" in plan.stdout
+    assert set(tmp_path.iterdir()) == before
+    done = mmbench("compare", "mine.yaml", "--seeds", "1")
+    assert done.returncode == 0, done.stderr
+    assert "none of 2 runs were recorded before" in done.stderr
+    assert "a and this run of b scored the same on every sample" in done.stdout.replace(
+        "this run of a", "a"
+    )
+    kept = tmp_path / "results" / "studies" / "mine.yaml"
+    again = mmbench("compare", str(kept))
+    assert again.stdout == done.stdout
+    assert "all of 2 runs were recorded before" in again.stderr
+    assert len(list((tmp_path / "results" / "studies").iterdir())) == 1
+    other = mmbench("compare", "mine.yaml", "--seeds", "1", "--baseline", "b")
+    assert "baseline" in other.stdout
+    assert len(list((tmp_path / "results" / "studies").iterdir())) == 2

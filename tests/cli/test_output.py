@@ -14,7 +14,7 @@ from tests.conftest import MINI, command_line, environment
 from tests.nasty import NASTY, assert_harmless
 
 REFERENCES, ANSWERS = "references.jsonl", f"{NASTY}.jsonl"
-DATASET, MODEL, OTHER = (f"{NASTY}{end}.yaml" for end in ("", "1", "2"))
+DATASET, MODEL, OTHER, STUDY = (f"{NASTY}{end}.yaml" for end in ("", "1", "2", "study"))
 
 
 def dataset_text(package):
@@ -48,6 +48,8 @@ def folder(mini_folder, tmp_path_factory):
     (root / DATASET).write_text(dataset_text("hostile_vqa"))
     for model in (MODEL, OTHER):
         (root / model).write_text(json.dumps({"summary": NASTY, "predictor": "majority"}))
+    study = {"task": "vqa", "dataset": [DATASET], "models": [MODEL, OTHER], "seeds": 1}
+    (root / STUDY).write_text(json.dumps(study))
     rows = [{"id": f"{NASTY}{i}", "target": "yes", "category": NASTY} for i in range(6)]
     write(root / REFERENCES, rows)
     answers = [
@@ -90,6 +92,9 @@ CALLS = {
     "run": (0, *RUN),
     "run --json": (0, *RUN, "--json"),
     "compare": (0, "compare", *RUN[1:5], "--models", COMPARED, "--seeds", "2", "--skip-bad"),
+    "compare --dry-run": (0, "compare", *RUN[1:5], "--models", COMPARED, "--dry-run", "--skip-bad"),
+    "compare STUDY": (0, "compare", STUDY, "--skip-bad", "--no-references"),
+    "profile": (2, "profile", *RUN[1:5], "--model", MODEL, "--skip-bad"),
     "score": (0, *SCORE, "--predictions", ANSWERS),
     "score --json": (0, *SCORE, "--predictions", ANSWERS, "--json"),
     "score --compare": (0, *SCORE, "--compare", ANSWERS, f"b{ANSWERS}"),
@@ -163,11 +168,28 @@ def test_records_of_hostile_names_are_shown(call, records):
         assert out
 
 
-@pytest.mark.parametrize("format", ["markdown", "latex", "csv"])
-def test_records_of_hostile_names_are_reported(call, records, format):
-    code, out, err = call("report", "results", "--format", format)
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(["--format", format] for format in ("markdown", "latex", "csv", "json")),
+        *(["--format", "latex", "--layout", layout] for layout in ("cost", "categories")),
+        ["--style", "paper", "--methods"],
+        ["--format", "latex", "--style", "draft", "--methods"],
+    ],
+    ids=" ".join,
+)
+def test_records_of_hostile_names_are_reported(call, records, options):
+    code, out, err = call("report", "results", *options)
     assert (code, err) == (0, "")
     assert_harmless(out)
+
+
+def test_figures_of_hostile_names_are_drawn(call, records, folder):
+    code, out, err = call("report", "results", "--figures", "figures")
+    assert code == 0
+    assert_harmless(out)
+    assert_harmless(err)
+    assert "6 datasets" in err
 
 
 def test_a_stem_of_dots_is_a_folder_below_out(call, folder):

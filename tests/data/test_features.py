@@ -107,7 +107,7 @@ def test_another_process_finds_them_memory_mapped():
     filled()
     cache = FeatureCache("net-1")
     cache.add(TEXTS, lambda _: pytest.fail("computed again"), "features")
-    assert all(isinstance(tokens, np.memmap) for tokens in cache._tokens.values())
+    assert all(isinstance(tokens.base, np.memmap) for tokens in cache._tokens.values())
     assert cache.rows(["one"])[0].tolist() == [[[3, 3, 3]]]
 
 

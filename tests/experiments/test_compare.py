@@ -175,8 +175,8 @@ def test_a_training_that_is_not_that_of_the_others_is_warned_of_and_marked(mini,
     assert found.conditions.marks == {"longer": "epochs 2, not 1"}
     assert "longer*" in comparison_text(found)
     text = mmbench.report(tmp_path / "out")
-    assert "longer\\*" in text
-    assert "longer is not trained as the others are: epochs 2, not 1" in text
+    assert "| Longer\\* |" in text
+    assert "Longer\\*: not trained as the others are: epochs 2, not 1" in text
 
 
 PLUG_IN = """

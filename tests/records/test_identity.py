@@ -50,6 +50,7 @@ def base(mini):
         {"overrides": {"train.warmup": 0.2}},
         {"overrides": {"train.clip": 2.0}},
         {"overrides": {"train.label_smoothing": 0.1}},
+        {"overrides": {"train.dropout": 0.1}},
         {"overrides": {"train.modality_dropout": 0.1}},
         {"overrides": {"train.keep": "last"}},
         {"overrides": {"balance": "ogm_ge"}},
@@ -157,8 +158,8 @@ def test_a_default_that_is_changed_moves_the_hash():
 
 
 def test_every_setting_says_what_it_was_added_with():
-    parts = {"summary", "source", "fusion", "encoders", "decoder", "balance"}
-    parts |= {"train", "predictor", "stages"}
+    parts = {"title", "summary", "source", "fusion", "encoders", "decoder", "balance"}
+    parts |= {"train", "predictor", "stages", "search"}  # what is searched decides nothing
     stage = {"name", "objective"}
     for model, exempt in ((Train, set()), (Recipe, parts), (Stage, stage)):
         for name, field in model.model_fields.items():

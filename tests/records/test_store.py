@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 import mmbench
-from mmbench.cli.show import record_text
 from mmbench.errors import MMBenchError
 from mmbench.records import store
+from mmbench.reports.run import record_text
 
 
 @pytest.fixture

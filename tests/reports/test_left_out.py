@@ -11,9 +11,9 @@ import mmbench
 from mmbench.errors import MMBenchError
 from mmbench.experiments.result import RunResult
 from mmbench.records.store import read_record
-from mmbench.reports.formats import FORMATS
 from mmbench.reports.report import make_report
 from mmbench.reports.table import make_tables
+from tests.reports.written import written
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_the_command_names_bad_records_and_says_so_with_its_exit_code(folder, mm
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "seed-7" in done.stderr
-    assert "| majority | - | 1 |" in done.stdout
+    assert "| Majority | - | 1 |" in done.stdout
     SPOILT["no_json"](folder / "run.json")
     done = mmbench("report", str(folder.parent))
     assert (done.returncode, done.stdout) == (2, "")
@@ -102,13 +102,13 @@ def test_absent_values_and_intervals_are_left_out_of_tables(folder):
     value = f"{first.primary.value * 100:.2f}"
     rows = {
         cells[0]: cells[3:]
-        for line in FORMATS["markdown"](tables).splitlines()
+        for line in written("markdown", tables).splitlines()
         if line.startswith("| ") and (cells := line.strip("| ").split(" | "))
     }
-    assert rows["one"][0].startswith(f"{value} [")
-    assert rows["one"][1] == "-"
-    assert rows["both"][1] == value
-    assert FORMATS["latex"](tables).count(rf" & {value} \\") == 1
-    lines = list(csv.DictReader(io.StringIO(FORMATS["csv"](tables))))
+    assert rows["One"][0].startswith(f"**{value}** [")
+    assert rows["One"][1] == "-"
+    assert rows["Both"][1] == value
+    assert written("latex", tables).count(rf" & {value} \\") == 1
+    lines = list(csv.DictReader(io.StringIO(written("csv", tables))))
     assert len(lines) == 3
     assert [(r["low"], r["sd"]) for r in lines if r["metric"] == "other"] == [("", "")]

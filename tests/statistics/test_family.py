@@ -142,3 +142,84 @@ def test_models_share_a_letter_if_and_only_if_they_do_not_differ(
 def test_no_letter_is_superfluous() -> None:
     letters = compact_letters(["a", "b", "c", "d"], [("a", "c"), ("a", "d"), ("b", "d")])
     assert letters == {"a": "a", "b": "ab", "c": "bc", "d": "c"}
+
+
+REFERENCES = {"": ["alone", "floor"]}
+
+
+def test_a_fusion_that_is_not_above_the_best_reference_has_fused_nothing() -> None:
+    gains = {"fusion": 0.3, "other": 0.25, "alone": 0.3, "floor": -1.0}
+    fusing = {"": ["fusion", "other"]}
+    family = compare_models(models(gains), references=REFERENCES, fusing=fusing)
+    words = family.of_references["", "accuracy"]
+    assert "fused nothing" in words
+    assert "alone" in words
+    better = compare_models(
+        models(gains | {"fusion": 1.5}), references=REFERENCES, fusing=fusing
+    ).of_references["", "accuracy"]
+    assert "better than alone, the best model that fuses nothing: fusion" in better
+    assert "fused nothing here: other" in better
+    assert compare_models(models(gains)).of_references == {}
+
+
+def test_against_a_baseline_each_fusion_is_tested_against_the_best_reference_too() -> None:
+    gains = {"fusion": 1.5, "base": 1.4, "alone": 0.3, "floor": -1.0}
+    family = compare_models(
+        models(gains), "base", references=REFERENCES, fusing={"": ["fusion", "base"]}
+    )
+    pairs = [(p.difference.a, p.difference.b) for p in family.pairs]
+    assert sorted(pairs) == sorted(
+        [("fusion", "base"), ("alone", "base"), ("floor", "base"), ("fusion", "alone")]
+    )
+    assert family.tests == 4
+    assert "fusion" in family.of_references["", "accuracy"]
+    assert "base" in family.of_references["", "accuracy"]  # by its own pair with the reference
+    assert "alone" not in family.verdicts["", "accuracy"].split("no evidence")[-1]
+
+
+@pytest.mark.parametrize("metric", [Accuracy(), MeanRank("text_to_image")])
+def test_who_is_better_than_a_reference_is_told_by_what_the_metric_calls_better(metric) -> None:
+    lower = not metric.higher_is_better
+    rng = np.random.default_rng(0)
+    found = []
+    for name, level in (("fusion", 3.0), ("alone", 2.0)):
+        if metric.name == "accuracy":
+            rows = rng.random((3, 150, 1)) < level / 4
+        else:
+            ranks = 5 + (3 - level) * 20 + rng.normal(size=(3, 150, 1))
+            rows = np.concatenate([ranks, np.ones_like(ranks)], axis=2)
+        by_seed = {s: row.astype(np.float64) for s, row in enumerate(rows)}
+        found.append(measure(name, metric, by_seed, GROUPS, replicates=300))
+    family = compare_models(found, references={"": ["alone"]}, fusing={"": ["fusion"]})
+    assert "better than alone" in next(iter(family.of_references.values()))
+    assert family.higher_is_better[metric.name] is not lower
+
+
+def test_a_column_keeps_the_p_values_of_the_whole_family() -> None:
+    gains = {"a": 0.9, "b": 0.2, "c": 0.1}
+    many = compare_models(
+        [m for seed, name in enumerate("xyz") for m in models(gains, seed, dataset=name)]
+    )
+    one = many.column(("y", "accuracy"))
+    assert (one.tests, len(one.pairs), len(one.estimates)) == (9, 3, 3)
+    assert list(one.letters) == list(one.verdicts) == [("y", "accuracy")]
+    assert set(one.pairs) <= set(many.pairs)
+
+
+def test_two_models_over_several_tables_are_told_of_in_a_sentence() -> None:
+    gains = [{"a": 1.5, "b": 0.0}, {"a": 0.0, "b": 0.0}, {"a": 0.0, "b": 1.5}]
+    measured = [m for s, g in enumerate(gains) for m in models(g, s, dataset=f"d{s}")]
+    [words] = compare_models(measured).over_columns(["a", "b"])
+    assert "1 of 3 tables (d0 accuracy) and worse on 1 (d2 accuracy)" in words
+    [same] = compare_models(models(gains[1])).over_columns(["a", "b"])
+    assert "no evidence" in same
+    assert "2 of 3 differences over 3 tables" in compare_models(measured).verdict
+
+
+def test_a_family_without_a_difference_says_what_would_have_been_seen() -> None:
+    family = compare_models(models({"a": 0.2, "b": 0.2, "c": 0.2}))
+    least = max(pair.least_seen for pair in family.pairs)
+    assert (
+        f"a difference of {100 * least:.2f} points would have been seen"
+        in (family.verdicts["", "accuracy"])
+    )

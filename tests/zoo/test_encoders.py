@@ -185,10 +185,14 @@ def test_an_option_out_of_range_is_explained(name, options, says):
         build_part("encoders", name, options, dim=D, vocabulary=VOCABULARY)
 
 
-def test_a_sound_of_too_many_frames_is_an_error():
+@pytest.mark.parametrize(
+    ("samples", "says"),
+    [(1200, "there is one of 1200 samples: raise `longest`"), (199, "lower `frame`")],
+)
+def test_a_sound_of_too_many_frames_or_none_is_one_line(samples, says):
     module = build_part("encoders", "audio_transformer", {"longest": 5}, dim=D)
-    with pytest.raises(ValueError, match="1 to 5 frames, got 10"):
-        module(inputs("audio"))
+    with pytest.raises(MMBenchError, match=says):
+        module(torch.zeros(1, samples, dtype=torch.int16))
 
 
 def test_a_resnet_reads_pictures_in_the_order_that_its_convolutions_are_fast_in():

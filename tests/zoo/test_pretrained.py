@@ -251,3 +251,20 @@ def test_an_option_of_the_wrong_type_is_named():
 def test_an_option_out_of_range_is_explained(name, options, says):
     with pytest.raises(MMBenchError, match=says):
         built(name, **options)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "minilm"])
+def test_models_of_a_process_share_a_frozen_network_and_nothing_else(name):
+    first, again = built(name), built(name)
+    cpu = torch.device("cpu")
+    assert again.network_on(cpu) is first.network_on(cpu)
+    assert (again.fingerprint, again.frozen_parameters) == (
+        first.fingerprint,
+        first.frozen_parameters,
+    )
+    other = {"size": 192} if name == "efficientnet_lite0" else {"layer": 5}
+    assert built(name, **other).network_on(cpu) is not first.network_on(cpu)
+    trained = built(name, frozen=False)
+    assert trained.network_on(cpu) is not first.network_on(cpu)
+    assert all(p.requires_grad for p in trained.network.parameters())
+    assert not {id(p) for p in first.parameters()} & {id(p) for p in again.parameters()}

@@ -34,7 +34,7 @@ class BLEU(TotalsMetric):
 
     def __init__(self, order: int = 4, tokenizer: str = "ptb") -> None:
         self.order, self.tokenizer = order, tokenizer
-        self.name = f"bleu_{order}"
+        self.name, self.title = f"bleu_{order}", f"BLEU-{order}"
 
     def settings(self) -> dict[str, str]:
         """Tokenizer; the reference closest in length counts; no smoothing."""

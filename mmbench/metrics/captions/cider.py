@@ -35,6 +35,7 @@ class CIDErD(MeanMetric):
     """
 
     name = "cider"
+    title = "CIDEr"
     bounds = (0.0, 10.0)
     source = "Vedantam et al., CVPR 2015, CIDEr-D; pycocoevalcap 1.2 Cider"
 

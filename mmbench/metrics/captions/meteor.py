@@ -39,6 +39,7 @@ class METEOR(TotalsMetric):
     """
 
     name = "meteor"
+    title = "METEOR"
     source = "Denkowski and Lavie, WMT 2014; meteor-1.5.jar of pycocoevalcap 1.2"
     own_process = True
 

@@ -25,6 +25,7 @@ class ROUGEL(MeanMetric):
     """
 
     name = "rouge_l"
+    title = "ROUGE-L"
     source = "Lin, 2004; pycocoevalcap 1.2 Rouge"
 
     def __init__(self, tokenizer: str = "ptb") -> None:

@@ -26,6 +26,7 @@ class SPICE(MeanMetric):
     """
 
     name = "spice"
+    title = "SPICE"
     source = "Anderson et al., ECCV 2016; spice-1.0.jar of pycocoevalcap 1.2"
     own_process = True
 

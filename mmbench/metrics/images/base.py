@@ -51,6 +51,7 @@ class FeatureSetMetric(Metric):
 
     def __init__(self, features: str | Extractor):
         self.extractor = extractor(features)
+        self.heading = self.extractor.title
 
     def settings(self) -> dict[str, str]:
         """The features, their weights and the images' preprocessing."""

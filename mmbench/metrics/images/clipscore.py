@@ -35,6 +35,7 @@ class CLIPScore(MeanMetric):
     """
 
     name = "clipscore"
+    title = "CLIPScore"
     bounds = (0.0, WEIGHT)
     scale = 1.0
     source = "Hessel et al. 2021 (arXiv 2104.08718), eq. 1; as jmhessel/clipscore"
@@ -88,6 +89,7 @@ class RefCLIPScore(CLIPScore):
     """
 
     name = "refclipscore"
+    title = "RefCLIPScore"
     bounds = (0.0, 2 * WEIGHT / (WEIGHT + 1))
     source = "Hessel et al. 2021 (arXiv 2104.08718), eq. 2; as jmhessel/clipscore"
 

@@ -46,12 +46,14 @@ class Extractor(ABC):
 
     Attributes:
         name: what metrics call the features.
+        title: what stands above them in tables.
         width: D, how many there are.
         published: the first 8 hex digits of the SHA-256 of the published weights file.
         preprocessing: how an image becomes the network's input, in short.
     """
 
     name: ClassVar[str]
+    title: ClassVar[str] = ""
     width: ClassVar[int]
     published: ClassVar[str]
     preprocessing: ClassVar[str]
@@ -91,6 +93,7 @@ class InceptionV3Features(Extractor):
     """
 
     name = "inception_v3"
+    title = "Inception-v3"
     width = 2048
     published = "6726825d"
     preprocessing = "tf1_bilinear_299"
@@ -137,6 +140,7 @@ class EfficientNetLite0Features(Extractor):
     """
 
     name = "efficientnet_lite0"
+    title = "EfficientNet-Lite0"
     width = 1280
     published = "57934424"
     preprocessing = "pil_bicubic_224"

@@ -42,6 +42,7 @@ class FrechetDistance(FeatureSetMetric):
     def __init__(self, features: str | Extractor, name: str | None = None):
         super().__init__(features)
         self.name = name or f"fd_{self.extractor.name}"
+        self.title = "FID" if name == "fid" else "FD"
         if name == "fid":
             self._refuse_other_features()
 

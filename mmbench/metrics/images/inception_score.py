@@ -72,6 +72,7 @@ class InceptionScore(Metric):
     """
 
     name = "inception_score"
+    title = "IS"
     bounds = (1.0, 1008.0)
     scale = 1.0
     source = "Salimans et al. 2016 (arXiv 1606.03498); as torch-fidelity, splits unshuffled"

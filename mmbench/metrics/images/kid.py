@@ -101,7 +101,7 @@ class KID(FeatureSetMetric):
 
     def __init__(self, features: str | Extractor):
         super().__init__(features)
-        self.name = f"kid_{self.extractor.name}"
+        self.name, self.title = f"kid_{self.extractor.name}", "KID"
 
     def settings(self) -> dict[str, str]:
         """The features, the kernel and the subsets."""

@@ -119,7 +119,7 @@ class ManifoldMetric(FeatureSetMetric, TotalsMetric):
     def __init__(self, kind: str, features: str | Extractor):
         super().__init__(features)
         self.kind = kind
-        self.name = f"image_{kind}_{self.extractor.name}"
+        self.name, self.title = f"image_{kind}_{self.extractor.name}", kind.capitalize()
         if kind == "density":
             self.bounds = (0.0, float("inf"))
 

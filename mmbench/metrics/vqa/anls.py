@@ -30,6 +30,7 @@ class ANLS(MeanMetric):
     """
 
     name = "anls"
+    title = "ANLS"
     source = "ST-VQA (arXiv 1905.13648), as the Robust Reading Competition's script computes it"
 
     def settings(self) -> dict[str, str]:

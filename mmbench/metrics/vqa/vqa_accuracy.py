@@ -34,6 +34,7 @@ class VQAAccuracy(MeanMetric):
     """
 
     name = "vqa_accuracy"
+    title = "VQA accuracy"
     source = "official VQA evaluation, github.com/GT-Vision-Lab/VQA (arXiv 1505.00468)"
 
     def settings(self) -> dict[str, str]:

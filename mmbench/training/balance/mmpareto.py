@@ -1,7 +1,8 @@
 """MMPareto: unimodal losses help the encoders where they do not disturb the joint one.
 
 Source: Wei and Hu, MMPareto: Boosting Multimodal Learning with Innocent Unimodal Assistance, ICML
-2024 (arXiv 2405.17730), sec. 3.3 and algorithm 1.
+2024 (arXiv 2405.17730), sec. 3.3 and algorithm 1, and the authors' code
+(GeWu-Lab/MMPareto_ICML2024), which this equals on an encoder of one tensor.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Prototypical modal rebalance (PMR): a modality that lags is drawn to the prototypes of classes.
 
 Source: Fan et al., PMR: Prototypical Modal Rebalance for Multimodal Learning, CVPR 2023
-(arXiv 2211.07089), sec. 3.
+(arXiv 2211.07089), sec. 3, and the authors' code (fanyunfeng-bit/Modal-Imbalance-PMR), whose
+prototypes and p_u these are.
 """
 
 from __future__ import annotations
@@ -35,12 +36,15 @@ class PMR(Balance):
     the other; H is the entropy of one that is ahead, gamma_u = clip(s_u / s_v - 1, 0, 1), which
     keeps it from closing early, in the first epochs only.
 
+    The code that the authors have published differs from that: beta_u is 1 as soon as a modality
+    lags, PCE_u ends about half-way, and there is no entropy.
+
     Args:
         model: to be balanced; its classes must be known.
-        alpha: of the prototypical cross-entropy.
-        mu: of the entropy.
-        early: share of the epochs in which the entropy counts.
-        momentum: of a prototype of the epoch before.
+        alpha: of the prototypical cross-entropy; 1 by default in the authors' code, too.
+        mu: of the entropy. No source for a value was found.
+        early: share of the epochs in which the entropy counts. No source for one was found.
+        momentum: of a prototype of the epoch before; 0.2 by default in the authors' code, too.
     """
 
     added_with = {"alpha": 1.0, "mu": 0.01, "early": 0.25, "momentum": 0.2}

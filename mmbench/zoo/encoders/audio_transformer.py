@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mmbench.errors import MMBenchError
 from mmbench.zoo.encoders.base import Encoder
 from mmbench.zoo.stream import Stream
 
@@ -54,11 +55,15 @@ class AudioTransformer(Encoder):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Stream:
         """The stream of the frames.
 
-        Raises: ValueError for sounds of more frames than `longest`.
+        Raises: MMBenchError for sounds of more frames than `longest`, or shorter than one.
         """
-        count = x.shape[1] // self.frame
-        if not 1 <= count <= len(self.position):
-            raise ValueError(f"a sound must have 1 to {len(self.position)} frames, got {count}")
+        count, longest = x.shape[1] // self.frame, len(self.position)
+        if not 1 <= count <= longest:
+            change = "raise `longest`" if count else "lower `frame`"
+            raise MMBenchError(
+                f"audio_transformer reads sounds of 1 to {longest} frames of {self.frame} samples, "
+                f"and there is one of {x.shape[1]} samples: {change}"
+            )
         frames = x[:, : count * self.frame].unflatten(1, (count, self.frame)).float() / 32768
         spectrum = torch.fft.rfft(frames * self.window).abs()
         tokens = self.project((spectrum + _SILENCE).log()) + self.position[:count]

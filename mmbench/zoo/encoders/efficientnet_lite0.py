@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mmbench.pretrained import efficientnet_lite0
+from mmbench.pretrained import efficientnet_lite0, efficientnet_lite0_file
 from mmbench.zoo.encoders.pretrained import PretrainedEncoder
 
 
@@ -34,11 +34,15 @@ class EfficientNetLite0(PretrainedEncoder):
     def __init__(self, dim: int, frozen: bool = True, size: int = 224) -> None:
         if size < 32 or size % 32:
             raise ValueError(f"size must be a multiple of 32, got {size}")
-        with torch.random.fork_rng(devices=[]):  # the rest starts alike whatever this draws
-            network: Any = efficientnet_lite0()
-        network._fc = network._dropout = nn.Identity()
         self._size = (size, size)
-        super().__init__(dim, network, 1280, frozen, {"size": size})
+
+        def network() -> nn.Module:
+            with torch.random.fork_rng(devices=[]):  # the rest starts alike whatever this draws
+                whole: Any = efficientnet_lite0()
+            whole._fc = whole._dropout = nn.Identity()
+            return whole
+
+        super().__init__(dim, (network, efficientnet_lite0_file()), 1280, frozen, {"size": size})
 
     def fastest(self, network: Any) -> nn.Module:
         """With norms and paddings as part of the convolutions, channels last, in place."""

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from mmbench.pretrained import minilm, minilm_tokenizer
+from mmbench.pretrained import minilm, minilm_file, minilm_tokenizer
 from mmbench.zoo.encoders.base import mask_of
 from mmbench.zoo.encoders.pretrained import PretrainedEncoder
 from mmbench.zoo.words import padded
@@ -36,13 +36,16 @@ class MiniLM(PretrainedEncoder):
     at_once = 32
 
     def __init__(self, dim: int, frozen: bool = True, layer: int = 6) -> None:
-        with torch.random.fork_rng(devices=[]):  # the rest starts alike whatever this draws
-            network: Any = minilm()
-        layers = network.encoder.layer
-        if not 1 <= layer <= len(layers):
-            raise ValueError(f"layer must be from 1 to {len(layers)}, got {layer}")
-        network.encoder.layer = layers[:layer]
-        super().__init__(dim, network, 384, frozen, {"layer": layer})
+        def network() -> nn.Module:
+            with torch.random.fork_rng(devices=[]):  # the rest starts alike whatever this draws
+                whole: Any = minilm()
+            layers = whole.encoder.layer
+            if not 1 <= layer <= len(layers):
+                raise ValueError(f"layer must be from 1 to {len(layers)}, got {layer}")
+            whole.encoder.layer = layers[:layer]
+            return whole
+
+        super().__init__(dim, (network, minilm_file()), 384, frozen, {"layer": layer})
         self._tokenizer = minilm_tokenizer()
 
     def read(self, values: Sequence[Any]) -> tuple[Tensor, Tensor | None]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,19 @@ from torch.nn import functional
 from mmbench.zoo.encoders.base import Encoder
 from mmbench.zoo.held_network import HoldsNetwork
 from mmbench.zoo.stream import Stream
+
+_MOST_SHARED = 4  # frozen networks that a process keeps for the next model that has them
+
+
+class _Frozen(NamedTuple):
+    """A frozen network as it runs; the fingerprint and the parameters of what it was before."""
+
+    network: nn.Module
+    fingerprint: str
+    parameters: int
+
+
+_shared: OrderedDict[Hashable, _Frozen] = OrderedDict()
 
 
 class PretrainedEncoder(HoldsNetwork, Encoder):
@@ -25,7 +40,8 @@ class PretrainedEncoder(HoldsNetwork, Encoder):
 
     Args:
         dim: width D of the tokens.
-        network: with its weights.
+        network: with its weights; or what makes it, and the file that its weights are from: then
+            all encoders of a process that have it frozen, with the same settings, share one.
         features: F, how many features a token has.
         frozen: whether the network stays as it is. Otherwise it is trained with the rest.
         settings: all that decides the features besides the network's weights: which of its layers
@@ -45,7 +61,7 @@ class PretrainedEncoder(HoldsNetwork, Encoder):
     def __init__(
         self,
         dim: int,
-        network: nn.Module,
+        network: nn.Module | tuple[Callable[[], nn.Module], Path],
         features: int,
         frozen: bool,
         settings: Mapping[str, Any],
@@ -57,12 +73,32 @@ class PretrainedEncoder(HoldsNetwork, Encoder):
         self.frozen = frozen
         self.norm = nn.LayerNorm(features)
         self.project = nn.Linear(features, dim)
-        self.fingerprint = self._fingerprint(network, settings) if frozen else ""
-        if frozen:
-            self.hold(network, {})
-            self._frozen = (self.fastest(network),)
-        else:
-            self.hold(network, trained)
+        if not frozen:
+            self.fingerprint = ""
+            self.hold(network if isinstance(network, nn.Module) else network[0](), trained)
+            return
+        if isinstance(network, nn.Module):
+            self._hold_frozen(self._freeze(network, settings))
+            return
+        make, file = network
+        known = file.stat()
+        key = (type(self), tuple(settings.items()), file, known.st_size, known.st_mtime_ns)
+        if key not in _shared:
+            _shared[key] = self._freeze(make(), settings)
+            if len(_shared) > _MOST_SHARED:
+                _shared.popitem(last=False)
+        _shared.move_to_end(key)
+        self._hold_frozen(_shared[key])
+
+    def _freeze(self, network: nn.Module, settings: Mapping[str, Any]) -> _Frozen:
+        fingerprint = self._fingerprint(network, settings)
+        self.hold(network, {})
+        return _Frozen(self.fastest(network), fingerprint, self.frozen_parameters)
+
+    def _hold_frozen(self, frozen: _Frozen) -> None:
+        self._frozen = (frozen.network,)
+        self.fingerprint = frozen.fingerprint
+        self.frozen_parameters = frozen.parameters
 
     def _fingerprint(self, network: nn.Module, settings: Mapping[str, Any]) -> str:
         known = {"encoder": type(self).__qualname__, "version": self.version, **settings}

@@ -15,7 +15,13 @@ import torch
 from torch import Tensor
 
 from mmbench.zoo.encoders.huggingface import HuggingFaceVision, patch_of
-from mmbench.zoo.transformers_network import NO_DROPOUT, LoRA, Start, transformer_sizes
+from mmbench.zoo.transformers_network import (
+    NO_DROPOUT,
+    LoRA,
+    Start,
+    transformer_sizes,
+    unit_start,
+)
 
 
 class VideoTransformer(HuggingFaceVision):
@@ -32,6 +38,7 @@ class VideoTransformer(HuggingFaceVision):
     """
 
     modality = "video"
+    version = 2  # 1 began at the deviation of a network of width 768
     architectures = ("videomae",)
     added_with = {
         "layers": 4,
@@ -71,6 +78,7 @@ class VideoTransformer(HuggingFaceVision):
             return VideoMAEConfig(
                 **transformer_sizes(dim, hidden, layers, heads),
                 **NO_DROPOUT,
+                **unit_start(dim, hidden),
                 image_size=size,
                 patch_size=patch_of(size, patch),
                 num_frames=frames,

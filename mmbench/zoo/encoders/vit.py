@@ -11,7 +11,13 @@ from typing import Any
 from torch import Tensor
 
 from mmbench.zoo.encoders.huggingface import HuggingFaceVision, patch_of
-from mmbench.zoo.transformers_network import NO_DROPOUT, LoRA, Start, transformer_sizes
+from mmbench.zoo.transformers_network import (
+    NO_DROPOUT,
+    LoRA,
+    Start,
+    transformer_sizes,
+    unit_start,
+)
 
 
 class ViT(HuggingFaceVision):
@@ -28,6 +34,7 @@ class ViT(HuggingFaceVision):
     """
 
     modality = "image"
+    version = 2  # 1 began at the deviation of a network of width 768
     architectures = ("vit",)
     added_with = {
         "layers": 4,
@@ -60,6 +67,7 @@ class ViT(HuggingFaceVision):
             return ViTConfig(
                 **transformer_sizes(dim, hidden, layers, heads),
                 **NO_DROPOUT,
+                **unit_start(dim, hidden),
                 image_size=size,
                 patch_size=patch_of(size, patch),
             )

@@ -55,6 +55,6 @@ class TensorFusion(PooledFusion):
         for other in others:
             joint = (joint[..., :, None] * other[..., None, :]).flatten(-2)  # (B, 1, (S + 1)^(M-1))
         by_query = self.mix.weight.unflatten(1, (query.shape[-1], -1))  # (D, S + 1, (S + 1)^(M-1))
-        weight = joint @ by_query.flatten(0, 1).T  # (B, 1, D * (S + 1))
-        h = query @ weight.unflatten(-1, (self.dim, -1))[:, 0].mT + self.mix.bias
+        weight = joint.squeeze(1) @ by_query.flatten(0, 1).T  # (B, D * (S + 1))
+        h = query @ weight.unflatten(-1, (self.dim, -1)).mT + self.mix.bias
         return Fused(Stream(h.relu(), present[0]))
