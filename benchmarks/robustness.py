@@ -46,7 +46,7 @@ def main() -> None:
         run = mmbench.run("vqa", given.model, out=out)
         plan = make_plan(run_request(task="vqa", model=given.model, out=Path(out)))
         samples, metric = plan.samples, plan.metrics[0]
-        model, _ = ready_model(plan, device, 128, Path(out), SILENT)
+        model = ready_model(plan, device, 128, Path(out), SILENT).model
         missing, _ = conditions_of(list(model.encoders), ["missing"])
         conditions = [UNDAMAGED, *missing, *map(shuffled, model.encoders)]
         made = made_of(run.record, run.statistics().samples, 0)
