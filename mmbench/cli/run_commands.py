@@ -1,0 +1,259 @@
+"""Commands that run models: `run`, `compare`, `profile`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmbench.cli.options import (
+    AllowHubCode,
+    BatchSize,
+    Compile,
+    Corruptions,
+    DataDir,
+    Dataset,
+    Deterministic,
+    Device,
+    Init,
+    Limit,
+    Out,
+    Quiet,
+    Robustness,
+    Set,
+    SkipBad,
+    Split,
+    Task,
+    Threads,
+)
+from mmbench.cli.output import complain, say
+from mmbench.cli.parser import settings_given
+from mmbench.errors import MMBenchError
+
+if TYPE_CHECKING:
+    from mmbench.experiments.result import RunResult
+
+
+def run(
+    context: typer.Context,
+    task: Annotated[str | None, typer.Option(help="A task: `mmbench list tasks`.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A recipe: `mmbench list models`, or a YAML file.")
+    ] = None,
+    request: Annotated[
+        Path | None,
+        typer.Option(
+            help="A YAML file with these options by name (`batch_size`); others change it."
+        ),
+    ] = None,
+    dataset: Dataset = None,
+    split: Split = None,
+    train: Annotated[
+        bool, typer.Option("--train", help="Train from nothing instead of using shipped weights.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of initialisation, batches and dropout.")] = 0,
+    set_: Set = None,
+    limit: Limit = None,
+    device: Device = "auto",
+    deterministic: Deterministic = False,
+    compile: Compile = False,
+    batch_size: BatchSize = None,
+    threads: Threads = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Use the weights in this safetensors file.")
+    ] = None,
+    init: Init = None,
+    data_dir: DataDir = None,
+    skip_bad: SkipBad = False,
+    allow_hub_code: AllowHubCode = False,
+    out: Out = Path("results"),
+    force: Annotated[
+        bool, typer.Option("--force", help="Run although there is a record, from nothing.")
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Say so if no training was cut off that can be gone on with."
+        ),
+    ] = False,
+    robustness: Robustness = False,
+    corruptions: Corruptions = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a model on a task, print its scores, and leave a record."""
+    from mmbench.cli.progress import QuietWatch, TerminalWatch
+    from mmbench.cli.robustness import under_damage
+    from mmbench.experiments.run import carry_out
+    from mmbench.request import read_request, run_request
+
+    if request is None:
+        for option in ("task", "model"):
+            if context.params[option] is None:
+                raise MMBenchError(f"missing option --{option}: name one, or a --request")
+        asked = run_request(**settings_given(context))
+    else:
+        asked = read_request(request, **settings_given(context, changed=True))
+    after = under_damage(asked, [asked.model], robustness, corruptions, quiet)
+    result = carry_out(asked, QuietWatch() if quiet else TerminalWatch())
+    found = after({result.record.model: [result]})
+    if json:
+        say(result.record.model_dump_json(indent=1))
+        return
+    print_run(result, quiet)
+    say(found, end="")
+
+
+def print_run(result: RunResult, quiet: bool) -> None:
+    """Print a run's scores and what it cost."""
+    from mmbench.reports.run import record_text
+
+    say(record_text(result.record, result.path))
+    if result.reused and not quiet:
+        say(f"  (from the record of {result.record.created}; --force runs it again)")
+
+
+def compare(
+    context: typer.Context,
+    study: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[STUDY.yaml]", help="A study: these options by name; others change it."
+        ),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Tasks, separated by commas: `mmbench list tasks`.")
+    ] = None,
+    models: Annotated[
+        str | None, typer.Option(help="Two or more recipes, separated by commas.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="How many, 0, 1, ... each; or which: 0,1,7.")] = "3",
+    metrics: Annotated[
+        str | None, typer.Option(help="What is tested, separated by commas. Default: the first.")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Compare the others with this one. Default: all pairs."),
+    ] = None,
+    references: Annotated[
+        bool,
+        typer.Option(
+            "--references/--no-references", help="Compare with models that fuse nothing, too."
+        ),
+    ] = True,
+    budget: Annotated[
+        str, typer.Option(help="as-is, or solve for widths of equal params or flops.")
+    ] = "as-is",
+    tune: Annotated[
+        int, typer.Option(help="Trials of each model on validation, before it is compared.")
+    ] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be run, and stop there.")
+    ] = False,
+    jobs: Annotated[
+        int, typer.Option(help="Runs at a time, on one device; they share the cores.")
+    ] = 1,
+    threads: Threads = None,
+    init: Init = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Datasets or their YAML files, separated by commas. Default: the task's"),
+    ] = None,
+    split: Split = None,
+    set_: Set = None,
+    limit: Limit = None,
+    device: Device = "auto",
+    deterministic: Deterministic = False,
+    compile: Compile = False,
+    batch_size: BatchSize = None,
+    data_dir: DataDir = None,
+    skip_bad: SkipBad = False,
+    allow_hub_code: AllowHubCode = False,
+    out: Out = Path("results"),
+    force: Annotated[
+        bool, typer.Option("--force", help="Run although there are records, from nothing.")
+    ] = False,
+    robustness: Robustness = False,
+    corruptions: Corruptions = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train models under equal conditions over several seeds and compare them.
+
+    What has a record is not run again, so that an interrupted comparison goes on where it was.
+    """
+    from mmbench.cli.progress import QuietWatch, TerminalWatch
+    from mmbench.experiments.study import carry_out_study
+    from mmbench.experiments.study_setup import prepare
+    from mmbench.reports.study import plan_text, study_result_text
+    from mmbench.study import make_study, read_study
+
+    def tell(model: str, seed: int, result: RunResult) -> None:
+        record = result.record
+        value = result.value * record.primary.scale
+        source = "recorded before" if result.reused else "done"
+        where = f"{record.task}/{record.dataset}: " if len(made.entrants) > 1 else ""
+        complain(f"{where}{model} seed {seed}: {value:.2f} ({source})")
+
+    settings = settings_given(context, changed=study is not None)
+    for option in ("study", "dry_run"):
+        settings.pop(option, None)
+    settings |= {o: context.params[o] for o in ("robustness", "corruptions") if context.params[o]}
+    if study is None:
+        for option in ("task", "models"):
+            if context.params[option] is None:
+                raise MMBenchError(f"missing option --{option}: name one, or a study's YAML file")
+        asked = make_study(**settings)
+    else:
+        asked = read_study(study, **settings)
+    made = prepare(asked)
+    if dry_run:
+        say(plan_text(made.plan))
+        return
+    result = carry_out_study(
+        made,
+        watch=QuietWatch() if quiet else TerminalWatch(),
+        told=(lambda *_: None) if quiet else tell,
+        notice=(lambda _: None) if quiet else complain,
+    )
+    say(study_result_text(result))
+    if result.failed:
+        sys.exit(1)
+
+
+def profile(
+    context: typer.Context,
+    task: Task,
+    model: Annotated[str, typer.Option(help="A recipe: `mmbench list models`, or a YAML file.")],
+    dataset: Dataset = None,
+    split: Split = None,
+    set_: Set = None,
+    limit: Limit = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Media a batch that parts are timed with. Default: as in training."),
+    ] = None,
+    search: Annotated[
+        float | None, typer.Option(help="Seconds to try larger batches for. Default: 30.")
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Use the weights in this safetensors file.")
+    ] = None,
+    data_dir: DataDir = None,
+    skip_bad: SkipBad = False,
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Measure what a model costs: by part, for one sample alone, in the largest batch.
+
+    It needs no trained weights.
+    """
+    from json import dumps
+
+    from mmbench.experiments.profiling import profile as profile_model
+    from mmbench.reports.profile import profile_text
+
+    found = profile_model(**settings_given(context))
+    say(dumps(found.to_dict(), indent=1) if json else profile_text(found))
