@@ -18,6 +18,7 @@ import contextvars
 import statistics
 import tempfile
 import time
+from contextlib import suppress
 from functools import partial
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
@@ -81,8 +82,9 @@ def main() -> None:
 def serve(connection: Connection, options: argparse.Namespace) -> None:
     """Run the bare loops that are asked for, and answer how many seconds each took."""
     loops = Loops(options)
-    while True:
-        connection.send(getattr(loops, connection.recv())())
+    with suppress(EOFError):  # whoever asks has ended
+        while True:
+            connection.send(getattr(loops, connection.recv())())
 
 
 class Loops:
