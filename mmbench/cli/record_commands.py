@@ -93,7 +93,10 @@ def report(
     paths: Annotated[list[Path], typer.Argument(help="Folders of records.")],
     format: Annotated[str, typer.Option(help="markdown, latex, csv, json or html.")] = "markdown",
     layout: Annotated[
-        str, typer.Option(help="main, ablation, cost or categories: what stands in which table.")
+        str,
+        typer.Option(
+            help="main, ablation, robustness, cost or categories: what stands in which table."
+        ),
     ] = "main",
     metrics: Annotated[
         str | None, typer.Option(help="Names, separated by commas. Default: those of the style.")

@@ -16,6 +16,7 @@ from mmbench.experiments.measured_runs import entry_of
 from mmbench.experiments.only_fusion import OnlyByFusion, only_by_fusion, references_beside
 from mmbench.experiments.result import RunResult, load_run
 from mmbench.experiments.score import load_metrics
+from mmbench.experiments.shown import Shown
 from mmbench.experiments.under_damage import Settings, damaged_results, modalities_of
 from mmbench.metrics.base import Metric
 from mmbench.records.record import MetricEntry, Record
@@ -60,8 +61,8 @@ class Curve:
     effective: Difference | None
 
 
-@dataclass(frozen=True)
-class RobustnessComparison:
+@dataclass(frozen=True, repr=False)
+class RobustnessComparison(Shown):
     """What models keep under damage, and what they lose without each input.
 
     Attributes:
@@ -116,10 +117,6 @@ class RobustnessComparison:
                     row |= {"low": point.interval.low, "high": point.interval.high}
                 rows.append(row)
         return pd.DataFrame(rows)
-
-    def _repr_html_(self) -> str:
-        frame: str = self.to_frame().to_html(index=False, escape=True)
-        return frame
 
 
 def robustness(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mmbench import registry
+from mmbench.records.record import Record
 from mmbench.reports.cells import known_metric
-from mmbench.reports.names import dataset_title, metric_title
+from mmbench.reports.names import dataset_title, full_metric_title
 from mmbench.reports.significance import Marks
 from mmbench.reports.table import Row, Table
 
@@ -30,16 +31,20 @@ def unit_of(task: str) -> str:
 
 def data_words(tables: Sequence[Table]) -> str:
     """Which data the numbers are of: "the test split of easy-VQA (9,673 questions)"."""
-    parts = []
-    for column in dict.fromkeys(c for table in tables for c in table.columns):
-        entry = next(t.entries[column] for t in tables if column in t.entries)
-        unit = unit_of(column.task)
-        size = f"{entry.samples:,} {unit}" if column.limit is None else f"first {column.limit:,}"
-        record = next(r for t in tables for r in t.rows if column in r.runs).record_of(column)
-        if column.limit is None and entry.samples != record.samples:
-            size = f"{record.samples:,} {unit}"
-        parts.append(f"the {column.split} split of {dataset_title(column.dataset)} ({size})")
-    return listed(parts)
+    columns = dict.fromkeys(c for table in tables for c in table.columns)
+    rows = [row for table in tables for row in table.rows]
+    return listed(
+        split_words(next(row for row in rows if column in row.runs).record_of(column))
+        for column in columns
+    )
+
+
+def split_words(record: Record) -> str:
+    """Which data a record's numbers are of."""
+    size = f"{record.samples:,} {unit_of(record.task)}"
+    if record.limit is not None:
+        size = f"first {record.limit:,}"
+    return f"the {record.split} split of {dataset_title(record.dataset)} ({size})"
 
 
 def seed_counts(rows: Iterable[Row]) -> list[int]:
@@ -47,12 +52,18 @@ def seed_counts(rows: Iterable[Row]) -> list[int]:
     return sorted({len(cell.values) for row in rows for cell in row.cells.values()})
 
 
-def value_words(rows: Sequence[Row], spread: str, single: str = "") -> str:
-    """What a number is, and what stands beside it."""
-    counts = seed_counts(rows)
+def value_words(rows: Iterable[Row], spread: str) -> str:
+    """What a number of a table is, and what stands beside it."""
+    return spread_words([list(cell.values) for row in rows for cell in row.cells.values()], spread)
+
+
+def spread_words(of_seeds: Iterable[Sequence[int]], spread: str) -> str:
+    """As `value_words`, of numbers that are over these seeds."""
+    every = list(of_seeds)
+    counts = sorted({len(seeds) for seeds in every})
     if counts[-1] == 1:
-        seeds = sorted({s for row in rows for cell in row.cells.values() for s in cell.values})
-        of = f"seed {seeds[0]}" if len(seeds) == 1 else "a seed each"
+        alone = sorted({seed for seeds in every for seed in seeds})
+        of = f"seed {alone[0]}" if len(alone) == 1 else "a seed each"
         text = f"One training each ({of}), so that what is said is of these and not of the next"
         return text + ("." if spread == "none" else "; in brackets 95% intervals over samples.")
     many = f"{counts[0]} to {counts[-1]}" if counts[0] < counts[-1] else f"{counts[-1]}"
@@ -104,20 +115,14 @@ def statistics_words(marks: Marks, letters: bool, baseline: str | None, markup: 
 def measured_words(tables: Sequence[Table]) -> str:
     """What the numbers are: "accuracy (%)"; "scores" where they are many."""
     columns = dict.fromkeys(c for table in tables for c in table.columns)
-    names = []
-    for column in columns:
-        title, heading = metric_title(column.metric)
-        metric = known_metric(column.metric, column.signature)
-        share = metric is not None and metric.bounds == (0.0, 1.0) and metric.scale == 100
-        names.append((f"{heading} {title}" if heading else title) + (" (%)" if share else ""))
-    names = list(dict.fromkeys(names))
+    names = list(dict.fromkeys(metric_words(c.metric, c.signature) for c in columns))
     if len(names) > _MOST_NAMED:
         return "Scores"
     return listed(names)
 
 
-def unequal_words(rows: Iterable[tuple[str, Row]]) -> str:
-    """What the rows' marks of unequal training say, by what a reader calls them."""
-    return " ".join(
-        f"{title}: not trained as the others are ({row.unequal})." for title, row in rows
-    )
+def metric_words(name: str, signature: str) -> str:
+    """A metric with its heading, and "(%)" if it is a share."""
+    metric = known_metric(name, signature)
+    share = metric is not None and metric.bounds == (0.0, 1.0) and metric.scale == 100
+    return full_metric_title(name) + (" (%)" if share else "")

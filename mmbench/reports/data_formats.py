@@ -15,7 +15,7 @@ from mmbench.reports.sheet import Head, Line, Number, Sheet
 _COLUMNS = (
     *("model", "task", "dataset", "split", "fingerprint", "limit", "metric", "signature"),
     *("mean", "sd", "low", "high", "seeds", "parameters", "category", "quantity"),
-    *("letters", "p_value", "table"),
+    *("corruption", "modality", "letters", "p_value", "table"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 from mmbench.experiments.compare import Comparison
 from mmbench.experiments.profiling import Profile
 from mmbench.experiments.result import RunResult
+from mmbench.experiments.robustness import RobustnessComparison
 from mmbench.reports.comparison import comparison_facts, comparison_rows, comparison_text
+from mmbench.reports.document import Picture
 from mmbench.reports.escape import one_line
 from mmbench.reports.profile import (
     BATCH_HEAD,
@@ -20,7 +23,10 @@ from mmbench.reports.profile import (
     profile_text,
     profile_title,
 )
+from mmbench.reports.report import Report
+from mmbench.reports.robustness import robustness_sheets, robustness_text
 from mmbench.reports.run import record_text, run_facts, run_rows, run_title
+from mmbench.reports.sheet import Sheet, shown_text
 
 
 def text_of(result: Any) -> str:
@@ -32,6 +38,10 @@ def text_of(result: Any) -> str:
             return profile_text(result)
         case RunResult():
             return record_text(result.record, result.path)
+        case RobustnessComparison():
+            return robustness_text(result)
+        case Report():
+            return result.text
     raise TypeError(f"no text is known of a {type(result).__name__}")
 
 
@@ -59,6 +69,14 @@ def line_of(result: Any) -> str:
                 f"{record.seed}: {record.primary.name} "
                 f"{record.primary.value * record.primary.scale:.2f}"
             )
+        case RobustnessComparison():
+            record = result.record
+            words = (
+                f"RobustnessComparison of {len(result.models)} models on "
+                f"{record.task}/{record.dataset}: {len(result.damages)} kinds of damage"
+            )
+        case Report():
+            words = f"Report of {len(result.sheets)} tables"
         case _:
             raise TypeError(f"no line is known of a {type(result).__name__}")
     return f"<{one_line(words)}>"
@@ -78,7 +96,41 @@ def html_of(result: Any) -> str:
             table = _table(["", "value", "95% interval", "samples", ""], rows)
             facts = list(run_facts(result.record, result.path).items())
             return _section(run_title(result.record), [table], facts)
+        case RobustnessComparison():
+            return "\n".join(map(_sheet, robustness_sheets(result)))
+        case Report(html=True):
+            return _page(result.text)
+        case Report():
+            return "\n".join([*map(_sheet, result.sheets), *map(_picture, result.pictures)])
     raise TypeError(f"no HTML is known of a {type(result).__name__}")
+
+
+def _sheet(sheet: Sheet) -> str:
+    """A table of a report, with its caption and remarks below it."""
+    heads = [" ".join(filter(None, (*head.groups, head.label))) for head in sheet.heads]
+    rows = [
+        [line.title, *(shown_text(shown, sheet.spread) for shown in line.shown)]
+        for line in sheet.lines
+    ]
+    words = "".join(
+        f"<p>{escape(one_line(text))}</p>\n" for text in (sheet.caption, *sheet.remarks)
+    )
+    return _section(sheet.title, [_table([sheet.first, *heads], rows), words], [])
+
+
+def _picture(picture: Picture) -> str:
+    content = b64encode(picture.png.read_bytes()).decode()
+    words = escape(one_line(picture.caption))
+    return (
+        f'<p><img src="data:image/png;base64,{content}" alt="{words}" style="width: 32em; '
+        f'max-width: 100%"></p>\n<p>{words}</p>'
+    )
+
+
+def _page(text: str) -> str:
+    """A whole page, kept apart from the notebook's own."""
+    style = "width: 100%; height: 40em"
+    return f'<iframe srcdoc="{escape(text)}" sandbox="allow-scripts" style="{style}"></iframe>'
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

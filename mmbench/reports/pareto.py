@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from mmbench.errors import MMBenchError, did_you_mean
-from mmbench.experiments.compare import Comparison, training_seconds
-from mmbench.experiments.result import RunResult
-from mmbench.zoo.part import FROZEN
-
-
-def _trained(run: RunResult) -> float | None:
-    parameters = run.record.parameters
-    return sum(n for name, n in parameters.items() if not name.endswith(FROZEN)) or None
-
-
-def _latency(run: RunResult) -> float | None:
-    return run.record.inference.latency_p50 if run.record.inference else None
-
-
-COSTS: Mapping[str, tuple[str, Callable[[RunResult], float | None]]] = {
-    "operations": ("operations a sample", lambda run: run.record.flops_per_sample),
-    "parameters": ("parameters", lambda run: sum(run.record.parameters.values()) or None),
-    "trained_parameters": ("trained parameters", _trained),
-    "training_seconds": ("training (s)", lambda run: training_seconds([run])),
-    "latency": ("latency of one sample alone (s)", _latency),
-    "memory": ("peak memory (MB)", lambda run: run.record.peak_memory_mb),
-}
+from mmbench.experiments.compare import Comparison
+from mmbench.reports.costs import DRAWN, cost_of
 
 
 @dataclass(frozen=True)
@@ -60,46 +40,70 @@ def pareto(comparison: Comparison, cost: str = "operations", seen: bool = False)
 
     Args:
         comparison: whose models.
-        cost: one of `COSTS`.
+        cost: one of `mmbench.reports.costs.DRAWN`.
         seen: whether models that the comparison's tests cannot tell apart count as equally good. A
             dearer one must then have been seen to be better than each that is cheaper. A comparison
             against a baseline does not know all differences.
     Raises: MMBenchError for an unknown cost, fewer than two models that have one, or if `seen` is
         asked of a comparison against a baseline.
     """
-    if cost not in COSTS:
+    if cost not in DRAWN:
         raise MMBenchError(
-            f"no cost '{cost}'.{did_you_mean(cost, COSTS)} There is {', '.join(COSTS)}."
+            f"no cost '{cost}'.{did_you_mean(cost, DRAWN)} There is {', '.join(DRAWN)}."
         )
     if seen and comparison.family.baseline is not None:
         raise MMBenchError(
             "against a baseline not all models are tested with each other: seen=False"
         )
-    title, of = COSTS[cost]
     points = []
     for found in comparison.estimates:
-        costs = [value for run in comparison.runs[found.model] if (value := of(run)) is not None]
-        if costs:
+        value = cost_of(comparison.runs[found.model], DRAWN[cost])
+        if value is not None:
             ends = (found.interval.low, found.interval.high) if found.interval else (None, None)
-            points.append(Point(found.model, sum(costs) / len(costs), found.mean, *ends))
+            points.append(Point(found.model, value, found.mean, *ends))
     if len(points) < 2:
-        raise MMBenchError(f"fewer than two of these models have a cost in {title}")
+        raise MMBenchError(f"fewer than two of these models have a cost in {DRAWN[cost].axis}")
     sign = 1 if comparison.metric.higher_is_better else -1
     different = {
         frozenset((p.difference.a, p.difference.b)): p.different for p in comparison.family.pairs
     }
 
-    def beats(a: Point, b: Point) -> bool:
-        gain = sign * (a.quality - b.quality)
-        if seen and not different[frozenset((a.model, b.model))]:
-            gain = 0.0
-        return a.cost <= b.cost and gain >= 0 and (a.cost < b.cost or gain > 0)
+    def level(a: int, b: int) -> bool:
+        return seen and not different[frozenset((points[a].model, points[b].model))]
 
+    beaten = beaten_by([(p.cost, sign * p.quality) for p in points], level)
     made = [
-        Point(
-            *(p.model, p.cost, p.quality, p.low, p.high),
-            tuple(other.model for other in points if other is not p and beats(other, p)),
-        )
-        for p in points
+        replace(point, beaten_by=tuple(points[other].model for other in others))
+        for point, others in zip(points, beaten, strict=True)
     ]
     return sorted(made, key=lambda p: (p.cost, -sign * p.quality))
+
+
+def beaten_by(
+    points: Sequence[tuple[float, float]],
+    level: Callable[[int, int], bool] = lambda a, b: False,
+) -> list[list[int]]:
+    """Of each point, the places of those that cost no more, are no worse, and are better in one.
+
+    Args:
+        points: (cost, quality), more quality is better.
+        level: whether the qualities of two places count as equal.
+    """
+
+    def beats(a: int, b: int) -> bool:
+        gain = 0.0 if level(a, b) else points[a][1] - points[b][1]
+        cheaper = points[a][0] < points[b][0]
+        return points[a][0] <= points[b][0] and gain >= 0 and (cheaper or gain > 0)
+
+    places = range(len(points))
+    return [[a for a in places if a != b and beats(a, b)] for b in places]
+
+
+def frontier(points: Sequence[tuple[float, float]]) -> list[int]:
+    """The places of points (cost, quality) that no other beats, the cheapest first.
+
+    >>> frontier([(1.0, 5.0), (2.0, 4.0), (2.0, 7.0), (3.0, 7.0)])
+    [0, 2]
+    """
+    best = [place for place, others in enumerate(beaten_by(points)) if not others]
+    return sorted(best, key=lambda place: points[place])

@@ -5,39 +5,48 @@ Figures for papers are a report's; these are to look at, in a notebook or by `py
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.experiments.compare import Comparison
 from mmbench.experiments.profiling import Profile
 from mmbench.experiments.result import RunResult
+from mmbench.experiments.robustness import RobustnessComparison
 from mmbench.records.store import LOG_FILE
-from mmbench.reports.counts import count
+from mmbench.reports.cells import cell_of
+from mmbench.reports.costs import DRAWN
 from mmbench.reports.escape import one_line
-from mmbench.reports.pareto import COSTS, pareto
+from mmbench.reports.figures.drawing import (
+    Dot,
+    dot_of,
+    draw_costs,
+    draw_intervals,
+    draw_training,
+)
+from mmbench.reports.figures.robustness import draw_damage
+from mmbench.reports.figures.style import COLOURS, DARK, GREY, series
+from mmbench.reports.figures.training import training_log, validation_words
+from mmbench.reports.pareto import pareto
+from mmbench.reports.robustness import damage_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_DARK, _GREY = "#1a1a1a", "#8c8c8c"
-# Okabe and Ito's without the yellow, dark and light in turn: neighbours differ in grey, too.
-_COLOURS = ("#0072b2", "#e69f00", "#000000", "#56b4e9", "#009e73", "#cc79a7", "#d55e00")
-_MARKERS = "osD^vPX*"  # not as many as colours: no two of the first 56 models are alike
 _LONGEST = 36  # letters of a name
-_FAR = 4  # how much dearer the dearest is than the cheapest where the axis is logarithmic
 
 
 def plot(result: Any, axes: Axes | None = None, **options: Any) -> Axes:
     """Draw a result.
 
     Args:
-        result: a comparison, run or profile.
+        result: a comparison, run, profile or robustness.
         axes: to draw on; new ones if None.
         options: of the function that draws it.
-    Raises: MMBenchError for an option that it does not have.
+    Raises: MMBenchError for an option that it does not have, or a result that has nothing to draw.
     """
-    draw: Any = next(draw for kind, draw in _PLOTS.items() if isinstance(result, kind))
+    draw: Any = next((draw for kind, draw in _PLOTS.items() if isinstance(result, kind)), None)
+    if draw is None:
+        raise MMBenchError(f"a {type(result).__name__} has nothing to draw")
     known = [name for name in draw.__annotations__ if name not in ("axes", "return")][1:]
     for name in options:
         if name not in known:
@@ -58,7 +67,7 @@ def plot_comparison(
     """A dot a model with its interval, best first, and a stroke a seed; or quality by cost.
 
     Args:
-        cost: of `mmbench.reports.pareto.COSTS`: draws quality by it, filled where no other model
+        cost: of `mmbench.reports.costs.DRAWN`: draws quality by it, filled where no other model
             beats a model in both.
         seen: see `mmbench.reports.pareto.pareto`.
     """
@@ -66,19 +75,8 @@ def plot_comparison(
         return _plot_pareto(comparison, axes, cost, seen)
     scale, shown = comparison.metric.scale, comparison.estimates
     axes = axes or _new_axes(0.9 + 0.3 * len(shown))
-    for place, found in enumerate(shown):
-        values = [run.value * scale for run in comparison.runs[found.model]]
-        if len(values) > 1:
-            axes.plot(values, [place] * len(values), "|", color=_GREY, markersize=9, zorder=1)
-        if found.interval is not None:
-            ends = [found.interval.low * scale, found.interval.high * scale]
-            axes.plot(ends, [place, place], color=_DARK, linewidth=1.4)
-        axes.plot([found.mean * scale], [place], "o", color=_DARK)
     names = [f"{_name(m.model)}  {comparison.letters(m.model)}".rstrip() for m in shown]
-    axes.set_yticks(range(len(shown)), names, parse_math=False)
-    axes.set_ylim(len(shown) - 0.5, -0.5)
-    axes.grid(axis="x", color="0.9")
-    axes.set_axisbelow(True)
+    draw_intervals(axes, names, [dot_of(cell_of(found, scale)) for found in shown])
     record = next(iter(comparison.runs.values()))[0].record
     axes.set_xlabel(_name(comparison.metric.name), parse_math=False)
     axes.set_title(_name(f"{record.task}/{record.dataset}, {record.split}"), parse_math=False)
@@ -86,36 +84,25 @@ def plot_comparison(
 
 
 def _plot_pareto(comparison: Comparison, axes: Axes | None, cost: str, seen: bool) -> Axes:
-    from matplotlib.ticker import LogLocator, NullLocator
-
     points = pareto(comparison, cost, seen)
     scale = comparison.metric.scale
     axes = axes or _new_axes(3.6)
-    for place, point in enumerate(points):
-        colour = _COLOURS[place % len(_COLOURS)]
-        if point.low is not None and point.high is not None:
-            ends = [point.low * scale, point.high * scale]
-            axes.plot([point.cost] * 2, ends, color=colour, linewidth=1, zorder=1)
-        axes.plot(
-            [point.cost],
-            [point.quality * scale],
-            _MARKERS[place % len(_MARKERS)],
-            color=colour,
-            markerfacecolor=colour if point.on_front else "white",
-            label=_name(point.model),
+    looks = [{**series(place), "label": _name(point.model)} for place, point in enumerate(points)]
+    dots = [
+        Dot(
+            p.quality * scale,
+            None if p.low is None else p.low * scale,
+            None if p.high is None else p.high * scale,
+            filled=p.on_front,
         )
-    front = [point for point in points if point.on_front]
-    if not seen:  # of models that cannot be told apart, dearer ones may be a little better
-        xs, ys = [point.cost for point in front], [point.quality * scale for point in front]
-        axes.step(xs, ys, where="post", color=_DARK, linewidth=0.8, linestyle="--", zorder=0)
-    least, most = points[0].cost, points[-1].cost
-    if 0 < _FAR * least < most:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(10, (1, 2, 5), numticks=8))
-        axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(lambda value, _: count(value) if value >= 1e3 else f"{value:g}")
-    axes.margins(x=0.1, y=0.1)
-    axes.set_xlabel(COSTS[cost][0])
+        for p in points
+    ]
+    draw_costs(
+        *(axes, [point.cost for point in points], dots, looks),
+        line=not seen,  # of models that cannot be told apart, dearer ones may be a little better
+        higher_is_better=comparison.metric.higher_is_better,
+    )
+    axes.set_xlabel(DRAWN[cost].axis)
     axes.set_ylabel(_name(comparison.metric.name), parse_math=False)
     _legend_beside(axes)
     axes.set_title(
@@ -151,48 +138,71 @@ def plot_run(run: RunResult, axes: Axes | None = None, kind: str | None = None) 
     if kind == "training" or (kind is None and len(entries) == 1 and _has_log(run)):
         return _plot_training(run, axes)
     axes = axes or _new_axes(0.9 + 0.3 * len(entries))
-    for place, entry in enumerate(entries):
-        if entry.interval is not None:
-            ends = [entry.interval.low * entry.scale, entry.interval.high * entry.scale]
-            axes.plot(ends, [place, place], color=_DARK, linewidth=1.4)
-        face = "white" if entry.category else _DARK
-        value = entry.value * entry.scale
-        axes.plot([value], [place], "o", color=_DARK, markerfacecolor=face)
+    dots = [
+        Dot(
+            e.value * e.scale,
+            e.interval.low * e.scale if e.interval else None,
+            e.interval.high * e.scale if e.interval else None,
+            filled=not e.category,
+        )
+        for e in entries
+    ]
     names = [f"{_name(e.category or 'all')} (n = {e.samples:,})" for e in entries]
-    axes.set_yticks(range(len(entries)), names, parse_math=False)
-    axes.set_ylim(len(entries) - 0.5, -0.5)
-    axes.grid(axis="x", color="0.9")
-    axes.set_axisbelow(True)
+    draw_intervals(axes, names, dots)
     axes.set_xlabel(_name(primary.name), parse_math=False)
     axes.set_title(_title(run), parse_math=False)
     return axes
 
 
 def _has_log(run: RunResult) -> bool:
-    return (run.path / LOG_FILE).is_file()
+    return LOG_FILE in run.record.files and (run.path / LOG_FILE).is_file()
 
 
 def _plot_training(run: RunResult, axes: Axes | None) -> Axes:
     """The loss of training and the score on validation, epoch after epoch."""
     if not _has_log(run):
         raise MMBenchError(f"{run.path} has no training to draw: its weights were there before")
-    from matplotlib.ticker import MaxNLocator
-
-    lines = (run.path / LOG_FILE).read_text(encoding="utf-8").splitlines()
-    entries = [json.loads(line) for line in lines]
-    epochs = range(1, len(entries) + 1)
+    log = training_log(run)
+    scale, what = validation_words(run.record, run.record.primary)
     axes = axes or _new_axes(3.2)
-    axes.plot(epochs, [entry["loss"] for entry in entries], color=_COLOURS[0], label="loss")
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("loss in training", color=_COLOURS[0])
     other = axes.twinx()
-    scores = [entry["validation"] for entry in entries]
-    other.plot(epochs, scores, color=_COLOURS[1], linestyle="--", label="validation")
-    other.set_ylabel("score on validation", color=_COLOURS[1])
+    sides = ((axes, log.loss, "Loss in training"), (other, log.validation * scale, what))
+    for number, (side, values, label) in enumerate(sides):
+        draw_training(side, values[None], series(number), label)
+        side.set_ylabel(label, color=COLOURS[number], parse_math=False)
+    axes.set_xlabel("Epoch")
     if (training := run.record.training) is not None:
-        axes.axvline(training.best_epoch, color=_GREY, linewidth=0.8, linestyle=":")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.axvline(training.best_epoch, color=GREY, linewidth=0.8, linestyle=":")
     axes.set_title(_title(run), parse_math=False)
+    return axes
+
+
+def plot_robustness(
+    found: RobustnessComparison,
+    axes: Axes | None = None,
+    corruption: str | None = None,
+    modality: str | None = None,
+) -> Axes:
+    """A line a model, with its intervals, as one kind of damage grows.
+
+    Args:
+        corruption, modality: of the damage; the first that fits if None.
+    Raises: MMBenchError if no model was asked under it.
+    """
+    fitting = [
+        damage
+        for damage in found.damages
+        if corruption in (None, damage[0]) and modality in (None, damage[1])
+    ]
+    if not fitting:
+        known = ", ".join(f"{c} of {m}" for c, m in found.damages)
+        raise MMBenchError(f"no model was asked under that. There is {known or 'nothing'}.")
+    axes = axes or _new_axes(3.6)
+    draw_damage(axes, found, fitting[0], [_name(model) for model in found.models])
+    axes.set_xlabel("Severity of the damage")
+    axes.set_ylabel(_name(found.metric.name), parse_math=False)
+    axes.set_title(damage_title(*fitting[0]), parse_math=False)
+    _legend_beside(axes)
     return axes
 
 
@@ -209,7 +219,7 @@ def plot_profile(profile: Profile, axes: Axes | None = None, kind: str = "parts"
         axes = axes or _new_axes(3.2)
         sizes = [found.batch for found in profile.batches]
         speeds = [found.samples_per_second for found in profile.batches]
-        axes.plot(sizes, speeds, "o-", color=_DARK)
+        axes.plot(sizes, speeds, "o-", color=DARK)
         axes.set_xscale("log", base=2)
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axes.set_ylim(0)
@@ -251,7 +261,12 @@ def plot_profile(profile: Profile, axes: Axes | None = None, kind: str = "parts"
     return axes
 
 
-_PLOTS = {Comparison: plot_comparison, RunResult: plot_run, Profile: plot_profile}
+_PLOTS = {
+    Comparison: plot_comparison,
+    RunResult: plot_run,
+    Profile: plot_profile,
+    RobustnessComparison: plot_robustness,
+}
 
 
 def _title(run: RunResult) -> str:

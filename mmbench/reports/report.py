@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mmbench.data.checks import first_reasons
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.experiments.result import RunResult
+from mmbench.experiments.shown import Shown
 from mmbench.records.record import Record
 from mmbench.records.store import find_records
 from mmbench.records.verification import verified
+from mmbench.reports.beside import Beside
 from mmbench.reports.checklist import checklist
 from mmbench.reports.document import Document, Picture, data_of, signature_marks, signatures_of
 from mmbench.reports.escape import one_line
@@ -22,7 +24,7 @@ from mmbench.reports.layouts import LAYOUTS
 from mmbench.reports.layouts.options import Options, check_baseline, facts_of
 from mmbench.reports.methods import methods as method_paragraphs
 from mmbench.reports.selection import STYLES, wanted_metrics
-from mmbench.reports.sheet import SPREADS
+from mmbench.reports.sheet import SPREADS, Sheet
 from mmbench.reports.table import Table, make_tables
 
 Paths = Sequence[str | Path] | str | Path
@@ -30,19 +32,44 @@ Paths = Sequence[str | Path] | str | Path
 HTML = "html"  # a page, which is more than tables: see `mmbench.reports.page`
 
 
-@dataclass(frozen=True)
-class Report:
-    """Tables, and the records that could not be in them.
+class Report(Shown, str):
+    """A report's text, which a notebook shows as tables and figures.
 
-    Attributes:
-        text: the report, in the format that was asked for.
-        left_out: of each record and folder that could not be read, which and why.
+    Args:
+        text: in the format that was asked for.
+        left_out: of each record, file and folder that could not be read, which and why.
         notes: what was asked for and not made, and why, such as a figure, or a page's media.
+        sheets: its tables; none of a page.
+        pictures: its figures.
+        html: whether the text is a page.
     """
 
-    text: str
+    def __new__(
+        cls,
+        text: str,
+        left_out: Sequence[str] = (),
+        notes: Sequence[str] = (),
+        *,
+        sheets: Sequence[Sheet] = (),
+        pictures: Sequence[Picture] = (),
+        html: bool = False,
+    ) -> Report:
+        """A text that is a report."""
+        made = super().__new__(cls, text)
+        made.left_out, made.notes = list(left_out), list(notes)
+        made.sheets, made.pictures, made.html = list(sheets), list(pictures), html
+        return made
+
     left_out: list[str]
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
+    sheets: list[Sheet]
+    pictures: list[Picture]
+    html: bool
+
+    @property
+    def text(self) -> str:
+        """The text alone."""
+        return str.__str__(self)
 
 
 def make_report(
@@ -83,7 +110,7 @@ def make_report(
         from mmbench.reports.page.page import make_page  # matplotlib takes a while
 
         page = make_page(runs, allow_mixed=allow_mixed, data_dir=data_dir, samples=samples)
-        return Report(page.html, left_out, page.notes)
+        return Report(page.html, left_out, page.notes, html=True)
     style = style or FORMATS[format].style
     wanted = wanted_metrics([run.record for run in runs], metrics, style)
     tables = make_tables(runs, allow_mixed, wanted)
@@ -91,7 +118,9 @@ def make_report(
         tables = [table.ordered_by(metrics) for table in tables]
     check_baseline(tables, baseline)
     marks = signature_marks(tables)
-    options = Options(style, spread, FORMATS[format].level, baseline, marks)
+    looked = layout == "robustness" or figures is not None or methods
+    beside = Beside(tables, left_out) if looked else None
+    options = Options(style, spread, FORMATS[format].level, baseline, marks, beside)
     sheets = LAYOUTS[layout](tables, options)
     notes: list[str] = []
     pictures: list[Picture] = []
@@ -113,7 +142,8 @@ def make_report(
         checklist=checklist(used, tests) if methods else [],
         pictures=pictures,
     )
-    return Report(FORMATS[format].write(document), left_out, notes)
+    text = FORMATS[format].write(document)
+    return Report(text, left_out, notes, sheets=sheets, pictures=pictures)
 
 
 def report(
@@ -130,7 +160,7 @@ def report(
     methods: bool = False,
     data_dir: str | Path | None = None,
     samples: int | None = None,
-) -> str:
+) -> Report:
     """Tables, figures and text of all records at or below the paths, to be put into a paper.
 
     A record that cannot be used (unreadable, changed after its run, of another schema) is left out
@@ -142,8 +172,9 @@ def report(
             with a browser of samples, to which only the last two and `allow_mixed` apply.
         allow_mixed: put runs of different kinds of device, or of versions of one part, into one
             column.
-        layout: "main" has models by metrics; "ablation" what changes to a model do; "cost" what
-            each model takes; "categories" the first metric by kind of sample.
+        layout: "main" has models by metrics; "ablation" what changes to a model do; "robustness"
+            what models keep under damage, of what `compare --robustness` left beside the records;
+            "cost" what each model takes; "categories" the first metric by kind of sample.
         metrics: names of the metrics that are shown, in this order; those of the style if None.
         style: "paper" shows the primary metric and the few that the task names for papers; "draft"
             everything, with notes. LaTeX is for a paper unless told otherwise, the rest a draft.
@@ -154,6 +185,7 @@ def report(
             rely on, both from the records.
         data_dir: of a page, the folder of a dataset's files, where they do not come with mmbench.
         samples: of a page, at most so many of each set; 10,000 if None.
+    Returns: the text, which in a notebook shows itself as tables and figures.
     Raises: MMBenchError if there is no record there that can be used, no such format, layout,
         style, metric or baseline, or nothing there that the layout shows.
     """
@@ -173,7 +205,7 @@ def report(
         warnings.warn(f"left out of the report: {one_line(reason)}", stacklevel=2)
     for note in made.notes:
         warnings.warn(one_line(note), stacklevel=2)
-    return made.text
+    return made
 
 
 def _check(what: str, name: str | None, known: Collection[str | None]) -> None:

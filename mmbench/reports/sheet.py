@@ -66,6 +66,13 @@ class Number:
 Shown = Number | str | None
 
 
+def shown_text(shown: Shown, spread: str) -> str:
+    """A cell as plain text: "81.7 [80.9, 82.4] a"."""
+    if not isinstance(shown, Number):
+        return shown or "-"
+    return " ".join(filter(None, [shown.shown, shown.spread(spread), shown.mark.letters]))
+
+
 @dataclass(frozen=True)
 class Head:
     """What stands above a column.

@@ -72,13 +72,14 @@ def critical_difference(models: int, datasets: int, level: float = 0.95) -> floa
 def why_no_ranks(models: int, datasets: int) -> str | None:
     """In words, why models are not ranked over so few datasets; None where they are."""
     if models < 3:
-        return f"{models} models have no ranks to be told apart: their differences say it all"
+        few = f"{models} model{' has' if models == 1 else 's have'}"
+        return f"{few} no ranks to be told apart, it takes three: their differences say it all"
     if datasets >= FEWEST:
         return None
     critical = critical_difference(models, datasets)
     return (
-        f"{datasets} datasets are too few (at least {FEWEST}): of {models} models, two would have "
-        f"to be {critical:.2f} of {models - 1} ranks apart"
+        f"{datasets} dataset{' is' if datasets == 1 else 's are'} too few (at least {FEWEST}): of "
+        f"{models} models, two would have to be {critical:.2f} of {models - 1} ranks apart"
     )
 
 

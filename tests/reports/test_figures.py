@@ -8,12 +8,13 @@ from PIL import Image
 from mmbench.errors import MMBenchError
 from mmbench.reports.figures import draw, write
 from mmbench.reports.figures.intervals import comparison
-from mmbench.reports.figures.pareto import frontier
-from mmbench.reports.figures.ranks import LEAST, critical_differences
+from mmbench.reports.figures.ranks import critical_differences
 from mmbench.reports.figures.style import COLOURS, WIDTH, new_figure, paper_style, save, series
 from mmbench.reports.layouts.options import Options
+from mmbench.reports.pareto import frontier
 from mmbench.reports.report import make_report
 from mmbench.reports.table import make_tables
+from mmbench.statistics.ranks import FEWEST, rank_models
 from tests.nasty import NASTY
 from tests.reports.reference import REFERENCE, altered, reference_runs, reference_tables
 
@@ -36,7 +37,7 @@ def several(count, models=("gated_fusion", "concat_fusion", "attention_fusion", 
 def test_there_is_a_figure_of_each_kind_that_there_are_numbers_for(drawn):
     found, notes = drawn
     assert set(found) == {"comparison", "kinds", "training", "pareto"}
-    assert "6 datasets" in notes[0]
+    assert "at least 6" in notes[0]
 
 
 def test_every_figure_is_as_wide_as_a_column_and_names_its_models(drawn):
@@ -78,20 +79,33 @@ def test_the_frontier_is_of_what_no_other_beats():
 
 
 def test_ranks_need_six_datasets():
-    made, why = critical_differences(several(LEAST - 1), Options())
+    made, why = critical_differences(several(FEWEST - 1), Options())
     assert made is None
-    assert f"needs {LEAST} datasets" in why
-    made, why = critical_differences(several(LEAST), Options())
+    assert f"at least {FEWEST}" in why
+    made, why = critical_differences(several(FEWEST), Options())
     assert why == ""
-    assert f"{LEAST} datasets" in made.caption
+    assert f"{FEWEST} datasets" in made.caption
     assert "Nemenyi" in made.caption
     assert any("Gated" in text for text in texts(made.figure))
 
 
+def test_ranks_are_those_of_the_statistics():
+    tables = several(FEWEST)
+    values = {
+        t.columns[0].dataset: {r.label: r.cells[t.columns[0]].mean for r in t.rows} for t in tables
+    }
+    ranks = rank_models(values, dict.fromkeys(values, True))
+    made, _ = critical_differences(tables, Options())
+    assert f"critical difference {ranks.critical_difference:.2f}" in made.caption
+    shown = " ".join(texts(made.figure))
+    for average in ranks.average:
+        assert f"({average:.2g})" in shown
+
+
 def test_ranks_need_three_models_on_all_datasets():
-    made, why = critical_differences(several(LEAST, ("gated_fusion", "question_only")), Options())
+    made, why = critical_differences(several(FEWEST, ("gated_fusion", "question_only")), Options())
     assert made is None
-    assert "three models" in why
+    assert "it takes three" in why
 
 
 def test_hostile_names_are_drawn_as_they_are(tmp_path):

@@ -11,6 +11,7 @@ from mmbench.reports.figures.intervals import comparison
 from mmbench.reports.figures.kinds import kinds
 from mmbench.reports.figures.pareto import pareto
 from mmbench.reports.figures.ranks import critical_differences
+from mmbench.reports.figures.robustness import robustness_curves
 from mmbench.reports.figures.style import Drawn, save
 from mmbench.reports.figures.training import training_curves
 from mmbench.reports.layouts.options import Options
@@ -27,6 +28,8 @@ OF_A_TABLE: tuple[Callable[[Table, Options], Drawn | None], ...] = (
 def draw(tables: Sequence[Table], options: Options) -> tuple[list[Drawn], list[str]]:
     """All figures that there are numbers for, and why others are not there, a line each."""
     drawn = [made for table in tables for kind in OF_A_TABLE if (made := kind(table, options))]
+    compared = options.beside.comparisons if options.beside is not None else []
+    drawn += [made for each in compared if (made := robustness_curves(each))]
     notes = []
     for task in dict.fromkeys(table.columns[0].task for table in tables):
         made, why = critical_differences([t for t in tables if t.columns[0].task == task], options)

@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmbench.reports.captions import data_words, measured_words
-from mmbench.reports.counts import count
+from mmbench.reports.costs import DRAWN, cost_of
 from mmbench.reports.escape import one_line
+from mmbench.reports.figures.drawing import dot_of, draw_costs
 from mmbench.reports.figures.style import DARK, GREY, Drawn, new_figure, paper_style, shortened
-from mmbench.reports.layouts.cost import COSTS, cost_of
 from mmbench.reports.layouts.options import Options, sheet_name, titles
+from mmbench.reports.pareto import frontier
 from mmbench.reports.table import Table
 
-_KINDS = {
-    "operations": "Operations per sample",
-    "trained_parameters": "Trained parameters",
-}
+_KINDS = ("operations", "trained_parameters")  # the first one that is known of enough models
 _NEAR = 7  # points up or down, where it is plain whose name it is
 _PLACES = [  # of names, right and up of their point
     (side * right, up)
@@ -29,71 +27,35 @@ def pareto(table: Table, options: Options) -> Drawn | None:
     """The first metric by operations (or parameters); None of fewer than three that have any."""
     column = table.columns[0]
     rows = [row for row in table.rows if column in row.cells]
-    for kind in (k for name in _KINDS for k in COSTS if k.name == name):
-        costs = {row.label: cost_of(row, kind) for row in rows}
-        points = [(row, cost) for row in rows if (cost := costs[row.label])]
+    for kind in (DRAWN[name] for name in _KINDS):
+        points = [(row, cost) for row in rows if (cost := cost_of(row.results(), kind))]
         if len(points) > 2 and len({cost for _, cost in points}) > 1:
             break
     else:
         return None
     part = Table([column], table.entries, table.rows, {}, [])
     entry, named = table.entries[column], titles(rows)
-    values = {row.label: row.cells[column].mean * entry.scale for row, _ in points}
     sign = 1 if entry.higher_is_better else -1
-    best = frontier([(cost, sign * values[row.label]) for row, cost in points])
-    from matplotlib.ticker import LogLocator, NullLocator
-
+    best = frontier([(cost, sign * row.cells[column].mean) for row, cost in points])
+    dots = [
+        dot_of(row.cells[column], filled=place in best) for place, (row, _) in enumerate(points)
+    ]
     with paper_style():
         figure, axes = new_figure(2.3)
-        for place, (row, cost) in enumerate(points):
-            interval = row.cells[column].interval
-            if interval is not None:
-                ends = [interval.low * entry.scale, interval.high * entry.scale]
-                axes.plot([cost, cost], ends, color=GREY, linewidth=0.7, zorder=1)
-            on = place in best
-            axes.plot(
-                *([cost], [values[row.label]], "o"),
-                color=DARK if on else GREY,
-                markerfacecolor=DARK if on else "white",
-                zorder=3,
-            )
-        steps = sorted((points[p][1], values[points[p][0].label]) for p in best)
-        axes.step(
-            *zip(*steps, strict=True),
-            where="post",
-            color=DARK,
-            linewidth=0.8,
-            linestyle=(0, (4, 2)),
-        )
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(10, (1, 2, 5), numticks=8))
-        axes.xaxis.set_major_formatter(lambda value, _: count(value))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.margins(x=0.12, y=0.1)
-        axes.set_xlabel(_KINDS[kind.name])
+        looks = [{"color": DARK if dot.filled else GREY} for dot in dots]
+        costs = [cost for _, cost in points]
+        draw_costs(axes, costs, dots, looks, higher_is_better=entry.higher_is_better)
+        axes.set_xlabel(kind.axis[0].upper() + kind.axis[1:])
         axes.set_ylabel(measured_words([part]))
         order = [*best, *(p for p in range(len(points)) if p not in best)]
         names = [shortened(one_line(named[points[p][0].label]), 28) for p in order]
-        where = [(points[p][1], values[points[p][0].label]) for p in order]
+        where = [(costs[p], dots[p].value) for p in order]
         _name(figure, axes, where, names)
     caption = (
         f"{measured_words([part])} on {data_words([part])}, with 95% intervals, by "
-        f"{_KINDS[kind.name].lower()}. Filled: no other model is better for as little."
+        f"{kind.axis}. Filled: no other model is better for as little."
     )
     return Drawn(sheet_name("pareto", column.task, column.dataset), caption, figure)
-
-
-def frontier(points: Sequence[tuple[float, float]]) -> list[int]:
-    """The places of points (cost, quality) that no other beats: none is better for as little.
-
-    >>> frontier([(1.0, 5.0), (2.0, 4.0), (2.0, 7.0), (3.0, 7.0)])
-    [0, 2]
-    """
-    best: list[int] = []
-    for place in sorted(range(len(points)), key=lambda p: (points[p][0], -points[p][1])):
-        if not best or points[place][1] > points[best[-1]][1]:
-            best.append(place)
-    return best
 
 
 def _name(figure: Any, axes: Any, points: Any, names: Sequence[str]) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mmbench.errors import MMBenchError
 from mmbench.experiments.result import RunResult
+from mmbench.records.record import MetricEntry, Record
 from mmbench.records.store import LOG_FILE
 from mmbench.reports.escape import one_line
+from mmbench.reports.figures.drawing import draw_training
 from mmbench.reports.figures.style import Drawn, new_figure, paper_style, series, shortened
 from mmbench.reports.layouts.options import Options, sheet_name, titles
-from mmbench.reports.names import dataset_title, in_sentence, metric_title
+from mmbench.reports.names import dataset_title, full_metric_title, in_sentence
 from mmbench.reports.table import Row, Table
 from mmbench.statistics.bootstrap import FloatArray
 
@@ -28,39 +31,26 @@ def training_curves(table: Table, options: Options) -> Drawn | None:
     curves: list[tuple[Row, FloatArray]] = []
     for row in table.rows:
         runs = row.runs.get(column, {}).values()
-        found = [curve for run in runs if len(curve := _curve(run)) > 1]
+        found = [log.validation for run in runs if len((log := training_log(run)).validation) > 1]
         if found:
             shortest = min(map(len, found))
-            curves.append((row, np.stack([curve[:shortest] for curve in found])))
+            curves.append((row, np.stack([values[:shortest] for values in found])))
     if not curves:
         return None
-    record = curves[0][0].record_of(column)
-    chosen_by = record.identity.chosen_by or ""
-    if chosen_by == "loss":
-        scale, label = -1.0, "Validation loss"  # logs hold what is maximised
-    else:
-        scale = table.entries[column].scale if chosen_by == column.signature else 1.0
-        title, heading = metric_title(chosen_by.partition("|")[0])
-        label = f"Validation {one_line(in_sentence(f'{heading} {title}'.strip()))}"
+    scale, label = validation_words(curves[0][0].record_of(column), table.entries[column])
     named = titles([row for row, _ in curves])
     with paper_style():
         names = [shortened(one_line(named[row.label]), 28) for row, _ in curves[:_NAMED]]
         across = 2 if max(map(len, names)) <= _SHORT else 1
         figure, axes = new_figure(1.9 + 0.15 * -(-len(names) // across))
         for number, (_, values) in reversed(list(enumerate(curves))):
-            epochs = np.arange(1, values.shape[1] + 1)
-            mean = values.mean(axis=0) * scale
-            if number >= _NAMED:
-                axes.plot(epochs, mean, color="0.8", linewidth=0.6, zorder=1)
-                continue
-            look = series(number)
-            if len(values) > 1:
-                ends = np.sort(np.stack([values.min(axis=0), values.max(axis=0)]) * scale, axis=0)
-                axes.fill_between(epochs, *ends, color=look["color"], alpha=0.15, linewidth=0)
-            axes.plot(epochs, mean, label=names[number], markevery=max(1, len(epochs) // 8), **look)
+            if number < _NAMED:
+                draw_training(axes, values * scale, series(number), names[number])
+            else:
+                look = {"color": "0.8", "linewidth": 0.6, "zorder": 1}
+                draw_training(axes, values.mean(axis=0)[None] * scale, look)
         axes.set_xlabel("Epoch")
         axes.set_ylabel(label)
-        axes.xaxis.get_major_locator().set_params(integer=True)
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(
             *(handles[::-1], labels[::-1]),
@@ -77,14 +67,47 @@ def training_curves(table: Table, options: Options) -> Drawn | None:
     return Drawn(sheet_name("training", column.task, column.dataset), caption, figure)
 
 
-def _curve(run: RunResult) -> list[float]:
-    """Validation after each epoch of the task's own stage; nothing where there is no log."""
+@dataclass(frozen=True)
+class TrainingLog:
+    """The course of the task's own stage of a training; (E,), empty where nothing was trained.
+
+    Attributes:
+        loss: in training.
+        validation: what was maximised.
+    """
+
+    loss: FloatArray
+    validation: FloatArray
+
+
+def training_log(run: RunResult) -> TrainingLog:
+    """What a run's log says of its training, epoch after epoch.
+
+    Raises: MMBenchError if it cannot be read.
+    """
     if LOG_FILE not in run.record.files:
-        return []
+        return TrainingLog(np.empty(0), np.empty(0))
     try:
         lines = (run.path / LOG_FILE).read_text(encoding="utf-8").splitlines()
         entries: Sequence[dict[str, Any]] = [json.loads(line) for line in lines if line.strip()]
         last = entries[-1].get("stage") if entries else None
-        return [float(e["validation"]) for e in entries if e.get("stage") == last]
+        entries = [entry for entry in entries if entry.get("stage") == last]
+        loss, validation = ([float(e[key]) for e in entries] for key in ("loss", "validation"))
+        return TrainingLog(np.array(loss), np.array(validation))
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise MMBenchError(f"{run.path / LOG_FILE} cannot be read: {error}") from None
+
+
+def validation_words(record: Record, entry: MetricEntry) -> tuple[float, str]:
+    """What the logged validation is multiplied by to be shown, and what it is.
+
+    Args:
+        record: of any of the runs.
+        entry: of the metric whose scale is taken, if it is what chose the epoch.
+    """
+    chosen_by = record.identity.chosen_by or ""
+    if chosen_by == "loss":
+        return -1.0, "Validation loss"  # logs hold what is maximised
+    scale = entry.scale if chosen_by == entry.signature else 1.0
+    title = full_metric_title(chosen_by.partition("|")[0])
+    return scale, f"Validation {one_line(in_sentence(title))}"

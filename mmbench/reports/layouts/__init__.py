@@ -13,6 +13,7 @@ from mmbench.reports.layouts.categories import categories
 from mmbench.reports.layouts.cost import cost
 from mmbench.reports.layouts.main import main
 from mmbench.reports.layouts.options import Options
+from mmbench.reports.layouts.robustness import robustness
 from mmbench.reports.sheet import Sheet
 from mmbench.reports.table import Table
 
@@ -21,6 +22,7 @@ Layout = Callable[[Sequence[Table], Options], list[Sheet]]
 LAYOUTS: dict[str, Layout] = {
     "main": main,
     "ablation": ablation,
+    "robustness": robustness,
     "cost": cost,
     "categories": categories,
 }

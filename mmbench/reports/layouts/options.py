@@ -9,6 +9,7 @@ from typing import Any
 
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.recipe import digest
+from mmbench.reports.beside import Beside
 from mmbench.reports.captions import listed
 from mmbench.reports.cells import Column
 from mmbench.reports.counts import count
@@ -30,6 +31,7 @@ class Options:
         level: how what is not told from the best is set: "underlined"; "" if it is not marked.
         baseline: the model that all others are compared with; all pairs if None.
         marks: by column, its mark in the list of signatures, if it needs one.
+        beside: what lies beside the records of damaged inputs; None where nobody looked.
     """
 
     style: str = "draft"
@@ -37,6 +39,7 @@ class Options:
     level: str = ""
     baseline: str | None = None
     marks: Mapping[Column, str] = field(default_factory=dict)
+    beside: Beside | None = None
 
     @property
     def paper(self) -> bool:
