@@ -81,6 +81,8 @@ def mini_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(source / split / "images" / f"{image}.png", target / "images")
     (root / "mini_vqa" / "__init__.py").write_text("")
     (root / "mini.yaml").write_text(MINI)
+    for path in root.rglob("*"):
+        os.utime(path, (1e9, 1e9))  # files that were just changed are read each time
     return root
 
 

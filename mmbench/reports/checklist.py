@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mmbench.experiments.result import RunResult
+from mmbench.experiments.tune import TUNING
 from mmbench.records.record import Record
+from mmbench.records.store import RUN_FILE
+from mmbench.reports.beside import Beside
 from mmbench.reports.captions import listed
 from mmbench.reports.document import Answer
 from mmbench.reports.methods import all_runs, training_equal
@@ -18,21 +22,23 @@ from mmbench.reports.table import Row, Table
 
 YES, NO, PART, UNKNOWN = "yes", "no", "in part", "not recorded"
 _ENOUGH = 3  # seeds: of two, a spread is hardly known
+_DEPTH = 5  # folders between a record and where runs land: see `mmbench.records.store`
 _MEDIA = ("image", "video", "audio", "text")
 
 
-def checklist(tables: Sequence[Table], tests: int) -> list[Answer]:
+def checklist(tables: Sequence[Table], tests: int, beside: Beside) -> list[Answer]:
     """Each point with its answer and the numbers that say so.
 
     Args:
         tables: of the numbers that are shown.
         tests: that Holm's correction is over, summed over the tables.
+        beside: what lies beside their records.
     """
     records = [run.record for run in all_runs(tables)]
     return [
         _same_data(tables),
         _same_training(tables),
-        Answer("equal tuning budget", UNKNOWN, "records hold no trials of a tuning"),
+        _tuning(tables),
         _seeds(tables),
         _references(tables),
         _validation(records),
@@ -42,7 +48,7 @@ def checklist(tables: Sequence[Table], tests: int) -> list[Answer]:
             YES if tests else NO,
             f"{tests} paired tests, Holm's correction" if tests else "no two models compared",
         ),
-        Answer("missing modalities evaluated", UNKNOWN, "no record is of a run without a modality"),
+        _missing(tables, beside),
         _cost(records),
         _code(records),
     ]
@@ -74,6 +80,46 @@ def _same_training(tables: Sequence[Table]) -> Answer:
     if differ:
         return Answer(point, NO, "; ".join(f"{k}: {listed(v)}" for k, v in differ.items()))
     return Answer(point, YES, "epochs, batch, learning rate and schedule are equal on each dataset")
+
+
+def _tuning(tables: Sequence[Table]) -> Answer:
+    """Of the trials that `compare --tune` leaves beside the records; one that failed left none."""
+    point = "equal tuning budget"
+    counts = {
+        f"{model_title(record.model)} on {dataset_title(record.dataset)}": _trials(run)
+        for run in all_runs(tables)
+        if (record := run.record).training
+    }
+    different = sorted(set(counts.values()))
+    if not any(different):
+        return Answer(point, UNKNOWN, "no trials of a tuning lie beside the records")
+    if len(different) == 1:
+        found = f"{_count(different[0], 'trial')} on validation data of each model"
+        return Answer(point, YES, found)
+    trials = listed(f"{name} {number}" for name, number in counts.items())
+    return Answer(point, PART if all(different) else NO, f"recorded trials: {trials}")
+
+
+def _trials(run: RunResult) -> int:
+    """How many trials of a run's model and dataset lie beside its record."""
+    if len(run.path.parents) < _DEPTH:
+        return 0
+    out, of_model = run.path.parents[_DEPTH - 1], run.path.parents[1]
+    trials = out / TUNING / of_model.relative_to(out)
+    return sum(1 for _ in trials.glob(f"[!.]*/seed-*/{RUN_FILE}"))
+
+
+def _missing(tables: Sequence[Table], beside: Beside) -> Answer:
+    point = "missing modalities evaluated"
+    joined = [row for table in tables for row in table.rows if len(media_of(row)) > 1]
+    missing = [{m for c, m in beside.conditions(row) if c == "missing"} for row in joined]
+    asked = [of for of in missing if of]
+    if not asked:
+        why = "no model was asked without a modality" if joined else "no model joins modalities"
+        return Answer(point, UNKNOWN, why)
+    media = listed(sorted(set.union(*asked)))
+    found = f"{media} missing, of {len(asked)} of {len(joined)} models that join modalities"
+    return Answer(point, YES if len(asked) == len(joined) else PART, found)
 
 
 def _seeds(tables: Sequence[Table]) -> Answer:

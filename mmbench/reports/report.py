@@ -139,7 +139,7 @@ def make_report(
         data=data_of(used),
         conditions=_conditions(used) if style == "paper" else [],
         methods=method_paragraphs(used, tests) if methods else [],
-        checklist=checklist(used, tests) if methods else [],
+        checklist=checklist(used, tests, beside) if methods and beside is not None else [],
         pictures=pictures,
     )
     text = FORMATS[format].write(document)

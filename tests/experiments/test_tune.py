@@ -4,11 +4,15 @@ import pytest
 
 from mmbench import registry
 from mmbench.errors import MMBenchError
+from mmbench.experiments.result import RunResult
 from mmbench.experiments.search_space import Range, read_space
 from mmbench.experiments.study import run_study
 from mmbench.experiments.study_setup import prepare
 from mmbench.records.store import find_records, read_record
+from mmbench.reports.beside import Beside
+from mmbench.reports.checklist import checklist
 from mmbench.reports.study import study_result_text
+from mmbench.reports.table import make_tables
 from mmbench.study import make_study
 
 QUESTION = "width: 8\nencoders: {image: null, text: bag_of_words}\ntrain: {epochs: 1}\n"
@@ -33,6 +37,12 @@ def given(mini, tmp_path):
         "tune": TRIALS,
         "out": tmp_path / "out",
     }
+
+
+def tuning_budget(out):
+    """The checklist's answer for records below a folder."""
+    tables = make_tables(RunResult(read_record(f), f, reused=True) for f in find_records([out]))
+    return next(a for a in checklist(tables, 1, Beside(tables, [])) if "tuning" in a.point)
 
 
 def trials(out):
@@ -89,6 +99,13 @@ def test_tuning_is_on_validation_apart_from_results_and_goes_on_where_it_was(
     assert text.count("3 trials on validation") == 2
     assert "not that of seeds" in text
     assert "tuning" in found.tables[0].conditions.differed  # the one has a larger space
+
+    assert tuning_budget(study.out).answer == "yes"
+    assert f"{TRIALS} trials" in tuning_budget(study.out).found
+    folder = find_records([study.out / "tuning"])[0]
+    folder.rename(tmp_path / "elsewhere")
+    assert tuning_budget(study.out).answer == "in part"
+    (tmp_path / "elsewhere").rename(folder)
 
     whole = run_study(make_study(**given | {"out": tmp_path / "whole"}))
     assert [t.settings for t in whole.tuned["vqa/mini", "two"].trials] == [

@@ -1,3 +1,4 @@
+from mmbench.reports.beside import Beside
 from mmbench.reports.checklist import checklist
 from mmbench.reports.methods import methods
 from mmbench.reports.table import make_tables
@@ -5,7 +6,7 @@ from tests.reports.reference import altered, reference_runs, reference_tables
 
 
 def answers(tables, tests=3):
-    return {answer.point: answer for answer in checklist(tables, tests)}
+    return {answer.point: answer for answer in checklist(tables, tests, Beside(tables, []))}
 
 
 def easy(**models):

@@ -1,6 +1,7 @@
 """Robustness in tables of every format, in a figure, and on the terminal."""
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -17,6 +18,7 @@ from mmbench.experiments.robustness import robustness_of
 from mmbench.experiments.under_damage import Settings
 from mmbench.records.robustness_file import ROBUSTNESS_FILE
 from mmbench.reports.beside import Beside
+from mmbench.reports.checklist import checklist
 from mmbench.reports.data_formats import as_csv, as_json
 from mmbench.reports.document import Document
 from mmbench.reports.figures.robustness import robustness_curves
@@ -95,6 +97,21 @@ def test_without_robustness_the_layout_says_how_it_is_made(shipped, tmp_path):
     (tmp_path / "seed-0" / ROBUSTNESS_FILE).unlink(missing_ok=True)
     with pytest.raises(MMBenchError, match="mmbench compare --robustness"):
         make_report(tmp_path, layout="robustness")
+
+
+def test_the_checklist_says_who_was_asked_without_a_modality(compared, shipped, tmp_path):
+    def answer(runs):
+        tables = make_tables(runs)
+        points = {a.point: a for a in checklist(tables, 1, Beside(tables, []))}
+        return points["missing modalities evaluated"]
+
+    assert answer(shipped.values()).answer == "yes"
+    assert "image and text missing, of 2 of 2 models" in answer(shipped.values()).found
+    shutil.copytree(shipped["concat_fusion"].path, tmp_path / "seed-0")
+    (tmp_path / "seed-0" / ROBUSTNESS_FILE).unlink()
+    never = dataclasses.replace(shipped["concat_fusion"], path=tmp_path / "seed-0")
+    assert answer([shipped["gated_fusion"], never]).answer == "in part"
+    assert answer([never]).answer == "not recorded"
 
 
 def test_an_edited_file_is_named_and_the_others_are_shown(compared, shipped, tmp_path):
