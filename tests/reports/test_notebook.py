@@ -12,7 +12,11 @@ from mmbench.errors import MMBenchError
 from mmbench.experiments.batch_search import BatchCost
 from mmbench.experiments.compare import compare_runs
 from mmbench.experiments.profiling import PartCost, Profile
+from mmbench.reports.layouts import LAYOUTS
+from mmbench.reports.layouts.options import Options
 from mmbench.reports.pareto import pareto
+from mmbench.reports.report import Report
+from mmbench.reports.table import make_tables
 
 HOSTILE = "<b>a&b</b>\n$x_1$"
 
@@ -115,6 +119,38 @@ def test_html_holds_the_table_and_no_name_acts(hostile, profiled):
         assert any("<b>a&b</b>\\n$x_1$" in words for words in tags.words)
         assert "<b>a&" not in result._repr_html_()
     assert "concat_fusion" in hostile._repr_html_()
+
+
+@pytest.mark.filterwarnings("ignore:no diagram")
+def test_a_report_is_its_text_and_shows_its_tables(runs, tmp_path):
+    paths = [run.path for run in runs["concat_fusion"] + runs["question_only"]]
+    for format in ("markdown", "latex", "csv"):
+        made = mmbench.report(paths, format, figures=tmp_path / "figures")
+        assert str(made) == made.text == made
+        assert type(str(made)) is str
+        assert "\n" not in repr(made)
+        tags = Tags(made._repr_html_().replace(' max-width: 100%">', ' max-width: 100%"></img>'))
+        assert {"table", "img"} <= tags.seen
+        assert any(words.startswith("Concatenation") for words in tags.words)
+    with pytest.raises(MMBenchError, match="nothing to draw"):
+        made.plot()
+    renamed = [
+        dataclasses.replace(run, record=run.record.model_copy(update={"model": HOSTILE}))
+        for run in runs["concat_fusion"]
+    ]
+    [table] = make_tables(renamed)
+    shown = Report("text", sheets=LAYOUTS["main"]([table], Options()))._repr_html_()
+    assert "<b>a&" not in shown
+    assert any("<b>a&b</b>" in words for words in Tags(shown).words)
+
+
+@pytest.mark.filterwarnings("ignore:.*without media")
+def test_a_page_is_kept_apart_from_the_notebooks_own(runs):
+    page = mmbench.report(runs["concat_fusion"][0].path, "html")
+    shown = page._repr_html_()
+    assert shown.startswith("<iframe ")
+    assert shown.count("<") == 2  # of the frame; the page's own are escaped
+    assert Tags(shown).seen == {"iframe"}
 
 
 def test_a_comparison_draws_a_dot_a_model_and_gives_its_axes(comparison, hostile):

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mmbench.reports.counts import count
+from mmbench.reports.figures.drawing import Dot, draw_costs, draw_intervals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
 
 _INK, _MARK = "#123456", "#234567"  # stand for the page's colours until the SVG is written
+_COLOURS = (_MARK, _INK)
 _STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -49,6 +50,11 @@ class Point:
     flops: float | None
     parameters: float | None
 
+    @property
+    def dot(self) -> Dot:
+        """As figures draw it."""
+        return Dot(self.value, self.low, self.high, self.values)
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -73,18 +79,8 @@ def comparison_figure(points: Sequence[Point], metric: str) -> Drawn | None:
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(5.4, 0.9 + 0.28 * len(points)), layout="constrained")
         axes = figure.subplots()
-        for place, point in enumerate(reversed(points)):
-            if point.low is not None and point.high is not None:
-                axes.plot([point.low, point.high], [place, place], color=_MARK, linewidth=2)
-            if len(point.values) > 1:
-                heights = [place] * len(point.values)
-                axes.plot(point.values, heights, "|", color=_INK, markersize=9, alpha=0.6)
-            axes.plot([point.value], [place], "o", color=_MARK, markersize=6)
-        axes.set_yticks(range(len(points)))
-        labels = [_short(point.model) for point in reversed(points)]
-        axes.set_yticklabels(labels, parse_math=False)
+        draw_intervals(axes, [_short(p.model) for p in points], [p.dot for p in points], *_COLOURS)
         axes.set_xlabel(metric, parse_math=False)
-        axes.grid(axis="x", alpha=0.25)
         return _drawn(figure, f"{metric} of each model, with its interval")
 
 
@@ -97,19 +93,13 @@ def cost_figure(points: Sequence[Point], metric: str) -> Drawn | None:
         return None
     import matplotlib as mpl
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, NullFormatter
 
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(5.4, 3.6), layout="constrained")
         axes = figure.subplots()
-        for point, cost in known:
-            axes.plot([cost], [point.value], "o", color=_MARK, markersize=7)
-        costs = [cost for _, cost in known]
-        if max(costs) > _WIDE * min(costs):
-            axes.set_xscale("log")
+        costs, dots = [cost for _, cost in known], [p.dot for p, _ in known]
+        draw_costs(axes, costs, dots, [{"color": _MARK}] * len(known), line=False)
         axes.margins(x=0.25, y=0.12)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
         what = "operations per sample" if known is by_flops else "parameters"
         axes.set_xlabel(what)
         axes.set_ylabel(metric, parse_math=False)
@@ -152,7 +142,6 @@ def _name_points(
 
 
 _BESIDE = [(right, up) for up in (0, 9, -9, 18, -18, 27, -27) for right in (True, False)]
-_WIDE = 10  # costs that differ by more stand on a logarithmic axis
 _NAMED = 10  # more points are numbered
 _LONGEST = 40  # characters of a name
 
