@@ -133,7 +133,8 @@ def _name_points(
                 parse_math=False,
             )
             box = label.get_window_extent()
-            if not any(box.overlaps(other) for other in placed):
+            within = box.x0 >= axes.get_window_extent().x0  # not on the axis
+            if within and not any(box.overlaps(other) for other in placed):
                 break
             label.remove()
         else:

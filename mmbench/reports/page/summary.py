@@ -6,14 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mmbench.errors import MMBenchError
-from mmbench.experiments.compare import training_seconds
 from mmbench.experiments.conditions import Conditions, conditions
 from mmbench.experiments.measured_runs import measured_runs
-from mmbench.experiments.result import RunResult
 from mmbench.experiments.score import load_metrics
-from mmbench.records.record import Record
 from mmbench.reports.cells import Cell, Column
-from mmbench.reports.counts import count
+from mmbench.reports.costs import COSTS, cost_of
 from mmbench.reports.escape import one_line
 from mmbench.reports.names import full_metric_title
 from mmbench.reports.page.figures import Drawn, Point, comparison_figure, cost_figure
@@ -107,7 +104,7 @@ class Section:
 def make_section(table: Table) -> Section:
     """What a page says of a report's table."""
     groups = [_compared(table, group) for group in _groups(table)]
-    records = {row.label: [run.record for run in _runs(row)] for row in table.rows}
+    records = {row.label: [run.record for run in row.results()] for row in table.rows}
     found = conditions(records)
     first = next(iter(records.values()))[0]
     seeds = sorted({record.seed for runs in records.values() for record in runs})
@@ -249,61 +246,26 @@ def _value(cell: Cell | None, best: float | None) -> Shown:
     return Shown(text, more, cell.mean, cell.mean == best)
 
 
+_COSTS = [
+    cost for cost in COSTS if cost.name != "latency_p95_ms"
+]  # as many as a screen has room for
+
+
 def _cost(table: Table) -> Grid | None:
-    rows = []
-    for row in table.rows:
-        runs = _runs(row)
-        rows.append(
-            [Shown(one_line(row.label)), *(_number(*cost(runs)) for cost in _COSTS.values())]
-        )
-    heads = [Head("model", number=False), *(Head(*head) for head in _COSTS)]
-    kept = [0] + [i for i in range(1, len(heads)) if any(row[i].text != "-" for row in rows)]
-    if len(kept) == 1:
+    found = {cost: [cost_of(row.results(), cost) for row in table.rows] for cost in _COSTS}
+    kept = {cost: values for cost, values in found.items() if any(values)}
+    if not kept:
         return None
-    return Grid("Cost", [heads[i] for i in kept], [[row[i] for i in kept] for row in rows])
+    heads = [Head("model", number=False), *(Head(cost.axis, "mean over runs") for cost in kept)]
+    rows = [
+        [Shown(one_line(row.label)), *(_number(of[at], cost.text) for cost, of in kept.items())]
+        for at, row in enumerate(table.rows)
+    ]
+    return Grid("Cost", heads, rows)
 
 
 def _number(value: float | None, form: Callable[[float], str]) -> Shown:
     return Shown("-") if value is None else Shown(form(value), order=value)
-
-
-def _of_first(
-    value: Callable[[Record], float | None],
-) -> Callable[[Sequence[RunResult]], float | None]:
-    return lambda runs: next((v for run in runs if (v := value(run.record)) is not None), None)
-
-
-_Cost = Callable[[Sequence[RunResult]], tuple[float | None, Callable[[float], str]]]
-
-
-def _cost_of(
-    value: Callable[[Sequence[RunResult]], float | None], form: Callable[[float], str]
-) -> _Cost:
-    return lambda runs: (value(runs), form)
-
-
-_COSTS: dict[tuple[str, str], _Cost] = {
-    ("parameters", "of all parts"): _cost_of(
-        _of_first(lambda r: sum(r.parameters.values()) or None), count
-    ),
-    ("operations", "of the whole path of an answer to one sample"): _cost_of(
-        _of_first(lambda r: r.flops_per_sample), count
-    ),
-    ("training", "mean over seeds"): _cost_of(training_seconds, lambda v: f"{v:,.0f} s"),
-    ("latency", "of one sample alone, median"): _cost_of(
-        _of_first(lambda r: r.inference.latency_p50 if r.inference else None),
-        lambda v: f"{1000 * v:.1f} ms",
-    ),
-    ("samples/s", "in the batches of the run"): _cost_of(
-        _of_first(
-            lambda r: r.inference.samples_per_second if r.inference and r.parameters else None
-        ),
-        lambda v: f"{v:,.0f}",
-    ),
-    ("memory", "largest resident size of the process"): _cost_of(
-        _of_first(lambda r: r.peak_memory_mb), lambda v: f"{v:,.0f} MB"
-    ),
-}
 
 
 def _categories(table: Table) -> Grid | None:
@@ -346,8 +308,3 @@ def _differed(found: Conditions, models: Iterable[str]) -> Grid | None:
         for model in models
     ]
     return Grid("What differed", heads, rows)
-
-
-def _runs(row: Row) -> list[RunResult]:
-    runs = {run.path: run for of in row.runs.values() for run in of.values()}
-    return list(runs.values())
