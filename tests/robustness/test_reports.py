@@ -29,6 +29,7 @@ from mmbench.reports.report import make_report
 from mmbench.reports.robustness import robustness_text
 from mmbench.reports.table import make_tables
 from tests.nasty import NASTY, assert_harmless
+from tests.reports.written import compile_latex
 from tests.robustness.conftest import WEIGHTS
 
 
@@ -160,6 +161,11 @@ def test_hostile_names_break_no_format(hostile):
     cells = [cell for row in csv.reader(io.StringIO(as_csv(document(hostile)))) for cell in row]
     assert not any(cell.startswith("=") for cell in cells)
     assert "<script>" not in hostile._repr_html_()
+
+
+def test_latex_sets_it_without_a_box_that_is_too_wide(compared, hostile, tmp_path):
+    assert "Overfull" not in compile_latex(FORMATS["latex"].write(document(compared)), tmp_path)
+    compile_latex(FORMATS["latex"].write(document(hostile)), tmp_path)
 
 
 def test_a_figure_has_a_panel_a_damage_and_a_line_a_model(compared, shipped):
