@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmbench.errors import MMBenchError
     from mmbench.experiments.compare import Comparison, compare
+    from mmbench.experiments.compare_files import compare_predictions
     from mmbench.experiments.probe import ProbeResult, probe
     from mmbench.experiments.profiling import Profile, profile
     from mmbench.experiments.result import RunResult, load_run
     from mmbench.experiments.robustness import RobustnessComparison, robustness
     from mmbench.experiments.run import run
-    from mmbench.experiments.score_files import compare_predictions, score
+    from mmbench.experiments.score_files import score
     from mmbench.experiments.study import StudyResult, run_study
     from mmbench.reports.report import report
     from mmbench.study import Study, make_study, read_study
@@ -35,7 +36,7 @@ _HOME = {
     "MMBenchError": "mmbench.errors",
     "Comparison": "mmbench.experiments.compare",
     "compare": "mmbench.experiments.compare",
-    "compare_predictions": "mmbench.experiments.score_files",
+    "compare_predictions": "mmbench.experiments.compare_files",
     "Profile": "mmbench.experiments.profiling",
     "profile": "mmbench.experiments.profiling",
     "score": "mmbench.experiments.score_files",
