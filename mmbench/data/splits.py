@@ -187,9 +187,20 @@ def data_folder(spec: DatasetSpec, reader: Reader) -> Path:
     if spec.source is None:
         raise MMBenchError(
             f"{spec.name} does not come with mmbench: name its folder with --data-dir. "
-            f"`mmbench show {spec.name}` says what it must hold; it is described at {spec.homepage}"
+            f"`mmbench show {spec.asked_as}` says what it must hold; it is described at "
+            f"{spec.homepage}"
         )
     return _package_folder(spec.source)
+
+
+def is_at_hand(spec: DatasetSpec) -> bool:
+    """Whether a dataset can be read here without fetching or naming anything: it is generated,
+    comes with a package, or its folder is known.
+    """
+    if spec.data_dir is not None or spec.source is not None:
+        return True
+    whole = next((name for name, split in spec.splits.items() if split.of is None), None)
+    return spec.layout is not None and whole is not None and not reader_of(spec, whole).needs_folder
 
 
 def _package_folder(source: PackageSource) -> Path:
