@@ -161,7 +161,8 @@ class DatasetSpec(Settings):
         evaluate_on: the split that `mmbench run` scores unless told otherwise.
         modalities: of its media: image, video or audio.
         categories: by category, the targets that belong to it.
-        image_size: pixels a side that images, and the frames of videos, are kept at.
+        image_size: pixels a side that images, and the frames of videos, are kept at. Where the
+            file sets none, images that are all smaller are kept at the size of the largest.
         frames: of a video.
         sample_rate, seconds: of a sound.
         options: what else the task reads.
