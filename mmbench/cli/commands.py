@@ -44,7 +44,8 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="tasks, datasets, models, encoders, fusions, decoders, metrics, corruptions.",
+            help="tasks, datasets, models, encoders, fusions, late_fusions, decoders, objectives, "
+            "balance, metrics, corruptions, predictors, readers.",
             autocompletion=listed,
         ),
     ],

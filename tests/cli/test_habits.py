@@ -47,6 +47,17 @@ def test_an_unknown_option_leads_to_the_one_that_is_meant(mmbench, arguments, me
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("epochs", "train.epochs"), ("fuson", "fusion"), ("train.epoch", "train.epochs")],
+)
+def test_a_key_of_a_group_leads_there(given, meant):
+    from mmbench.recipe import load_recipe
+
+    with pytest.raises(MMBenchError, match=f"Did you mean {meant}\\?"):
+        load_recipe("gated_fusion", {given: 3})
+
+
 def test_a_command_without_recipes_offers_none(mmbench):
     done = mmbench("report", "--epochs", "3", ".")
     assert done.returncode == 2
