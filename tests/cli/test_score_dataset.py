@@ -51,8 +51,20 @@ def test_predictions_and_runs_stand_in_one_column_of_report_and_page(mini, ours,
     assert len(table) == 4  # a head, a rule, two models
     assert table[0].count("Accuracy") == 1
     assert "Different machines" not in report
-    page = mmbench.report(paths, format="html")
+    with pytest.warns(UserWarning, match="without media: no dataset called 'mini'"):
+        page = mmbench.report(paths, format="html")
     assert "Their \\u003cmodel" in page or "Their &lt;model" in page
+
+
+def test_the_page_shows_the_media_of_predictions_for_a_registered_dataset(tmp_path):
+    from mmbench.experiments.answered_dataset import asked_dataset
+    from mmbench.reports.report import make_report
+
+    rows = [{"id": s.id, "prediction": "no"} for s in asked_dataset("vqa", "easy_vqa").samples]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    scored = mmbench.score("vqa", tmp_path / "p.jsonl", dataset="easy_vqa", out=tmp_path / "out")
+    page = make_report(scored.path, "html", samples=3)
+    assert not [note for note in page.notes if "without media" in note]
 
 
 def test_a_runs_own_answers_score_what_the_run_scored(mini, ours, tmp_path):
