@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import warnings
 from collections.abc import Sequence
 from functools import cache
 
@@ -37,11 +38,14 @@ def own_size(media: Sequence[Stored], most: int) -> int:
 
 def _longer_side(medium: Stored) -> int:
     """Of an image, by its header; 0 for what is none."""
+    source = medium.path if isinstance(medium, File) else None
     try:
-        with Image.open(
-            medium.path if isinstance(medium, File) else io.BytesIO(medium.content())
-        ) as image:
-            return max(image.size)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # of odd metadata and sizes: decoding says what is wrong
+            with Image.open(source or io.BytesIO(medium.content())) as image:
+                return max(image.size)
     except Exception:  # Pillow raises anything of damaged files: decoding says what is wrong
         return 0
 
