@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmbench.errors import MMBenchError
     from mmbench.experiments.compare import Comparison, compare
+    from mmbench.experiments.compare_files import compare_predictions
     from mmbench.experiments.probe import ProbeResult, probe
     from mmbench.experiments.profiling import Profile, profile
     from mmbench.experiments.result import RunResult, load_run
     from mmbench.experiments.robustness import RobustnessComparison, robustness
     from mmbench.experiments.run import run
-    from mmbench.experiments.score_files import compare_predictions, score
+    from mmbench.experiments.score_files import score
     from mmbench.experiments.study import StudyResult, run_study
     from mmbench.reports.report import report
     from mmbench.study import Study, make_study, read_study
@@ -35,7 +36,7 @@ _HOME = {
     "MMBenchError": "mmbench.errors",
     "Comparison": "mmbench.experiments.compare",
     "compare": "mmbench.experiments.compare",
-    "compare_predictions": "mmbench.experiments.score_files",
+    "compare_predictions": "mmbench.experiments.compare_files",
     "Profile": "mmbench.experiments.profiling",
     "profile": "mmbench.experiments.profiling",
     "score": "mmbench.experiments.score_files",
@@ -79,6 +80,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("mmbench")
     if name not in _HOME:
         raise AttributeError(f"module 'mmbench' has no attribute '{name}'")
     value = getattr(import_module(_HOME[name]), name)

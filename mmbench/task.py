@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 
 from mmbench import registry
 from mmbench.data.dataset import DatasetSpec, load_spec
-from mmbench.data.prediction_files import PredictionFile, read_prediction_file
+from mmbench.data.prediction_files import PredictionFile, read_answers, read_prediction_file
 from mmbench.data.sample import Query, Sample, SampleSet
 from mmbench.errors import MMBenchError
 from mmbench.recipe import PartLike, Recipe, read_part
@@ -165,6 +165,18 @@ class Task(ABC):
         Raises: MMBenchError for files that cannot be read or do not fit each other.
         """
         return read_prediction_file(None, predictions, references, questions)
+
+    def read_answers(self, predictions: Path, samples: SampleSet) -> list[Any]:
+        """Answers made elsewhere to samples of a dataset, as a predictor would have given them.
+
+        By default the texts of a table, `id` and `prediction`.
+
+        Args:
+            predictions: the file.
+            samples: in whose order they are.
+        Raises: MMBenchError for a file that cannot be read or does not fit the samples.
+        """
+        return read_answers(None, predictions, samples)
 
     def pictures(self, samples: Sequence[Sample], answers: Sequence[Any]) -> dict[str, bytes]:
         """Files to keep with the record for a person to look at, by name."""

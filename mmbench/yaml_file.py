@@ -132,7 +132,9 @@ def _explain(model: type[BaseModel], error: Any) -> str:
     key = ".".join(keys)
     if error["type"] == "extra_forbidden":
         known = _known_keys(model, keys[:-1])
-        hint = did_you_mean(keys[-1], known)
+        deeper = [name for name in known if keys[-1] in _known_keys(model, [*keys[:-1], name])]
+        within = f"{deeper[0]}.{keys[-1]}" if deeper else ""
+        hint = f" Did you mean {within}?" if deeper else did_you_mean(keys[-1], known)
         if hint and len(keys) > 1:
             hint = hint.replace("mean ", f"mean {'.'.join(keys[:-1])}.")
         return f"no key '{key}'.{hint} Known here: {', '.join(known)}."

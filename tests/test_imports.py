@@ -27,6 +27,8 @@ def test_the_import_rules_hold():
         ["run", "--help"],
         *(["list", kind] for kind in ("tasks", "datasets", "models", "metrics")),
         *(["list", kind] for kind in ("fusions", "late_fusions")),
+        ["list", "metrics", "--task", "vqa"],
+        ["--version"],
     ],
 )
 def test_help_and_list_import_nothing_heavy(arguments, tmp_path):

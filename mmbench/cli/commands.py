@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from mmbench.cli.cache_commands import cache
 from mmbench.cli.data_commands import data
-from mmbench.cli.options import (
-    Dataset,
-)
+from mmbench.cli.options import DataDir, Dataset, names_of
 from mmbench.cli.output import complain, say
 from mmbench.cli.parser import CommandGroup
 from mmbench.cli.probe_command import probe
@@ -19,17 +19,24 @@ from mmbench.cli.record_commands import convert, report, score, verify
 from mmbench.cli.run_commands import compare, profile, run
 from mmbench.errors import MMBenchError
 
-if TYPE_CHECKING:
-    pass
-
 app = CommandGroup(
-    "mmbench", "Controlled comparison of multimodal models: retrieval, captioning, VQA, generation."
+    "mmbench",
+    "Controlled comparison of multimodal models: retrieval, captioning, VQA, generation.",
+    is_whole=True,
 )
 app.add_typer(data, name="data")
+app.add_typer(cache, name="cache")
 
 
 for command in (run, compare, profile, probe, score, report):
     app.command()(command)
+
+
+def listed(incomplete: str) -> list[str]:
+    """What `mmbench list` lists, for a shell that completes it."""
+    from mmbench.cli.show import LISTED
+
+    return [what for what in LISTED if what.startswith(incomplete)]
 
 
 @app.command("list")
@@ -37,21 +44,33 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="tasks, datasets, models, encoders, fusions, decoders, metrics, corruptions."
+            help="tasks, datasets, models, encoders, fusions, late_fusions, decoders, objectives, "
+            "balance, metrics, corruptions, predictors, readers.",
+            autocompletion=listed,
         ),
     ],
+    task: Annotated[
+        str | None, typer.Option(help="Of metrics and datasets: those of this task.")
+    ] = None,
 ) -> None:
     """List what there is."""
     from mmbench.cli.show import list_text
 
-    say(list_text(what))
+    say(list_text(what, task))
 
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A name that `mmbench list` shows, or a record.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A name that `mmbench list` shows, a YAML file, or a record.",
+            autocompletion=names_of("recipes", "datasets", "tasks", "fusions", "encoders"),
+        ),
+    ],
     task: Annotated[str | None, typer.Option(help="The task to show a model for.")] = None,
     dataset: Dataset = None,
+    data_dir: DataDir = None,
     width: Annotated[
         int | None, typer.Option(help="The width that a fusion's cost is shown at. Default: 128.")
     ] = None,
@@ -63,7 +82,7 @@ def show(
     from mmbench.cli.show import difference_text, show_text
 
     if diff is None:
-        say(show_text(name, task, dataset, width))
+        say(show_text(name, task, dataset, width, data_dir))
     else:
         say(difference_text(Path(name), diff))
 
@@ -75,6 +94,8 @@ app.command()(verify)
 def run_command() -> None:
     """Parse the command line and call its command. Ends in SystemExit, or in a bug's traceback."""
     command = typer.main.get_command(app)
+    if "_MMBENCH_COMPLETE" in os.environ:  # a shell asks how a line may go on
+        command.main(prog_name="mmbench")
     try:
         with command.make_context("mmbench", sys.argv[1:]) as context:
             command.invoke(context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -91,6 +92,27 @@ def prepare(
         yield f"  {each}: {_counts(loaded)}"
         for modality, media in loaded.media.items():
             yield f"    {modality}: {_place(media.values)}"
+
+
+def exported(
+    name: str,
+    task: str | None = None,
+    split: str | None = None,
+    data_dir: Path | None = None,
+    skip_bad: bool = False,
+) -> Iterator[str]:
+    """A line of JSON for each sample of a split: id, texts, group (its medium), category.
+
+    Its right answer is not among them: that is the dataset's, by which `mmbench score` judges.
+
+    Args: as `mmbench.experiments.answered_dataset.asked_dataset`.
+    """
+    from mmbench.experiments.answered_dataset import asked_dataset
+
+    for sample in asked_dataset(task, name, split, data_dir, skip_bad).samples:
+        texts = {k: v for k, v in sample.inputs.items() if isinstance(v, str | tuple)}
+        of_group = {"group": sample.group, "category": sample.category}
+        yield json.dumps({"id": sample.id, **texts, **of_group})
 
 
 def check(

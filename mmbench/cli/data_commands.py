@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mmbench.cli.options import DataDir, SkipBad
+from mmbench.cli.options import DataDir, SkipBad, Split
 from mmbench.cli.output import say, say_line
 from mmbench.cli.parser import CommandGroup
 
@@ -39,6 +39,21 @@ def prepare_data(
             say_line(line)
     finally:
         watch.done()
+
+
+@data.command("export")
+def export_data(
+    name: DatasetName,
+    task: Annotated[str | None, typer.Option(help="Of a dataset of several: which.")] = None,
+    split: Split = None,
+    data_dir: DataDir = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Print what a split asks, with the ids that predictions for it go by: a JSON line each."""
+    from mmbench.cli.data import exported
+
+    for line in exported(name, task, split, data_dir, skip_bad):
+        say_line(line)
 
 
 @data.command("check")

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-Task = Annotated[str, typer.Option(help="A task: `mmbench list tasks`.")]
+
+def names_of(*kinds: str) -> Callable[[str], list[str]]:
+    """The registered names of these kinds, for a shell that completes one of them."""
+
+    def complete(incomplete: str) -> list[str]:
+        from mmbench import registry
+
+        names = (name for kind in kinds for name in registry.names(kind))
+        return sorted({name for name in names if name.startswith(incomplete)})
+
+    return complete
+
+
+Task = Annotated[
+    str,
+    typer.Option(help="A task: `mmbench list tasks`.", autocompletion=names_of("tasks")),
+]
 Dataset = Annotated[
-    str | None, typer.Option(help="A dataset, or its YAML file. Default: the task's own.")
+    str | None,
+    typer.Option(
+        help="A dataset, or its YAML file. Default: the task's own.",
+        autocompletion=names_of("datasets"),
+    ),
 ]
 Split = Annotated[str | None, typer.Option(help="The split to score. Default: the test split.")]
 Set = Annotated[

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
+from mmbench.cli.near_options import unknown_option
 from mmbench.cli.output import say
 
 _NOT_OF_A_RUN = ("json", "quiet", "request", "robustness", "corruptions")
@@ -22,8 +23,14 @@ class OneValueCommand(TyperCommand):
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As usual, once every option is found to be given as often as it may."""
-        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        """As usual, once every option is found to be there and given as often as it may."""
+        try:
+            _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        except Exception as error:
+            unknown = getattr(error, "option_name", None)
+            if not hasattr(error, "possibilities") or unknown is None or ctx.resilient_parsing:
+                raise
+            ctx.fail(unknown_option(str(unknown), args, self.params, ctx.command_path))
         times = Counter(id(option) for option in given)
         for option in given:
             is_flag = getattr(option, "is_flag", True)  # what is not an option is an argument
@@ -33,17 +40,26 @@ class OneValueCommand(TyperCommand):
 
 
 class CommandGroup(typer.Typer):
-    """Commands of mmbench. Without a command it shows its help, exit code 2."""
+    """Commands of mmbench. Without a command it shows its help, exit code 2.
 
-    def __init__(self, name: str, about: str) -> None:
+    Args:
+        name: what it is called.
+        about: the line that its help begins with.
+        is_whole: whether it is the whole program, which also tells its version and makes shells
+            complete it.
+    """
+
+    def __init__(self, name: str, about: str, is_whole: bool = False) -> None:
         super().__init__(
             name=name,
             help=about,
-            add_completion=False,
+            add_completion=is_whole,
+            context_settings={"help_option_names": ["-h", "--help"]},
             rich_markup_mode=None,
             pretty_exceptions_enable=False,
         )
-        self.callback(invoke_without_command=True, help=about)(_help_without_command)
+        called = _help_or_version if is_whole else _help_without_command
+        self.callback(invoke_without_command=True, help=about)(called)
 
     def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:
         """Registers a function as a command."""
@@ -54,6 +70,20 @@ def _help_without_command(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         say(context.get_help(), to=sys.stderr)
         raise typer.Exit(2)
+
+
+def _help_or_version(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version of mmbench, and stop.")
+    ] = False,
+) -> None:
+    if version:
+        import mmbench
+
+        say(f"mmbench {mmbench.__version__}")
+        raise typer.Exit
+    _help_without_command(context)
 
 
 def split_names(text: str) -> list[str]:

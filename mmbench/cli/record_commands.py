@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,8 @@ from mmbench.cli.options import (
     AllowMixed,
     DataDir,
     Out,
+    SkipBad,
+    Split,
 )
 from mmbench.cli.output import complain, say, say_line
 from mmbench.cli.parser import split_names
@@ -31,13 +33,23 @@ def score(
     references: Annotated[
         Path | None, typer.Option(help="The annotations, JSONL, Parquet, right items, images.")
     ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="In place of references: the dataset that they are for, or its file."),
+    ] = None,
+    split: Split = None,
+    data_dir: DataDir = None,
+    skip_bad: SkipBad = False,
+    name: Annotated[
+        str | None, typer.Option(help="What tables call them. Default: their file's name.")
+    ] = None,
     questions: Annotated[Path | None, typer.Option(help="The official questions (VQA).")] = None,
     metrics: Annotated[
         str | None, typer.Option(help="Names, separated by commas: `mmbench list metrics`.")
     ] = None,
     compare: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(metavar="A B", help="Test two prediction files, or two records, in pairs."),
+        typer.Option(metavar="A B", help="Test two in pairs: each a prediction file or a record."),
     ] = None,
     interval: Annotated[str, typer.Option(help="percentile or bca.")] = "percentile",
     allow_hub_code: AllowHubCode = False,
@@ -50,15 +62,18 @@ def score(
     json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Score predictions made elsewhere, without a model, or compare two of them."""
-    from mmbench.experiments.score_files import compare_predictions
+    from mmbench.experiments.compare_files import compare_predictions
     from mmbench.experiments.score_files import score as score_files
     from mmbench.reports.paired import paired_text
 
     names = split_names(metrics) if metrics else None
+    of_dataset: dict[str, Any] = {"dataset": dataset, "split": split, "data_dir": data_dir}
+    of_dataset["skip_bad"] = skip_bad
     if compare is not None:
         a, b = compare
         tested = compare_predictions(
             *(task, a, b, references),
+            **of_dataset,
             questions=questions,
             metrics=names,
             allow_hub_code=allow_hub_code,
@@ -66,12 +81,15 @@ def score(
         )
         say(paired_text(str(a), str(b), tested))
         return
-    if task is None or predictions is None or references is None:
+    if predictions is None or (dataset is None and (task is None or references is None)):
         raise MMBenchError(
-            "needs --task, --predictions and --references; or --compare A B for a paired test"
+            "needs --predictions, and --dataset or both --task and --references; or --compare A B "
+            "for a paired test"
         )
     result = score_files(
         *(task, predictions, references),
+        **of_dataset,
+        name=name,
         questions=questions,
         metrics=names,
         interval=interval,

@@ -27,6 +27,7 @@ from mmbench.cli.options import (
     Split,
     Task,
     Threads,
+    names_of,
 )
 from mmbench.cli.output import complain, say
 from mmbench.cli.parser import settings_given
@@ -38,9 +39,16 @@ if TYPE_CHECKING:
 
 def run(
     context: typer.Context,
-    task: Annotated[str | None, typer.Option(help="A task: `mmbench list tasks`.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="A task: `mmbench list tasks`.", autocompletion=names_of("tasks")),
+    ] = None,
     model: Annotated[
-        str | None, typer.Option(help="A recipe: `mmbench list models`, or a YAML file.")
+        str | None,
+        typer.Option(
+            help="A recipe: `mmbench list models`, or a YAML file.",
+            autocompletion=names_of("recipes"),
+        ),
     ] = None,
     request: Annotated[
         Path | None,

@@ -11,6 +11,7 @@ from mmbench.cli import fusions
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.reports.escape import one_line
 from mmbench.reports.run import record_text
+from mmbench.sources import class_value, home_of
 
 if TYPE_CHECKING:
     from mmbench.data.dataset import DatasetSpec
@@ -27,33 +28,78 @@ LISTED = {
     "balance": "balance",
     "metrics": "metrics",
     "corruptions": "corruptions",
+    "predictors": "predictors",
+    "readers": "readers",
 }
+OF_A_TASK = ("datasets", "metrics")
 
 
-def list_text(what: str) -> str:
-    """A line a name: the name and what it is."""
+def list_text(what: str, task: str | None = None) -> str:
+    """A line a name: the name and what it is.
+
+    Args:
+        what: a key of `LISTED`.
+        task: of datasets and metrics, only what is this task's.
+    Raises: MMBenchError for what is not listed, or not by task; for an unknown task.
+    """
+    what = "models" if what == "recipes" else what
     if what not in LISTED:
         raise MMBenchError(
             f"cannot list '{what}'.{did_you_mean(what, LISTED)} There is {', '.join(LISTED)}."
         )
     kind = LISTED[what]
+    names = registry.names(kind)
+    if task is not None:
+        if kind not in OF_A_TASK:
+            raise MMBenchError(
+                f"{what} are not listed by task: drop --task {task}, or list "
+                f"{' or '.join(OF_A_TASK)}"
+            )
+        registry.check("tasks", task)
+        names = [name for name in names if _is_of(kind, name, task)]
+        if not names:
+            raise MMBenchError(f"there are no {what} of the task {task}")
     if kind in fusions.KINDS:
         return fusions.list_text(kind)
-    rows = [(one_line(name), registry.summary(kind, name)) for name in registry.names(kind)]
+    rows = [(one_line(name), registry.summary(kind, name)) for name in names]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {one_line(summary)}" for name, summary in rows)
 
 
+def _is_of(kind: str, name: str, task: str) -> bool:
+    """Whether a dataset belongs to a task, or a metric judges its answers.
+
+    A metric says so itself, or stands in the task's own package, or the task or a dataset names it.
+    """
+    from mmbench.data.dataset import tasks_of
+
+    if kind == "datasets":
+        return task in tasks_of(name)
+    home, cls = registry.location("tasks", task)
+    module, attribute = registry.location(kind, name)
+    if task in (class_value(*home_of(module, attribute), "tasks", inherited=True) or ()):
+        return True
+    package = home.rpartition(".")[0]
+    if package and module.startswith(f"{package}."):
+        return True
+    return name in (class_value(home, cls, "metrics") or ())
+
+
 def show_text(
-    name: str, task: str | None = None, dataset: str | None = None, width: int | None = None
+    name: str,
+    task: str | None = None,
+    dataset: str | None = None,
+    width: int | None = None,
+    data_dir: Path | None = None,
 ) -> str:
     """What a task, dataset, recipe, part, metric or record is.
 
     Args:
-        name: a registered name, a recipe's path, or a record's folder.
+        name: a registered name, the path of a recipe or of a dataset's file, or a record's folder.
         task: that a recipe or dataset is shown for.
         dataset: that a recipe is shown for.
         width: that a fusion's cost is told at.
+        data_dir: the folder of the dataset's files.
     Raises: MMBenchError naming the nearest name if there is nothing called so, or if it is not
         shown for a task, dataset or width.
     """
@@ -63,20 +109,24 @@ def show_text(
         registry.check("tasks", task)
     recover(Path(name))
     if (Path(name) / "run.json").is_file() or Path(name).name == "run.json":
-        _shown_for("a record", task=task, dataset=dataset, width=width)
+        _shown_for("a record", task=task, dataset=dataset, width=width, data_dir=data_dir)
         return _record(Path(name))
     if name.endswith((".yaml", ".yml")):
+        if _is_dataset(name):
+            _shown_for("a dataset", dataset=dataset, width=width)
+            return _dataset(name, task, data_dir)
         _shown_for("a model", width=width)
-        return _recipe(name, task, dataset)
+        return _recipe(name, task, dataset, data_dir)
     for kind in LISTED.values():
         if registry.has(kind, name):
             if kind == "recipes":
                 _shown_for("a model", width=width)
-                return _recipe(name, task, dataset)
+                return _recipe(name, task, dataset, data_dir)
             if kind == "datasets":
                 _shown_for("a dataset", dataset=dataset, width=width)
-                return _dataset(name, task)
-            _shown_for(f"a {registry.singular(kind)}", task=task, dataset=dataset)
+                return _dataset(name, task, data_dir)
+            what = f"a {registry.singular(kind)}"
+            _shown_for(what, task=task, dataset=dataset, data_dir=data_dir)
             if kind in fusions.KINDS:
                 return _fusion(kind, name, width)
             _shown_for(f"a {registry.singular(kind)}", width=width)
@@ -88,11 +138,19 @@ def show_text(
     )
 
 
-def _shown_for(what: str, **options: str | int | None) -> None:
+def _is_dataset(name: str) -> bool:
+    """Whether a YAML file is a dataset's, and not a recipe's."""
+    from mmbench.yaml_file import read_yaml
+
+    return "splits" in read_yaml(registry.path("recipes", name))
+
+
+def _shown_for(what: str, **options: str | int | Path | None) -> None:
     """Refuse options that say nothing about what is shown."""
     for option, value in options.items():
         if value is not None:
-            raise MMBenchError(f"{what} is not shown for a {option}: drop --{option} {value}")
+            written = option.replace("_", "-")
+            raise MMBenchError(f"{what} is not shown for a {written}: drop --{written} {value}")
 
 
 def _lines(title: str, about: str, rows: dict[str, Any]) -> str:
@@ -128,11 +186,12 @@ def _task(name: str) -> str:
     )
 
 
-def _dataset(name: str, task: str | None) -> str:
+def _dataset(name: str, task: str | None, data_dir: Path | None) -> str:
     from mmbench.cli.data import origin
     from mmbench.data.dataset import load_spec, tasks_of
 
     spec = load_spec(name, task or tasks_of(name)[0])
+    spec = spec.model_copy(update={"data_dir": data_dir or spec.data_dir})
     splits, categories = _splits(spec)
     return _lines(
         f"dataset {name}",
@@ -155,7 +214,9 @@ def _dataset(name: str, task: str | None) -> str:
 
 def _splits(spec: DatasetSpec) -> tuple[list[str], list[str]]:
     """A line a split: what is in it, where it is here; otherwise what should be. And categories."""
-    if spec.folder:
+    from mmbench.data.splits import is_at_hand
+
+    if not is_at_hand(spec):
         held = {
             name: f"{s.hold_out:.1%} of {s.of}" for name, s in spec.splits.items() if s.hold_out
         }
@@ -174,7 +235,7 @@ def _splits(spec: DatasetSpec) -> tuple[list[str], list[str]]:
     return lines, list(categories)
 
 
-def _recipe(name: str, task: str | None, dataset: str | None) -> str:
+def _recipe(name: str, task: str | None, dataset: str | None, data_dir: Path | None) -> str:
     """The recipe on a task, or on the first task that it fits.
 
     Raises: MMBenchError if it fits none: why it does not fit the first.
@@ -182,13 +243,13 @@ def _recipe(name: str, task: str | None, dataset: str | None) -> str:
     errors = []
     for each in [task] if task else registry.names("tasks"):
         try:
-            return _recipe_on(each, name, dataset)
+            return _recipe_on(each, name, dataset, data_dir)
         except MMBenchError as error:
             errors.append(error)
     raise errors[0]
 
 
-def _recipe_on(task_name: str, name: str, dataset: str | None) -> str:
+def _recipe_on(task_name: str, name: str, dataset: str | None, data_dir: Path | None) -> str:
     import torch
 
     from mmbench.checkpoint import read_checkpoint
@@ -199,7 +260,7 @@ def _recipe_on(task_name: str, name: str, dataset: str | None) -> str:
     from mmbench.training.stages import check_stages, stages_of
 
     task = registry.load("tasks", task_name)()
-    spec = task.dataset(dataset)
+    spec = task.dataset(dataset, data_dir)
     recipe = task.resolve(load_recipe(name), spec)
     rows: dict[str, Any] = {"file": registry.path("recipes", name), "source": recipe.source}
     for key, value in recipe.settings().items():

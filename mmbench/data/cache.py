@@ -210,7 +210,7 @@ def discard(path: Path, why: str) -> None:
     """
     blocked = [p for p in path.parents if cache_folder() in p.parents and not os.access(p, os.X_OK)]
     for damaged in (path, *blocked):
-        if _removed(damaged):
+        if remove(damaged):
             tell_damaged(damaged, why)
             return
     raise MMBenchError(
@@ -224,7 +224,8 @@ def tell_damaged(path: Path, why: str) -> None:
     _log.warning("mmbench: the cache %s is damaged (%s): it is made anew", path, why)
 
 
-def _removed(path: Path) -> bool:
+def remove(path: Path) -> bool:
+    """Remove a file or folder of the cache, out of sight at once; False if that cannot be done."""
     aside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
         path.rename(aside)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,7 @@ class DatasetSpec(Settings):
 
     Attributes:
         name: the YAML file's name.
+        file: the YAML file, where it is not a registered dataset's.
         task: the task.
         title: what a paper's table calls it; made of the name if empty.
         summary, homepage, licence, citation: what it is and whose.
@@ -159,7 +161,8 @@ class DatasetSpec(Settings):
         evaluate_on: the split that `mmbench run` scores unless told otherwise.
         modalities: of its media: image, video or audio.
         categories: by category, the targets that belong to it.
-        image_size: pixels a side that images, and the frames of videos, are kept at.
+        image_size: pixels a side that images, and the frames of videos, are kept at. Where the
+            file sets none, images that are all smaller are kept at the size of the largest.
         frames: of a video.
         sample_rate, seconds: of a sound.
         options: what else the task reads.
@@ -171,6 +174,7 @@ class DatasetSpec(Settings):
     """
 
     name: str
+    file: Path | None = Field(None, strict=False, exclude=True)  # where it lies decides nothing
     task: str
     title: str = ""
     summary: str
@@ -196,6 +200,11 @@ class DatasetSpec(Settings):
     encoders: dict[str, str | dict[str, Any]] = {}
     train: dict[str, Any] = {}
     skip_bad: bool = False
+
+    @property
+    def asked_as(self) -> str:
+        """What a command line names it by."""
+        return self.name if self.file is None else shlex.quote(str(self.file))
 
     def at_size(self, pixels: int) -> DatasetSpec:
         """The same with images of so many pixels a side."""
@@ -239,11 +248,12 @@ def load_spec(name: str, task: str) -> DatasetSpec:
         del value["tasks"]
         chosen = task if task in tasks else next(iter(tasks))
         value |= {"task": chosen} | tasks[chosen]
-    spec = validate(DatasetSpec, value | {"name": path.stem}, str(path))
+    known = {"name": path.stem, "file": None if str(path) != name else path}
+    spec = validate(DatasetSpec, value | known, str(path))
     if spec.task != task:
         raise MMBenchError(
-            f"the dataset {spec.name} is for the task {spec.task}, not {task}: "
-            f"`mmbench run --task {spec.task} --dataset {spec.name}`"
+            f"the dataset {spec.name} is for the task {spec.task}, not {task}: give "
+            f"--task {spec.task}, or choose another one of `mmbench list datasets --task {task}`"
         )
     return spec
 

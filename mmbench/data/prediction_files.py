@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmbench.data.cells import complain, ids, labels, lost_characters, targets, texts
+from mmbench.data.cells import complain, first_ids, ids, labels, lost_characters, targets, texts
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.data.text_files import layout, read_json, read_json_lines
 from mmbench.errors import MMBenchError, brief, in_one_line
@@ -132,8 +132,32 @@ def read_prediction_file(
     )
 
 
+def read_answers(official: FileLayout | None, predictions: Path, samples: SampleSet) -> list[str]:
+    """The predictions for samples that are known, such as a dataset's, by their ids.
+
+    Args:
+        official: how JSON files are laid out; None where only tables are read.
+        predictions: JSON in the official layout, or a table.
+        samples: that they are for.
+    Raises: MMBenchError as `read_prediction_file`; where no id is one of the samples', saying what
+        those look like.
+    """
+    found, given = _predictions(official, predictions)
+    names = [sample.id for sample in samples]
+    where = f"{samples.dataset}, split {samples.split}"
+    if found and not set(found) & set(names):
+        raise MMBenchError(
+            f"{predictions}: none of its ids ({first_ids(found)}) is one of {where} "
+            f"({first_ids(names)})"
+        )
+    return in_order(names, list(zip(found, given, strict=True)), predictions, where)
+
+
 def in_order(
-    ids: Sequence[str], found: Sequence[tuple[str, Any]], predictions: Path, references: Path
+    ids: Sequence[str],
+    found: Sequence[tuple[str, Any]],
+    predictions: Path,
+    references: Path | str,
 ) -> list[Any]:
     """The predictions in the order of the references' ids.
 

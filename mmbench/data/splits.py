@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from mmbench.data.dataset import DatasetSpec, PackageSource
 from mmbench.data.decoding import Decoder, open_media
 from mmbench.data.images import ImageDecoder
 from mmbench.data.media import MediaRef, MediaSet
+from mmbench.data.own_size import own_size, tell_own_size
 from mmbench.data.sounds import SoundDecoder
 from mmbench.data.stored import File, Stored, stored_video
 from mmbench.data.table import Kind, Reader, Table
@@ -84,11 +86,8 @@ def load_split(spec: DatasetSpec, split: str, kind: Kind) -> LoadedSplit:
     origin = spec.splits[split].of or split
     table, folder = _table(spec, origin, kind)
     held_out = {name: s.hold_out for name, s in spec.splits.items() if s.of == origin}
-    stored = {
-        modality: {key: _stored(file, modality) for key, file in found.items()}
-        for modality, found in table.media.items()
-        if not isinstance(found, MediaSet)
-    }
+    stored = _files_of(table)
+    spec = _with_own_size(spec, origin, kind, stored)
     whole = merged(table.rows, stored, folder) if kind == "captions" else table.rows
     rows = [_with_group(row, place, spec.modalities) for place, row in enumerate(whole)]
     if held_out:
@@ -126,6 +125,38 @@ def load_split(spec: DatasetSpec, split: str, kind: Kind) -> LoadedSplit:
 
     more = sum(len(row["captions"]) - 1 for row in rows) if len(whole) < len(table.rows) else 0
     return LoadedSplit(_as_dataset(rows), media, _fingerprint(rows, media), skipped, more)
+
+
+def _files_of(table: Table) -> dict[str, dict[Any, Stored]]:
+    """By modality and key, where the media are stored that come as files."""
+    return {
+        modality: {key: _stored(file, modality) for key, file in found.items()}
+        for modality, found in table.media.items()
+        if not isinstance(found, MediaSet)
+    }
+
+
+def _with_own_size(
+    spec: DatasetSpec, origin: str, kind: Kind, stored: Mapping[str, Mapping[Any, Stored]]
+) -> DatasetSpec:
+    """The dataset with its images' own size, where its file sets none and they are smaller.
+
+    All splits have the size of the one that models learn from, or of the first. Where that one
+    cannot be read, as in a folder of test images alone, the split at hand decides.
+    """
+    if "image" not in stored or "image_size" in spec.model_fields_set:
+        return spec
+    whole = [name for name, split in spec.splits.items() if split.of is None]
+    decides = "train" if "train" in whole else whole[0]
+    images = stored["image"]
+    if decides != origin:
+        with suppress(MMBenchError):
+            images = _files_of(_table(spec, decides, kind)[0]).get("image", images)
+    pixels = own_size(list(images.values()), spec.image_size)
+    if pixels == spec.image_size:
+        return spec
+    tell_own_size(spec.name, pixels, spec.image_size)
+    return spec.at_size(pixels)
 
 
 def _table(spec: DatasetSpec, split: str, kind: Kind) -> tuple[Table, Path | None]:
@@ -187,9 +218,20 @@ def data_folder(spec: DatasetSpec, reader: Reader) -> Path:
     if spec.source is None:
         raise MMBenchError(
             f"{spec.name} does not come with mmbench: name its folder with --data-dir. "
-            f"`mmbench show {spec.name}` says what it must hold; it is described at {spec.homepage}"
+            f"`mmbench show {spec.asked_as}` says what it must hold; it is described at "
+            f"{spec.homepage}"
         )
     return _package_folder(spec.source)
+
+
+def is_at_hand(spec: DatasetSpec) -> bool:
+    """Whether a dataset can be read here without fetching or naming anything: it is generated,
+    comes with a package, or its folder is known.
+    """
+    if spec.data_dir is not None or spec.source is not None:
+        return True
+    whole = next((name for name, split in spec.splits.items() if split.of is None), None)
+    return spec.layout is not None and whole is not None and not reader_of(spec, whole).needs_folder
 
 
 def _package_folder(source: PackageSource) -> Path:

@@ -130,7 +130,8 @@ def footnotes(records: Iterable[Record]) -> list[str]:
             found.setdefault("commits of mmbench", set()).add(here.git_commit[:8] + dirty)
         for package, version in here.packages.items():
             found.setdefault(f"versions of {package}", set()).add(version)
-        found.setdefault("machines", set()).add(here.device_name)
+        if record.weights.source != "elsewhere":  # whose answers were made nobody knows where
+            found.setdefault("machines", set()).add(here.device_name)
         how = "compiled" if here.compiled else "as it is written"
         found.setdefault("ways to run a model", set()).add(how)
         if record.identity.device == "cpu":

@@ -1,11 +1,12 @@
-"""Scores predictions that were made elsewhere, without a model, and compares two of them."""
+"""Scores predictions that were made elsewhere, without a model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from mmbench import registry
 from mmbench.data.image_folder import read_images
@@ -13,13 +14,11 @@ from mmbench.data.prediction_files import PredictionFile, in_order
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.data.text_files import read_json
 from mmbench.errors import MMBenchError
-from mmbench.experiments.conditions import check_mixture
-from mmbench.experiments.measured_runs import measured_runs, same_samples
+from mmbench.experiments.answered_dataset import asked_dataset
 from mmbench.experiments.result import RunResult, load_run, predictions_file
 from mmbench.experiments.score import (
     Scores,
     load_metrics,
-    per_sample,
     score_answers,
     score_sets,
 )
@@ -35,22 +34,19 @@ from mmbench.records.store import (
     record_folder,
     write_record,
 )
-from mmbench.statistics.bootstrap import group_codes
-from mmbench.statistics.family import Family, compare_models
-from mmbench.statistics.measured import Measured, measure
 from mmbench.task import Task
-
-_NO_PAIRS = (
-    "two sets of images have no pairs to test: score each against the same real images and compare "
-    "the intervals"
-)
 
 
 def score(
-    task: str,
+    task: str | None,
     predictions: str | Path,
-    references: str | Path,
+    references: str | Path | None = None,
     *,
+    dataset: str | None = None,
+    split: str | None = None,
+    data_dir: str | Path | None = None,
+    skip_bad: bool = False,
+    name: str | None = None,
     questions: str | Path | None = None,
     metrics: Sequence[str] | None = None,
     interval: str = "percentile",
@@ -60,15 +56,24 @@ def score(
 ) -> RunResult:
     """Score a file of predictions and leave a record like a run's.
 
+    They are held against a file of references, or against a dataset: then the record stands in
+    one column with those of runs on it.
+
     Args:
-        task: "vqa", "captioning", "retrieval" or "generation".
+        task: "vqa", "captioning", "retrieval" or "generation". May be None with a dataset that
+            belongs to one task alone.
         predictions: VQA or COCO results (.json), or a table (.jsonl, .parquet); for retrieval see
-            `mmbench_tasks.retrieval.files.read_retrieval`; for generation a folder of images or a
-            table of their paths.
+            `mmbench_tasks.retrieval.files.read_retrieval`, with a dataset
+            `read_retrieval_answers`; for generation a folder of images or a table of their paths.
         references: the annotations, or a table; for retrieval see there; for generation real
             images likewise, or the prompts (.json).
+        dataset: registered, or the path of its YAML file, in place of references.
+        split: of it; the one that runs are scored on if None.
+        data_dir: the folder of its files, where they do not come with mmbench.
+        skip_bad: leave out its samples that cannot be read.
+        name: what the predictions are called in tables; their file's name if None.
         questions: the official questions (VQA).
-        metrics: names; the task's usual ones if None.
+        metrics: names; the usual ones of the dataset or task if None.
         interval: "percentile", or "bca" (bias-corrected and accelerated).
         allow_hub_code: download and run a metric `evaluate:<name>` from the hub.
         allow_outside: read images that a table names outside its own folder.
@@ -76,23 +81,46 @@ def score(
     Raises: MMBenchError for any mistake in these; then nothing is written.
     """
     memory = PeakMemory()
-    chosen = _metrics(task, metrics, Path(references), allow_hub_code)
-    if _draws_images(task):
-        given, scores = _score_images(
-            chosen, Path(predictions), Path(references), interval, allow_outside
-        )
-    else:
-        given = _read(task, Path(predictions), Path(references), questions)
+    if name is not None and not name.strip():
+        raise MMBenchError("--name is empty: leave it out to call them by their file")
+    identity: dict[str, Any] = {}
+    skipped: dict[str, int] = {}
+    if dataset is not None:
+        if references is not None or questions is not None:
+            raise MMBenchError(
+                "a --dataset brings its own right answers: leave out --references and --questions, "
+                "or --dataset"
+            )
+        asked = asked_dataset(task, dataset, split, data_dir, skip_bad)
+        task, identity = asked.task.name, asked.identity
+        chosen = load_metrics(metrics or asked.metrics, allow_hub_code)
+        given = asked.answered(Path(predictions))
+        skipped = {asked.samples.split: n} if (n := len(asked.samples.skipped)) else {}
         scores = score_answers(chosen, given.samples, given.answers, interval)
-    model = Path(predictions).stem
-    record = _record(task, model, given, scores, memory)
+    elif task is None or references is None:
+        raise MMBenchError(
+            "needs --dataset, or --task and --references, to hold the predictions against"
+        )
+    elif split is not None or data_dir is not None or skip_bad:
+        raise MMBenchError("--split, --data-dir and --skip-bad are of a --dataset: name one")
+    else:
+        chosen = metrics_of_files(task, metrics, Path(references), allow_hub_code)
+        if draws_images(task):
+            given, scores = _score_images(
+                chosen, Path(predictions), Path(references), interval, allow_outside
+            )
+        else:
+            given = read_files(task, Path(predictions), Path(references), questions)
+            scores = score_answers(chosen, given.samples, given.answers, interval)
+    model = name or Path(predictions).stem
+    record = _record(task, model, given, scores, memory, identity, skipped)
     folder = record_folder(
         Path(out), task, record.dataset, model, record.identity.hash, record.seed
     )
     check_writable(Path(out))
     if folder.exists():
         scores = _with_earlier(scores, folder)
-        record = _record(task, model, given, scores, memory)
+        record = _record(task, model, given, scores, memory, identity, skipped)
     targets = [sample.target for sample in given.samples]
     table = {"target": targets, "prediction": list(given.answers)}
     files = {
@@ -127,106 +155,30 @@ def _with_earlier(scores: Scores, folder: Path) -> Scores:
     )
 
 
-def compare_predictions(
-    task: str | None,
-    a: str | Path,
-    b: str | Path,
-    references: str | Path | None = None,
-    *,
-    questions: str | Path | None = None,
-    metrics: Sequence[str] | None = None,
-    allow_hub_code: bool = False,
-    allow_mixed: bool = False,
-) -> Family:
-    """Two prediction files, or the records of two runs, compared by every metric of both.
-
-    Args:
-        task, references, questions: as above; not needed for two records.
-        a, b: prediction files, or folders of records.
-        metrics: names; the task's usual ones, or those of both records, if None.
-        allow_hub_code: as above.
-        allow_mixed: compare runs of different kinds of device, or of versions of one part.
-    Returns: a pair for each metric, "A" and "B", with Holm's correction over the metrics.
-    Raises: MMBenchError for any mistake in these, or records of different data.
-    """
-    if Path(a).is_dir() and Path(b).is_dir():
-        return compare_models(_measured_records(Path(a), Path(b), metrics, allow_mixed))
-    if task is None or references is None:
-        raise MMBenchError(
-            "--compare needs --task and --references for prediction files; two folders of "
-            "records need neither"
-        )
-    chosen = _metrics(task, metrics, Path(references), allow_hub_code)
-    given = [_read(task, Path(p), Path(references), questions) for p in (a, b)]
-    found = [per_sample(chosen, each.samples, each.answers) for each in given]
-    codes, _ = group_codes([sample.group for sample in given[0].samples])
-    tested = [m for m in chosen if m.replicates and all(m.name in f for f in found)]
-    if not tested:
-        raise MMBenchError("none of these metrics can be tested: they have no value per sample")
-    return compare_models(
-        [
-            measure(name, metric, {0: statistics[metric.name]}, codes)
-            for metric in tested
-            for name, statistics in zip(("A", "B"), found, strict=True)
-        ]
-    )
-
-
-def _measured_records(
-    a: Path, b: Path, names: Sequence[str] | None, allow_mixed: bool
-) -> list[Measured]:
-    """Two records by every metric that both have, from what they keep per sample."""
-    runs = {"A": load_run(a), "B": load_run(b)}
-    first, second = (run.record for run in runs.values())
-    for key in ("task", "dataset", "split", "fingerprint", "limit"):
-        if getattr(first, key) != getattr(second, key):
-            raise MMBenchError(
-                f"{a} and {b} may not be compared: their {key} is {getattr(first, key)} and "
-                f"{getattr(second, key)}"
-            )
-    if _draws_images(first.task) and "elsewhere" in (first.weights.source, second.weights.source):
-        raise MMBenchError(_NO_PAIRS)
-    check_mixture([first, second], allow_mixed)
-    signatures = [{e.name: e.signature for e in r.metrics if e.interval} for r in (first, second)]
-    both = [n for n, s in signatures[0].items() if signatures[1].get(n) == s]
-    missing = [name for name in names or () if name not in both]
-    if missing or not both:
-        raise MMBenchError(
-            f"{a} and {b} do not both have {missing[0]} by one signature, with a value per sample"
-            if missing
-            else f"{a} and {b} have no metric of the same signature, with a value per sample"
-        )
-    kept = {name: run.statistics() for name, run in runs.items()}
-    same_samples({name: {0: statistics} for name, statistics in kept.items()})
-    return [
-        measured_runs(name, metric, {0: run}, kept={0: kept[name]})
-        for metric in load_metrics([n for n in both if names is None or n in names])
-        for name, run in runs.items()
-    ]
-
-
-def _metrics(
+def metrics_of_files(
     task: str, names: Sequence[str] | None, references: Path, allow_hub_code: bool
 ) -> list[Metric]:
-    return load_metrics(names or _task(task).file_metrics(references), allow_hub_code)
+    """The metrics of these names, or those that such references are usually scored by."""
+    return load_metrics(names or task_called(task).file_metrics(references), allow_hub_code)
 
 
-def _task(name: str) -> Task:
+def task_called(name: str) -> Task:
+    """A registered task."""
     task: Task = registry.load("tasks", name)()
     return task
 
 
-def _read(
+def read_files(
     task: str, predictions: Path, references: Path, questions: str | Path | None
 ) -> PredictionFile:
-    if _draws_images(task):
-        raise MMBenchError(_NO_PAIRS)
-    return _task(task).read_files(predictions, references, Path(questions) if questions else None)
+    """Predictions of a task, matched to their references."""
+    asked = Path(questions) if questions else None
+    return task_called(task).read_files(predictions, references, asked)
 
 
-def _draws_images(task: str) -> bool:
+def draws_images(task: str) -> bool:
     """Whether its answers are images, which are scored as a set."""
-    return _task(task).answer_kind == "images"
+    return task_called(task).answer_kind == "images"
 
 
 def _score_images(
@@ -263,7 +215,13 @@ def _score_prompted(
 
 
 def _record(
-    task: str, model: str, given: PredictionFile, scores: Scores, memory: PeakMemory
+    task: str,
+    model: str,
+    given: PredictionFile,
+    scores: Scores,
+    memory: PeakMemory,
+    identity: Mapping[str, Any],
+    skipped: dict[str, int],
 ) -> Record:
     samples = given.samples
     return Record(
@@ -286,6 +244,7 @@ def _record(
             fingerprint=samples.fingerprint,
             weights="elsewhere",
             predictions=given.sha256,
+            **identity,
         ),
         seed=0,
         metrics=scores.entries,
@@ -296,6 +255,7 @@ def _record(
         peak_memory_mb=memory.resident_mb(),
         environment=environment("cpu", "cpu"),
         notes=[*given.notes, *scores.notes],
+        skipped=skipped,
         failed=scores.failed,
         files={},
     )

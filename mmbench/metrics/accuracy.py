@@ -21,6 +21,7 @@ class Accuracy(MeanMetric):
     'accuracy|match:exact|normalise:none|v:1'
     """
 
+    tasks = ("vqa",)
     name = "accuracy"
     source = "fraction of equal strings, as sklearn.metrics.accuracy_score"
 

@@ -33,6 +33,7 @@ class Metric(ABC):
         recentred: whether resamples are biased, so that the interval is moved to lie about the
             value: a Frechet distance grows where fewer distinct images are drawn.
         own_process: whether another program does the work, so that it can run beside other metrics.
+        tasks: whose answers it judges, by name: `mmbench list metrics --task TASK` shows it.
         version: raised when the definition changes, so that old numbers are not compared with new.
     """
 
@@ -46,6 +47,7 @@ class Metric(ABC):
     recentred: bool = False
     own_process: bool = False
     source: ClassVar[str]
+    tasks: ClassVar[tuple[str, ...]] = ()
     version: int = 1
 
     def settings(self) -> dict[str, str]:

@@ -31,6 +31,7 @@ class QueryMean(TotalsMetric):
         direction: whose queries it is of; None for predictions of one direction.
     """
 
+    tasks = ("retrieval",)
     base: str
 
     def __init__(self, direction: str | None = None) -> None:
@@ -212,6 +213,7 @@ class MedianRank(Metric):
     3.5
     """
 
+    tasks = ("retrieval",)
     title = "MedR"
     higher_is_better = False
     bounds = (1.0, float("inf"))
@@ -253,6 +255,7 @@ class RSUM(TotalsMetric):
     375.0
     """
 
+    tasks = ("retrieval",)
     name = "rsum"
     title = "RSUM"
     bounds = (0.0, 600.0)

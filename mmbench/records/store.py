@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -148,7 +149,7 @@ def read_record(path: Path) -> Record:
         raise MMBenchError(
             f"{file} has schema version {version}; this mmbench reads {SCHEMA_VERSION}. "
             + (
-                f"`mmbench convert {path}` makes it one that can be read."
+                f"`mmbench convert {shlex.quote(str(path))}` makes it one that can be read."
                 if version == 1
                 else "Use the mmbench that wrote it, or run again."
             )
@@ -196,7 +197,8 @@ def find_records(
             unreadable(folder, problem)
         if not found and not problems:
             raise MMBenchError(
-                f"no record at or below {path}. `mmbench run --task vqa --out {path}` makes one."
+                f"no record at or below {path}. `mmbench run --task vqa --model gated_fusion --out "
+                f"{shlex.quote(str(path))}` makes one."
             )
         folders |= found
     return sorted(folders)

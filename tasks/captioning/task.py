@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.data.dataset import DatasetSpec
-from mmbench.data.prediction_files import COCO_RESULTS, PredictionFile, read_prediction_file
+from mmbench.data.prediction_files import (
+    COCO_RESULTS,
+    PredictionFile,
+    read_answers,
+    read_prediction_file,
+)
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.data.splits import load_split
 from mmbench.data.words import Vocabulary
@@ -61,6 +66,10 @@ class Captioning(Task):
     ) -> PredictionFile:
         """Results and annotations of COCO, or tables."""
         return read_prediction_file(COCO_RESULTS, predictions, references, questions)
+
+    def read_answers(self, predictions: Path, samples: SampleSet) -> list[str]:
+        """Those of results of COCO, or of a table."""
+        return read_answers(COCO_RESULTS, predictions, samples)
 
     def assets(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """The words of the captions, and how many a caption may have."""

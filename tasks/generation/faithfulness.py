@@ -88,6 +88,7 @@ class Faithfulness(TotalsMetric):
     ('faithfulness_colour', 0.6)
     """
 
+    tasks = ("generation",)
     source = "mmbench's own; claims are checked by mmbench.scenes.facts.check"
 
     def __init__(self, kind: str | None = None) -> None:

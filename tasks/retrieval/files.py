@@ -23,6 +23,7 @@ from mmbench.metrics.ranking import (
 )
 from mmbench.metrics.retrieval import IMAGE_TO_TEXT, TEXT_TO_IMAGE
 from mmbench.recipe import digest
+from mmbench_tasks.retrieval.answers import Embedded, Scored
 from mmbench_tasks.retrieval.lists import directions, read_lists
 
 _PAIR = ("_image_to_caption.json", "_caption_to_image.json")  # as ECCV Caption publishes them
@@ -114,6 +115,46 @@ def read_retrieval(predictions: Path, references: Path) -> PredictionFile:
         [*ranks[0], *ranks[1]],
         file_hash(predictions),
     )
+
+
+def read_retrieval_answers(predictions: Path, samples: SampleSet) -> list[Embedded | Scored]:
+    """What embeddings or scores made elsewhere answer to a dataset's queries.
+
+    Args:
+        predictions: as `read_retrieval_scores` reads; media and captions as the dataset has them.
+        samples: the queries of both sides.
+    Raises: MMBenchError for a file that is not that, or of other numbers of media and captions.
+    """
+    if predictions.suffix in TABLES:
+        raise MMBenchError(
+            f"{predictions} is a table of lists, which hold too little to rank a dataset's items: "
+            "give scores (.npy) or embeddings (.npz), or a table of right items by --references"
+        )
+    given = read_retrieval_scores(predictions)
+    if given.image_ids or given.text_ids:
+        raise MMBenchError(
+            f"{predictions} has ids of its own: a dataset's items are known by their order alone, "
+            "so leave image_ids and text_ids out"
+        )
+    texts = ["text" in sample.inputs for sample in samples]
+    count = (len(texts) - sum(texts), sum(texts))
+    if given.embeddings:
+        found = tuple(map(len, given.embeddings))
+    else:
+        found = ScoreMatrix(np.asarray(given.scores)).shape
+    if found != count:
+        raise MMBenchError(
+            f"{predictions} has {found[0]:,} images and {found[1]:,} captions, "
+            f"{samples.dataset}, split {samples.split}, has {count[0]:,} and {count[1]:,}"
+        )
+    sides: list[list[Embedded | Scored]]
+    if given.embeddings:
+        sides = [[Embedded(row) for row in side] for side in given.embeddings]
+    else:
+        scores = np.asarray(given.scores)
+        sides = [[Scored(row) for row in side] for side in (scores, scores.T)]
+    rows = [iter(side) for side in sides]
+    return [next(rows[is_text]) for is_text in texts]
 
 
 def _never(absent: int, where: str) -> list[str]:

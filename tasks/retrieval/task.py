@@ -91,6 +91,12 @@ class Retrieval(Task):
 
         return read_retrieval(predictions, references)
 
+    def read_answers(self, predictions: Path, samples: SampleSet) -> list[Any]:
+        """Embeddings or scores of the dataset's media and captions, each in its order."""
+        from mmbench_tasks.retrieval.files import read_retrieval_answers
+
+        return read_retrieval_answers(predictions, samples)
+
     def assets(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """The words of the captions."""
         texts = (s.inputs["text"] for s in samples if "text" in s.inputs)

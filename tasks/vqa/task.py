@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.data.dataset import DatasetSpec
-from mmbench.data.prediction_files import VQA_RESULTS, PredictionFile, read_prediction_file
+from mmbench.data.prediction_files import (
+    VQA_RESULTS,
+    PredictionFile,
+    read_answers,
+    read_prediction_file,
+)
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.data.splits import load_split
 from mmbench.data.words import Vocabulary
@@ -93,6 +98,10 @@ class VQA(Task):
     ) -> PredictionFile:
         """Results and annotations of visualqa.org, or tables."""
         return read_prediction_file(VQA_RESULTS, predictions, references, questions)
+
+    def read_answers(self, predictions: Path, samples: SampleSet) -> list[str]:
+        """Those of results of visualqa.org, or of a table."""
+        return read_answers(VQA_RESULTS, predictions, samples)
 
     def assets(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """The words of the questions, and the answers to choose from: None where each has own."""

@@ -222,7 +222,7 @@ def test_files_of_another_kind_are_one_clear_error(vqa_files, tmp_path, content,
 def test_score_without_files_says_what_it_needs(tmp_path):
     done = call(tmp_path, "--task", "vqa")
     assert done.returncode == 2
-    assert "needs --task, --predictions and --references" in done.stderr
+    assert "needs --predictions, and --dataset or both --task and --references" in done.stderr
 
 
 def test_scoring_by_another_metric_keeps_what_was_scored_before(tmp_path):

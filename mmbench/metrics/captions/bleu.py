@@ -30,6 +30,7 @@ class BLEU(TotalsMetric):
     'bleu_2|tokenizer:ptb-3.4.1|length:closest|smooth:none|v:1'
     """
 
+    tasks = ("captioning",)
     source = "Papineni et al., ACL 2002; pycocoevalcap 1.2 Bleu"
 
     def __init__(self, order: int = 4, tokenizer: str = "ptb") -> None:

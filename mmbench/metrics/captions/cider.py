@@ -34,6 +34,7 @@ class CIDErD(MeanMetric):
     4.988489
     """
 
+    tasks = ("captioning",)
     name = "cider"
     title = "CIDEr"
     bounds = (0.0, 10.0)

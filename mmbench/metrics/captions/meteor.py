@@ -38,6 +38,7 @@ class METEOR(TotalsMetric):
         tokenizer: "ptb" as COCO does, or "whitespace".
     """
 
+    tasks = ("captioning",)
     name = "meteor"
     title = "METEOR"
     source = "Denkowski and Lavie, WMT 2014; meteor-1.5.jar of pycocoevalcap 1.2"

@@ -24,6 +24,7 @@ class ROUGEL(MeanMetric):
     0.666667
     """
 
+    tasks = ("captioning",)
     name = "rouge_l"
     title = "ROUGE-L"
     source = "Lin, 2004; pycocoevalcap 1.2 Rouge"

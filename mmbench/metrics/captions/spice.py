@@ -25,6 +25,7 @@ class SPICE(MeanMetric):
         tokenizer: "ptb" as COCO does, or "whitespace".
     """
 
+    tasks = ("captioning",)
     name = "spice"
     title = "SPICE"
     source = "Anderson et al., ECCV 2016; spice-1.0.jar of pycocoevalcap 1.2"

@@ -47,6 +47,7 @@ class FeatureSetMetric(Metric):
     Statistics: (max(N, M), 2 D): features of the generated image, then of the real one.
     """
 
+    tasks = ("generation",)
     scale = 1.0
 
     def __init__(self, features: str | Extractor):

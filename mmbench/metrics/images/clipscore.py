@@ -34,6 +34,7 @@ class CLIPScore(MeanMetric):
     1.5
     """
 
+    tasks = ("generation",)
     name = "clipscore"
     title = "CLIPScore"
     bounds = (0.0, WEIGHT)

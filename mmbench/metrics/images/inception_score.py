@@ -71,6 +71,7 @@ class InceptionScore(Metric):
     4.0
     """
 
+    tasks = ("generation",)
     name = "inception_score"
     title = "IS"
     bounds = (1.0, 1008.0)

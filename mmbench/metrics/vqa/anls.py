@@ -29,6 +29,7 @@ class ANLS(MeanMetric):
     'anls|accepted:nearest|threshold:0.5|case:lower|v:1'
     """
 
+    tasks = ("vqa",)
     name = "anls"
     title = "ANLS"
     source = "ST-VQA (arXiv 1905.13648), as the Robust Reading Competition's script computes it"

@@ -25,6 +25,7 @@ class ExactMatch(MeanMetric):
     'exact_match|accepted:any|normalise:vqa|v:1'
     """
 
+    tasks = ("vqa",)
     name = "exact_match"
     source = "equality after the answer processing of github.com/GT-Vision-Lab/VQA"
 

@@ -33,6 +33,7 @@ class VQAAccuracy(MeanMetric):
     'vqa_accuracy|annotators:leave-one-out|enough:3|normalise:vqa-where-annotators-differ|v:1'
     """
 
+    tasks = ("vqa",)
     name = "vqa_accuracy"
     title = "VQA accuracy"
     source = "official VQA evaluation, github.com/GT-Vision-Lab/VQA (arXiv 1505.00468)"

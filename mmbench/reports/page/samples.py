@@ -130,7 +130,7 @@ def browse(asked: SampleSet, data_dir: Path | None, most: int) -> Browsed:
 
 def _at_hand(record: Record, task: Task | None, data_dir: Path | None) -> Task:
     """The task; MMBenchError where the dataset cannot be read, or only by fetching it."""
-    if record.weights.source == "elsewhere":
+    if record.weights.source == "elsewhere" and not record.identity.parts:
         raise MMBenchError("the predictions were made elsewhere, and no dataset was read for them")
     if task is None:
         raise MMBenchError(f"no task called {record.task!r} is installed")
