@@ -1,0 +1,118 @@
+"""What a contract's checks have in common: what is said of a part that does not keep it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmbench.errors import MMBenchError, in_one_line
+
+Make = Callable[..., Any]  # makes the part that is checked
+Check = Callable[[Make], None]  # raises `NotKept`; its docstring says what must hold
+
+
+class NotKept(AssertionError):
+    """A part does not keep its contract; says what it does."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a check found.
+
+    Attributes:
+        name: of the check: "masks".
+        due: what must hold, in words.
+        problem: what does not; empty where the part keeps it.
+    """
+
+    name: str
+    due: str
+    problem: str = ""
+
+
+def require(holds: bool, problem: str) -> None:
+    """Raise what is wrong unless it holds.
+
+    Raises: NotKept.
+    """
+    if not holds:
+        raise NotKept(problem)
+
+
+def require_finite(found: Tensor, what: str) -> None:
+    """Raise if a tensor holds NaN or infinity.
+
+    Raises: NotKept.
+    """
+    odd = int((~found.isfinite()).sum())
+    require(odd == 0, f"{odd} of {found.numel()} numbers of {what} are NaN or infinite")
+
+
+def require_close(one: Tensor, two: Tensor, what: str, tolerance: float = 1e-5) -> None:
+    """Raise unless two tensors agree, relatively and absolutely, to a tolerance.
+
+    Raises: NotKept.
+    """
+    require(one.shape == two.shape, f"{what}: shapes {shape(one)} and {shape(two)}")
+    if not torch.allclose(one, two, rtol=tolerance, atol=tolerance):
+        furthest = (one - two).abs().max().item()
+        raise NotKept(f"{what}: the two differ by up to {furthest:.3g}")
+
+
+def shape(tensor: Tensor) -> tuple[int, ...]:
+    """A tensor's shape, as a message has it."""
+    return tuple(tensor.shape)
+
+
+def run_checks(checks: Sequence[Check], make: Make) -> list[Outcome]:
+    """What each check says of a part.
+
+    Args:
+        checks: of the contract.
+        make: what makes the part.
+    """
+    return [_outcome(check, make) for check in checks]
+
+
+def _outcome(check: Check, make: Make) -> Outcome:
+    name = check_name(check)
+    due = " ".join((check.__doc__ or "").split())
+    try:
+        with torch.random.fork_rng(devices=[]):
+            check(make)
+    except (NotKept, MMBenchError) as error:
+        return Outcome(name, due, str(error))
+    except Exception as error:  # whatever a part raises is what is wrong with it
+        return Outcome(name, due, raised(error))
+    return Outcome(name, due)
+
+
+def check_name(check: Check) -> str:
+    """What a check is called.
+
+    >>> def check_masks(make): ...
+    >>> check_name(check_masks)
+    'masks'
+    """
+    return check.__name__.removeprefix("check_").replace("_", " ")
+
+
+def raised(error: BaseException, file: str | None = None) -> str:
+    """An error in a line: its type, what it says and where it came from.
+
+    Args:
+        error: that was raised.
+        file: whose last line in the traceback is named; the last one outside torch if None.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if f.filename == file] if file else []
+    outside = [f for f in frames if f"{Path(torch.__file__).parent}" not in f.filename]
+    frame = [*frames, *outside, *own][-1] if frames else None
+    where = f" ({Path(frame.filename).name}, line {frame.lineno}, in {frame.name})" if frame else ""
+    return f"{type(error).__name__}: {in_one_line(error)}{where}"
