@@ -15,9 +15,7 @@ from typing import Any
 
 from mmbench import registry
 from mmbench.errors import MMBenchError
-from mmbench.sources import class_value, constructor_defaults, spec_of
-
-OWN_PACKAGES = ("mmbench", "mmbench_tasks", "mmbench_baselines")
+from mmbench.sources import OWN_PACKAGES, class_value, constructor_defaults, spec_of
 
 
 def part_version(kind: str, name: str) -> int | str:

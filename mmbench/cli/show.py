@@ -39,9 +39,15 @@ def list_text(what: str) -> str:
     kind = LISTED[what]
     if kind in fusions.KINDS:
         return fusions.list_text(kind)
-    rows = [(one_line(name), registry.summary(kind, name)) for name in registry.names(kind)]
+    rows = [(one_line(name), _about(kind, name)) for name in registry.names(kind)]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {one_line(summary)}" for name, summary in rows)
+
+
+def _about(kind: str, name: str) -> str:
+    """What something is, or why it is not there."""
+    lost = "" if kind in registry.FILE_KINDS else registry.broken(kind, name)
+    return lost or registry.summary(kind, name)
 
 
 def show_text(
