@@ -76,7 +76,14 @@ def run_checks(checks: Sequence[Check], make: Make) -> list[Outcome]:
     Args:
         checks: of the contract.
         make: what makes the part.
+    Raises: MMBenchError for a part that cannot be made as it is asked for.
     """
+    try:
+        make()
+    except MMBenchError:  # a mistake in what is asked for, such as an option's name
+        raise
+    except Exception as error:
+        return [Outcome("made", "It can be made.", raised(error))]
     return [_outcome(check, make) for check in checks]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmbench import registry
 from mmbench.checks.contract import Make, require, require_close, require_finite, shape
 from mmbench.errors import MMBenchError
 from mmbench.zoo.fusion.base import Fused, Fusion
@@ -33,8 +34,6 @@ def fusion_maker(name: str, options: Mapping[str, Any], width: int | None = None
         options: of the fusion, as a recipe has them.
         width: of its streams; the first of a few that it can have if None.
     """
-    from mmbench import registry
-
     cls = registry.load("fusions", name)
     most = getattr(cls, "most_contexts", None)
 
@@ -158,9 +157,7 @@ def check_missing_for_some(make: Make) -> None:
     require_finite(out, f"the output where {name} is masked for a sample")
     require_close(out[1], without[1], f"a sample whose {name} is masked, and one without {name}")
     require_close(out[[0, 2]], with_it[[0, 2]], f"samples beside one whose {name} is masked")
-    require(
-        not torch.allclose(with_it[1], without[1]), f"{name} changes nothing, there or missing"
-    )
+    require(not torch.allclose(with_it[1], without[1]), f"{name} changes nothing, there or missing")
 
 
 def check_masks(make: Make) -> None:

@@ -34,7 +34,6 @@ from mmbench.errors import MMBenchError
 from mmbench.zoo.fusion.base import Fused, Fusion, PooledFusion
 from mmbench.zoo.stream import Stream
 
-
 CAUSAL = [name for name in registry.names("fusions") if registry.load("fusions", name).causal]
 
 
