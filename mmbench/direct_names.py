@@ -13,6 +13,7 @@ from pathlib import Path
 from mmbench.errors import MMBenchError, did_you_mean, in_one_line
 from mmbench.sources import descends, parsed, spec_of
 
+# Of metrics, `evaluate:NAME` is of the hub; those of one's own are registered to be in records.
 KINDS = ("encoders", "fusions", "late_fusions", "decoders", "balance", "predictors")
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 

@@ -224,8 +224,8 @@ def check(kind: str, name: str) -> None:
         if is_direct(kind, name):
             why = why_broken(*name.split(":")) or f"it is no {_SINGULAR[kind]}"
             raise MMBenchError(
-                f"no {_SINGULAR[kind]} at '{name}': {why}. It takes `module:Class` of a module that "
-                f"is installed, or in the folder {Path.cwd()}"
+                f"no {_SINGULAR[kind]} at '{name}': {why}. It takes `module:Class` of a module "
+                f"that is installed, or in the folder {Path.cwd()}"
             )
         known, listed = names(kind), _COMMAND.get(kind, kind)
         raise MMBenchError(

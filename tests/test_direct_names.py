@@ -81,8 +81,7 @@ def test_a_fusion_of_decisions_is_told_from_one_of_streams_without_importing_it(
 )
 def test_a_name_that_leads_nowhere_is_one_line(here, name, says):
     with pytest.raises(MMBenchError, match=says) as raised:
-        registry.kind_of(name, ("fusions", "late_fusions"))
-        registry.load("fusions", name)
+        registry.load(registry.kind_of(name, ("fusions", "late_fusions")), name)
     assert "\n" not in str(raised.value)
 
 
@@ -92,7 +91,8 @@ def test_broken_entry_points_are_named_in_the_list_and_take_nothing_down(tmp_pat
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: their-parts\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text(
-        f"[mmbench.{kind}]\ngone = their_gone:Mine\nslip = their_slip:Mine\nother = their_file:Mein\n"
+        f"[mmbench.{kind}]\ngone = their_gone:Mine\nslip = their_slip:Mine\n"
+        "other = their_file:Mein\n"
     )
     (tmp_path / "their_slip.py").write_text("class Mine(:\n")
     (tmp_path / "their_file.py").write_text("class Mine:\n    'Mine.'\n")

@@ -18,11 +18,13 @@ _CONTRACTS = {
     "late_fusions": ("mmbench.checks.late_fusion", "late_fusion_maker"),
     "encoders": ("mmbench.checks.encoder", "encoder_maker"),
     "metrics": ("mmbench.checks.metric", "metric_maker"),
+    "datasets": ("mmbench.checks.dataset", "dataset_maker"),
 }
 CHECKED = {  # what one calls a kind -> the kinds that it may be of
     "fusion": ("fusions", "late_fusions"),
     "encoder": ("encoders",),
     "metric": ("metrics",),
+    "dataset": ("datasets",),
 }
 
 
@@ -44,14 +46,17 @@ def check_part(
     """Run a part's contract, in seconds, on a CPU.
 
     Args:
-        what: "fusion", "encoder" or "metric".
-        name: registered, or `module:Class`.
+        what: "fusion", "encoder", "metric" or "dataset".
+        name: registered, or `module:Class`; of a dataset, or its YAML file.
         options: of the part, as a recipe has them.
         width: of its streams; a small one that it can have if None.
     Returns: an outcome a check.
     Raises: MMBenchError for a part that does not exist or cannot be made.
     """
-    return check_kind(registry.kind_of(name, kinds_of(what)), name, options or {}, width)
+    kinds = kinds_of(what)
+    is_file = kinds == ("datasets",) and name.endswith((".yaml", ".yml"))
+    kind = "datasets" if is_file else registry.kind_of(name, kinds)
+    return check_kind(kind, name, options or {}, width)
 
 
 def check_kind(
@@ -83,5 +88,9 @@ def failures(
     >>> failures("fusion", "gated")
     []
     """
-    found = check_part(what, name, options, width)
-    return [f"{o.name}: {o.problem} (due: {o.due})" for o in found if o.problem]
+    return problems(check_part(what, name, options, width))
+
+
+def problems(outcomes: Sequence[Outcome]) -> list[str]:
+    """A line for each check that does not hold: what it is, what does not, and what is due."""
+    return [f"{o.name}: {o.problem} (due: {o.due.rstrip('.')})" for o in outcomes if o.problem]

@@ -32,14 +32,14 @@ def new(
 
 
 def check(
-    what: Annotated[str, typer.Argument(help="fusion, encoder or metric.")],
+    what: Annotated[str, typer.Argument(help="fusion, encoder, metric or dataset.")],
     name: Annotated[str, typer.Argument(help="A registered name, or mypackage.module:Class.")],
     set_: Set = None,
     width: Annotated[
         int | None, typer.Option(help="The width of its streams. Default: a small one.")
     ] = None,
 ) -> None:
-    """Check that a part keeps its contract: masks, missing inputs, causality, parameters.
+    """Check that a part keeps its contract: masks, NaN, missing inputs, causality, parameters.
 
     It takes seconds. Exit code 1 if something does not hold.
     """
