@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmbench.errors import MMBenchError, in_one_line
+from mmbench.errors import MMBenchError, raised
 
 Make = Callable[..., Any]  # makes the part that is checked
 Check = Callable[[Make], None]  # raises `NotKept`; its docstring says what must hold
@@ -108,18 +106,3 @@ def check_name(check: Check) -> str:
     'masks'
     """
     return check.__name__.removeprefix("check_").replace("_", " ")
-
-
-def raised(error: BaseException, file: str | None = None) -> str:
-    """An error in a line: its type, what it says and where it came from.
-
-    Args:
-        error: that was raised.
-        file: whose last line in the traceback is named; the last one outside torch if None.
-    """
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if f.filename == file] if file else []
-    outside = [f for f in frames if f"{Path(torch.__file__).parent}" not in f.filename]
-    frame = [*frames, *outside, *own][-1] if frames else None
-    where = f" ({Path(frame.filename).name}, line {frame.lineno}, in {frame.name})" if frame else ""
-    return f"{type(error).__name__}: {in_one_line(error)}{where}"
