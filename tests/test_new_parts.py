@@ -9,7 +9,7 @@ from mmbench.errors import MMBenchError
 from mmbench.templates import write_package
 from tests.conftest import command_line, environment
 
-KINDS = ("fusion", "encoder", "metric", "dataset")
+KINDS = ("fusion", "encoder", "decoder", "metric", "objective", "dataset", "task")
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +48,17 @@ def test_its_own_test_passes(packages, kind):
 
 def test_the_example_recipes_dataset_and_metric_work_together(packages, tmp_path):
     _, target = packages
-    for model in ("my_fusion_fusion", "my_encoder_encoder"):
-        options = "--task vqa --dataset my_dataset --train --set train.epochs=1 --set width=16"
-        done = call(target, tmp_path, "run", *options.split(), "--model", model, "--quiet")
-        assert done.returncode == 0, done.stderr
+    on_mine = "--task vqa --dataset my_dataset"
+    for where, model in (
+        (on_mine, "my_fusion_fusion"),
+        (on_mine, "my_encoder_encoder"),
+        (on_mine, "my_decoder_decoder"),
+        (on_mine, "my_objective_objective"),
+        ("--task my_task", "my_task_model"),
+    ):
+        options = f"{where} --model {model} --train --set train.epochs=1 --set width=16 --quiet"
+        done = call(target, tmp_path, "run", *options.split())
+        assert done.returncode == 0, (model, done.stderr)
         assert "accuracy" in done.stdout
     done = call(target, tmp_path, "list", "metrics")
     assert "my_metric" in done.stdout
@@ -65,6 +72,7 @@ def test_the_example_recipes_dataset_and_metric_work_together(packages, tmp_path
         ("fusion", "late_mean", "there is a late fusion late_mean"),
         ("fusion", "../mine", "cannot be a part's name"),
         ("fusion", "class", "cannot be a part's name"),
+        ("task", "easy_vqa", "there is a dataset easy_vqa"),
         ("metric", "tasks", "mmbench_tasks is mmbench's own"),
     ],
 )

@@ -17,13 +17,19 @@ _CONTRACTS = {
     "fusions": ("mmbench.checks.fusion", "fusion_maker"),
     "late_fusions": ("mmbench.checks.late_fusion", "late_fusion_maker"),
     "encoders": ("mmbench.checks.encoder", "encoder_maker"),
+    "decoders": ("mmbench.checks.decoder", "decoder_maker"),
+    "objectives": ("mmbench.checks.objective", "objective_maker"),
+    "tasks": ("mmbench.checks.task", "task_maker"),
     "metrics": ("mmbench.checks.metric", "metric_maker"),
     "datasets": ("mmbench.checks.dataset", "dataset_maker"),
 }
 CHECKED = {  # what one calls a kind -> the kinds that it may be of
     "fusion": ("fusions", "late_fusions"),
     "encoder": ("encoders",),
+    "decoder": ("decoders",),
     "metric": ("metrics",),
+    "objective": ("objectives",),
+    "task": ("tasks",),
     "dataset": ("datasets",),
 }
 
@@ -46,7 +52,7 @@ def check_part(
     """Run a part's contract, in seconds, on a CPU.
 
     Args:
-        what: "fusion", "encoder", "metric" or "dataset".
+        what: "fusion", "encoder", "decoder", "metric", "objective", "task" or "dataset".
         name: registered, or `module:Class`; of a dataset, or its YAML file.
         options: of the part, as a recipe has them.
         width: of its streams; a small one that it can have if None.
@@ -62,7 +68,7 @@ def check_part(
 def check_kind(
     kind: str, name: str, options: Mapping[str, Any], width: int | None = None
 ) -> list[Outcome]:
-    """As `check_part`, of a kind of the registry that `has_contract`."""
+    """As `check_part`, of a kind of the registry."""
     from mmbench.checks.contract import run_checks
 
     module, maker = _CONTRACTS[kind]
@@ -73,9 +79,12 @@ def check_kind(
     return run_checks(checks, make)
 
 
-def has_contract(kind: str) -> bool:
-    """Whether there are checks of a kind of the registry."""
-    return kind in _CONTRACTS
+def refused_by_compare(kind: str) -> bool:
+    """Whether what is of a kind of the registry, and does not keep its contract, is not compared.
+
+    Decoders and objectives fit some tasks alone, and are tried here on one.
+    """
+    return kind in ("fusions", "late_fusions", "encoders")
 
 
 def failures(

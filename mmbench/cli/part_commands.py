@@ -15,7 +15,7 @@ from mmbench.errors import MMBenchError
 
 def new(
     what: Annotated[
-        str, typer.Argument(help="fusion, encoder, metric, dataset: what it is a package of.")
+        str, typer.Argument(help="fusion, encoder, decoder, metric, objective, dataset or task.")
     ],
     name: Annotated[str, typer.Argument(help="What it is registered as: my_fusion.")],
     out: Annotated[
@@ -32,7 +32,9 @@ def new(
 
 
 def check(
-    what: Annotated[str, typer.Argument(help="fusion, encoder, metric or dataset.")],
+    what: Annotated[
+        str, typer.Argument(help="fusion, encoder, decoder, metric, objective, task or dataset.")
+    ],
     name: Annotated[str, typer.Argument(help="A registered name, or mypackage.module:Class.")],
     set_: Set = None,
     width: Annotated[

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mmbench import registry
-from mmbench.checks.parts import check_kind, has_contract, problems
+from mmbench.checks.parts import check_kind, problems, refused_by_compare
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.experiments.execution import threads_beside
 from mmbench.experiments.plan import Plan, Splits, make_plan, recipe_name
@@ -193,7 +193,7 @@ def _check_contracts(made: Prepared) -> None:
     for title, entrants in made.entrants.items():
         for entrant in entrants:
             for kind, part in entrant.plan.recipe.parts().values():
-                if not has_contract(kind) or is_own(kind, part.name):
+                if not refused_by_compare(kind) or is_own(kind, part.name):
                     continue
                 key = f"{kind} {part.name} {part.options}"
                 if key not in checked:

@@ -20,7 +20,10 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _KINDS = {  # by kind: where its name must be free, and what its class's name ends in
     "fusion": (("fusions", "late_fusions"), "Fusion"),
     "encoder": (("encoders",), "Encoder"),
+    "decoder": (("decoders",), "Decoder"),
     "metric": (("metrics",), ""),
+    "objective": (("objectives",), ""),
+    "task": (("tasks", "datasets"), ""),
     "dataset": (("datasets",), ""),
 }
 
@@ -29,7 +32,7 @@ def write_package(kind: str, name: str, out: Path) -> Path:
     """Write a package with a working example of a part, a recipe and its contract's test.
 
     Args:
-        kind: "fusion", "encoder", "metric" or "dataset".
+        kind: "fusion", "encoder", "decoder", "metric", "objective", "task" or "dataset".
         name: what it is registered as, in snake case.
         out: the folder in which the package's own folder is made.
     Returns: the package's folder, called after the part.
@@ -60,7 +63,7 @@ def write_package(kind: str, name: str, out: Path) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             text = Template(path.read_text(encoding="utf-8")).substitute(values)
             target.write_text(text, encoding="utf-8")
-        if kind == "dataset":
+        if kind in ("dataset", "task"):
             from mmbench.templates.squares import write_squares
 
             write_squares(folder / f"mmbench_{name}" / "data")
