@@ -54,11 +54,14 @@ def check(
     outcomes = check_part(what, name, options, width)
     longest = max(len(outcome.name) for outcome in outcomes)
     failed = [outcome for outcome in outcomes if outcome.problem]
+    said: set[str] = set()
     for outcome in outcomes:
         word = "FAILS" if outcome.problem else "holds"
         say_line(f"  {word}  {outcome.name:<{longest}}  {outcome.due}")
         if outcome.problem:
-            say_line(f"         {'':<{longest}}  but: {outcome.problem}")
+            problem = "as above" if outcome.problem in said else outcome.problem
+            said.add(outcome.problem)
+            say_line(f"         {'':<{longest}}  but: {problem}")
     count = f"{len(outcomes) - len(failed)} of {len(outcomes)} checks hold"
     say_line(f"{what} {name}: {count}" + ("" if failed else ": it keeps its contract"))
     if failed:
