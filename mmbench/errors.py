@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import reprlib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class MMBenchError(Exception):
@@ -54,6 +56,21 @@ def in_one_line(error: BaseException) -> str:
     if text and not isinstance(error, LookupError):  # a key alone says nothing
         return text
     return f"{type(error).__name__} {text}".strip()
+
+
+def raised(error: BaseException, file: str | None = None) -> str:
+    """An error in a line: its type, what it says, and where in whose code it came from.
+
+    Args:
+        error: that was raised.
+        file: whose last line in the traceback is named; the last outside of torch if it has none.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename == file]
+    outside = [frame for frame in frames if "torch" not in Path(frame.filename).parts]
+    frame = [*frames, *outside, *own][-1] if frames else None
+    where = f" ({Path(frame.filename).name}, line {frame.lineno}, in {frame.name})" if frame else ""
+    return f"{type(error).__name__}: {in_one_line(error)}{where}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

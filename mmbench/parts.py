@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from mmbench import registry
-from mmbench.errors import MMBenchError
+from mmbench.errors import MMBenchError, raised
 from mmbench.recipe import FUSION_KINDS, Part, Recipe
+from mmbench.sources import OWN_PACKAGES
 from mmbench.zoo.encoders.base import Encoder
 from mmbench.zoo.fusion.base import Fusion
 from mmbench.zoo.fusion.late import LateFusion
@@ -160,6 +162,24 @@ def _try_out(fusion: Fusion, width: int) -> None:
     """Fuse zeros once, so that what does not keep the contract is refused before training."""
     zeros = Stream.whole(torch.zeros(1, 1, width))
     was_training = fusion.training
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), _telling(fusion, width):
         fusion.eval()(zeros, [zeros for _ in fusion.contexts])
     fusion.train(was_training)
+
+
+@contextmanager
+def _telling(fusion: Fusion, width: int) -> Iterator[None]:
+    """Within, an error in the code of another's fusion is a line that names it and its place."""
+    try:
+        yield
+    except MMBenchError:
+        raise
+    except Exception as error:
+        cls = type(fusion)
+        if cls.__module__.partition(".")[0] in OWN_PACKAGES:
+            raise  # a bug, with its traceback
+        raise MMBenchError(
+            f"the fusion {cls.__name__} fails on a query and contexts (1, 1, {width}): "
+            f"{raised(error, inspect.getsourcefile(cls))}. "
+            f"`mmbench check fusion {cls.__module__}:{cls.__name__}` says more"
+        ) from error

@@ -6,7 +6,8 @@ one entry point an object; `mmbench.metric_families` registers metrics that diff
 many an entry point.
 Recipes and datasets are YAML files: the groups `mmbench.recipes` and `mmbench.datasets` name
 packages, and every `*.yaml` in such a package is an entry called by its file name. The built-in
-parts are registered in the same way as those of a third party.
+parts are registered in the same way as those of a third party. A part of a recipe may also be named
+by where it is written, `mypackage.module:Class` (`mmbench.direct_names`).
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.direct_names import direct_entry, is_direct, why_broken
+from mmbench.errors import MMBenchError, did_you_mean, in_one_line
 from mmbench.families import Family, Member
-from mmbench.sources import docstrings, home_of
+from mmbench.sources import OWN_PACKAGES, docstrings, home_of
 
 CODE_KINDS = (
     *("tasks", "encoders", "fusions", "late_fusions", "decoders"),
@@ -58,7 +60,7 @@ def _entries(kind: str) -> dict[str, EntryPoint]:
 def _families() -> tuple[Family, ...]:
     """The families of metrics; each entry point names a tuple of them. Their modules are light."""
     entries = sorted(entry_points(group="mmbench.metric_families"), key=lambda e: e.name)
-    return tuple(family for entry in entries for family in entry.load())
+    return tuple(family for e in entries for family in _loaded(e, f"the metrics {e.name}"))
 
 
 def _entry(kind: str, name: str) -> EntryPoint | Member | None:
@@ -67,7 +69,7 @@ def _entry(kind: str, name: str) -> EntryPoint | Member | None:
     if found is None and kind == "metrics":
         members = (family.find(name) for family in _families())
         found = next((member for member in members if member is not None), None)
-    return found
+    return direct_entry(kind, name) if found is None else found
 
 
 @cache
@@ -113,9 +115,40 @@ def has(kind: str, name: str) -> bool:
 def load(kind: str, name: str) -> Any:
     """The registered object; imports its module.
 
-    Raises: MMBenchError naming the nearest name if there is none called so.
+    Raises: MMBenchError naming the nearest name if there is none called so; of another package's
+        part, why it cannot be imported.
     """
-    return _registered(kind, name).load()
+    return _loaded(_registered(kind, name), f"the {_SINGULAR[kind]} {name}")
+
+
+def _loaded(entry: EntryPoint | Member, what: str) -> Any:
+    try:
+        return entry.load()
+    except (ImportError, AttributeError) as error:
+        why = why_broken(entry.module, entry.attr)
+        if entry.module.partition(".")[0] in OWN_PACKAGES or not (
+            why or isinstance(error, ImportError)
+        ):
+            raise  # a bug, with its traceback
+        why = why or f"{entry.module} cannot be imported: {in_one_line(error)}"
+        raise MMBenchError(f"{what} is broken: {why}{_origin(entry)}") from error
+
+
+def _origin(entry: EntryPoint | Member) -> str:
+    """Which package registers an entry point, in brackets; "" of what none does."""
+    package = getattr(getattr(entry, "dist", None), "name", None)
+    return f" (registered as {entry.value} by the package {package})" if package else ""
+
+
+def broken(kind: str, name: str) -> str:
+    """Why a registered name leads nowhere, as far as can be told without importing it; "" if not.
+
+    >>> broken("fusions", "gated")
+    ''
+    """
+    entry = _registered(kind, name)
+    why = why_broken(entry.module, entry.attr)
+    return f"broken: {why}{_origin(entry)}" if why else ""
 
 
 def _registered(kind: str, name: str) -> EntryPoint | Member:
@@ -143,6 +176,8 @@ def kind_of(name: str, kinds: Sequence[str]) -> str:
     for kind in kinds:
         if has(kind, name):
             return kind
+    if any(is_direct(kind, name) for kind in kinds):
+        check(kinds[0], name)
     known = sorted({other for kind in kinds for other in names(kind)})
     raise MMBenchError(
         f"no {_SINGULAR[kinds[0]]} called '{name}'.{did_you_mean(name, known)} "
@@ -186,6 +221,12 @@ def check(kind: str, name: str) -> None:
     Raises: MMBenchError naming the nearest one.
     """
     if not has(kind, name):
+        if is_direct(kind, name):
+            why = why_broken(*name.split(":")) or f"it is no {_SINGULAR[kind]}"
+            raise MMBenchError(
+                f"no {_SINGULAR[kind]} at '{name}': {why}. It takes `module:Class` of a module "
+                f"that is installed, or in the folder {Path.cwd()}"
+            )
         known, listed = names(kind), _COMMAND.get(kind, kind)
         raise MMBenchError(
             f"no {_SINGULAR[kind]} called '{name}'.{did_you_mean(name, known)} "

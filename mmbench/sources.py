@@ -14,6 +14,9 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
+from mmbench.errors import MMBenchError
+
+OWN_PACKAGES = ("mmbench", "mmbench_tasks", "mmbench_baselines")
 Definition = ast.ClassDef | ast.FunctionDef
 
 
@@ -27,11 +30,19 @@ def spec_of(module: str) -> ModuleSpec | None:
 
 @cache
 def parsed(module: str) -> ast.Module | None:
-    """A module's source; None if it is not a file of Python."""
+    """A module's source; None if it is not a file of Python.
+
+    Raises: MMBenchError if it has a mistake of syntax.
+    """
     spec = spec_of(module)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
-    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    try:
+        return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise MMBenchError(
+            f"{spec.origin}, line {error.lineno}, is not Python: {error.msg}"
+        ) from None
 
 
 @cache
@@ -77,6 +88,16 @@ def class_expression(
         if value is not None:
             return value
     return None
+
+
+def descends(module: str, attribute: str, ancestor: str) -> bool:
+    """Whether a class has an ancestor of this name, of those that can be looked up."""
+    module, attribute = home_of(module, attribute)
+    if attribute == ancestor:
+        return True
+    found = definition(module, attribute)
+    bases = _bases(module, found) if isinstance(found, ast.ClassDef) else ()
+    return any(descends(home, base, ancestor) for home, base in bases)
 
 
 def _bases(module: str, node: ast.ClassDef) -> Iterator[tuple[str, str]]:

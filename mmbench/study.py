@@ -82,6 +82,7 @@ class Study(RunSettings):
         jobs: how many runs at a time.
         robustness: whether the models are asked again afterwards with their inputs damaged.
         corruptions: by which of `mmbench list corruptions`; by all if None.
+        allow_unchecked: compare parts of others that do not keep their contract, too.
     """
 
     name: str = ""
@@ -98,6 +99,7 @@ class Study(RunSettings):
     jobs: int = Field(1, ge=1)
     robustness: bool = False
     corruptions: Names | None = None
+    allow_unchecked: bool = False
 
     @field_validator("task", "dataset", "metrics", "seeds")
     @classmethod

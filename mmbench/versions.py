@@ -15,9 +15,7 @@ from typing import Any
 
 from mmbench import registry
 from mmbench.errors import MMBenchError
-from mmbench.sources import class_value, constructor_defaults, spec_of
-
-OWN_PACKAGES = ("mmbench", "mmbench_tasks", "mmbench_baselines")
+from mmbench.sources import OWN_PACKAGES, class_value, constructor_defaults, spec_of
 
 
 def part_version(kind: str, name: str) -> int | str:
@@ -26,10 +24,19 @@ def part_version(kind: str, name: str) -> int | str:
     Raises: MMBenchError if the source of another's part cannot be read.
     """
     module, attribute = registry.location(kind, name)
-    if module.partition(".")[0] in OWN_PACKAGES:
+    if is_own(kind, name):
         version = class_value(module, attribute, "version")
         return version if isinstance(version, int) else 1
     return f"sha256:{source_hash(module, f'{registry.singular(kind)} {name}')}"
+
+
+def is_own(kind: str, name: str) -> bool:
+    """Whether a registered part is mmbench's own.
+
+    >>> is_own("fusions", "gated")
+    True
+    """
+    return registry.location(kind, name)[0].partition(".")[0] in OWN_PACKAGES
 
 
 def part_defaults(kind: str, name: str) -> tuple[dict[str, Any], dict[str, Any]]:

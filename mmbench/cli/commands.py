@@ -14,6 +14,7 @@ from mmbench.cli.data_commands import data
 from mmbench.cli.options import DataDir, Dataset, names_of
 from mmbench.cli.output import complain, say
 from mmbench.cli.parser import CommandGroup
+from mmbench.cli.part_commands import check, new
 from mmbench.cli.probe_command import probe
 from mmbench.cli.record_commands import convert, report, score, verify
 from mmbench.cli.run_commands import compare, profile, run
@@ -87,6 +88,8 @@ def show(
         say(difference_text(Path(name), diff))
 
 
+app.command()(check)
+app.command()(new)
 app.command()(convert)
 app.command()(verify)
 

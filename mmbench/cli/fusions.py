@@ -23,7 +23,8 @@ _YES = {True: "yes", False: "no", None: ""}
 
 def list_text(kind: str) -> str:
     """A line a fusion: family, what it reads, whether it is causal, what it costs, what it is."""
-    found = [facts_of(kind, name) for name in registry.names(kind)]
+    lost = {name: why for name in registry.names(kind) if (why := registry.broken(kind, name))}
+    found = [facts_of(kind, name) for name in registry.names(kind) if name not in lost]
     rows = [("name", "family", "query", "contexts", "causal", "parameters", "operations", "")]
     for facts in found:
         costs = facts.cost_at()
@@ -34,6 +35,8 @@ def list_text(kind: str) -> str:
     lines = []
     for cells in zip(*(_even(column) for column in columns if any(column[1:])), strict=True):
         lines.append("  ".join(cells).rstrip())
+    width = max(map(len, columns[0]))
+    lines += [f"{one_line(name):<{width}}  {one_line(why)}" for name, why in lost.items()]
     more = {
         "fusions": f"Operations are of one sample, with {MODALITIES} modalities: {POSITIONS} "
         f"positions of a query and {TOKENS} tokens of a\ncontext where these are read, one vector "

@@ -75,6 +75,13 @@ AllowMixed = Annotated[
         "--allow-mixed", help="Compare runs of different kinds of device or versions of one part."
     ),
 ]
+AllowUnchecked = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unchecked",
+        help="Compare parts of your own that fail `mmbench check`, and say so.",
+    ),
+]
 Out = Annotated[Path, typer.Option(help="Where records are kept.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; print only the result.")]
 Robustness = Annotated[

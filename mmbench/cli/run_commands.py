@@ -10,6 +10,7 @@ import typer
 
 from mmbench.cli.options import (
     AllowHubCode,
+    AllowUnchecked,
     BatchSize,
     Compile,
     Corruptions,
@@ -179,6 +180,7 @@ def compare(
     data_dir: DataDir = None,
     skip_bad: SkipBad = False,
     allow_hub_code: AllowHubCode = False,
+    allow_unchecked: AllowUnchecked = False,
     out: Out = Path("results"),
     force: Annotated[
         bool, typer.Option("--force", help="Run although there are records, from nothing.")

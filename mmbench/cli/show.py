@@ -61,7 +61,7 @@ def list_text(what: str, task: str | None = None) -> str:
             raise MMBenchError(f"there are no {what} of the task {task}")
     if kind in fusions.KINDS:
         return fusions.list_text(kind)
-    rows = [(one_line(name), registry.summary(kind, name)) for name in names]
+    rows = [(one_line(name), _about(kind, name)) for name in names]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {one_line(summary)}" for name, summary in rows)
 
@@ -83,6 +83,12 @@ def _is_of(kind: str, name: str, task: str) -> bool:
     if package and module.startswith(f"{package}."):
         return True
     return name in (class_value(home, cls, "metrics") or ())
+
+
+def _about(kind: str, name: str) -> str:
+    """What something is, or why it is not there."""
+    lost = "" if kind in registry.FILE_KINDS else registry.broken(kind, name)
+    return lost or registry.summary(kind, name)
 
 
 def show_text(

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mmbench import registry
+from mmbench.checks.parts import check_kind, problems, refused_by_compare
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.experiments.execution import threads_beside
 from mmbench.experiments.plan import Plan, Splits, make_plan, recipe_name
@@ -19,6 +20,7 @@ from mmbench.experiments.tune import Search
 from mmbench.request import RunRequest, run_request
 from mmbench.study import Study
 from mmbench.task import Task
+from mmbench.versions import is_own
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ def prepare(study: Study) -> Prepared:
         _check_baseline(study, title, [e.name for e in entrants])
     _check_metrics(study, made)
     _check_robustness(study, made)
+    _check_contracts(made)
     if study.budget != "as-is":
         _solve(made)
     made.plan = count_up(made)
@@ -179,6 +182,34 @@ def _check_robustness(study: Study, made: Prepared) -> None:
 
         for entrants in made.entrants.values():
             check_request(entrants[0].plan.request, study.models, study.corruptions)
+
+
+def _check_contracts(made: Prepared) -> None:
+    """Refuse parts of others that do not keep their contract, or say so where that was asked for.
+
+    mmbench's own are checked by its tests.
+    """
+    checked: dict[str, list[str]] = {}
+    for title, entrants in made.entrants.items():
+        for entrant in entrants:
+            for kind, part in entrant.plan.recipe.parts().values():
+                if not refused_by_compare(kind) or is_own(kind, part.name):
+                    continue
+                key = f"{kind} {part.name} {part.options}"
+                if key not in checked:
+                    checked[key] = problems(check_kind(kind, part.name, part.options))
+                if not checked[key]:
+                    continue
+                what = f"the {registry.singular(kind)} {part.name} of {entrant.name}"
+                if not made.study.allow_unchecked:
+                    short = registry.singular(kind).split()[-1]
+                    raise MMBenchError(
+                        f"{what} does not keep its contract: {checked[key][0]}. "
+                        f"`mmbench check {short} {part.name}` says all of it; --allow-unchecked "
+                        "compares it anyway"
+                    )
+                words = f"{what} does not keep its contract: {'; '.join(checked[key])}"
+                made.facts[title].append(("unchecked", words))
 
 
 def _check_metrics(study: Study, made: Prepared) -> None:

@@ -75,6 +75,10 @@ class Metric(ABC):
     def aggregate(self, statistics: FloatArray) -> float:
         """The metric's value over the samples whose statistics (N, k) are given."""
 
+    def examples(self) -> tuple[Sequence[Any], Sequence[Any]] | None:
+        """Predictions and targets to check it with (`mmbench check metric`); None for texts."""
+        return None
+
     def notes(self, statistics: FloatArray) -> list[str]:
         """What a reader of the value over these statistics (N, k) should know; goes on record."""
         return []

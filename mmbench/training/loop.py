@@ -24,6 +24,7 @@ from mmbench.errors import MMBenchError
 from mmbench.model import Losses, TaskModel
 from mmbench.recipe import Train
 from mmbench.training.mining import alike_order, runs_in_order
+from mmbench.training.not_finite import loss_error, not_finite_in, put_back, weights_of
 from mmbench.training.objectives.base import Epoch
 from mmbench.training.objectives.weighted import Batches, WeightedObjectives, total
 from mmbench.training.prefetch import prefetched
@@ -131,6 +132,14 @@ class _Learner:
                 watcher.stepped(partial(_value, losses), count)
         return {name: value.item() / len(batches) for name, value in sums.items()}, lr
 
+    def not_finite(self, batches: GroupBatches, order: IntArray | None, epoch: int) -> str:
+        """Which part made NaN of an epoch that is gone through again; "" if none did by itself."""
+        train_mode(self.both)
+        made = self._collated(batches.epoch(epoch, order), epoch)
+        with closing(made) as ready:
+            taken = (self._transfer.take(collated) for _, collated in ready)
+            return not_finite_in(self.model, self.objectives, taken)
+
     def before_epoch(self, epoch: Epoch) -> None:
         """Tell the objectives, and those of the model's parts that change in training's course."""
         for part in self.model.modules():
@@ -213,6 +222,7 @@ def fit(
         done=progress.epoch * len(batches),
     )
     watcher.started(settings.epochs, len(batches), progress.epoch)
+    began_at, first = progress.epoch, weights_of(learner.both)
     for epoch in range(progress.epoch, settings.epochs):
         began = time.perf_counter()
         learner.before_epoch(
@@ -231,10 +241,12 @@ def fit(
         means, lr = learner.train_epoch(batches, order, epoch, scheduler, watcher)
         mean = sum(means.values())
         if not math.isfinite(mean):
-            raise MMBenchError(
-                f"the loss became {mean} in epoch {epoch + 1}. "
-                "Lower the learning rate: --set train.lr=..."
-            )
+            if epoch == began_at:
+                put_back(learner.both, first)
+            else:
+                load_state(folder, learner.both, learner.optimizer)
+            torch.manual_seed(seed + 1_000_003 * epoch)
+            raise loss_error(mean, epoch + 1, learner.not_finite(batches, order, epoch))
         trained = time.perf_counter() - began
         value = score()
         entry = {

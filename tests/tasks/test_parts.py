@@ -12,11 +12,13 @@ from mmbench.errors import MMBenchError
 from mmbench.parts import build_encoder, build_fusion
 from mmbench.recipe import Part, load_recipe, read_part
 from mmbench.training.objectives.weighted import total
+from mmbench.zoo.decoders.fused import Decoded
 from mmbench.zoo.decoders.text import TextDecoder
 from mmbench.zoo.encoders.base import Encoder, WordEncoder
 from mmbench.zoo.fusion.base import Fused, Fusion, PooledFusion
 from mmbench.zoo.fusion.concat import ConcatFusion
 from mmbench.zoo.fusion.cross_attention import CrossAttentionFusion
+from mmbench.zoo.fusion.late import LateFusion
 from mmbench.zoo.part import build_part
 from mmbench.zoo.stream import Stream
 from tests.zoo.test_fusion_contract import CAUSAL
@@ -73,19 +75,6 @@ class CountedWithoutSaying(PooledFusion):
         return sum(vectors)
 
 
-class GivesTensor(PooledFusion):
-    def fuse(self, vectors, present):
-        return sum(vectors)
-
-
-class GivesStream(Fusion):
-    query_form = context_form = "pooled"
-    causal = True
-
-    def forward(self, query, contexts, *, causal=False):
-        return query
-
-
 class SaysNoForm(Fusion):
     def forward(self, query, contexts, *, causal=False):
         return Fused(query)
@@ -96,8 +85,6 @@ class SaysNoForm(Fusion):
     [
         (CountedContexts, "takes the number of contexts"),
         (CountedWithoutSaying, "fails on names"),
-        (GivesTensor, "not Tensor"),
-        (GivesStream, "not Stream"),
         (SaysNoForm, "does not say its `query_form`"),
         (nn.Linear, "not a subclass"),
     ],
@@ -108,6 +95,93 @@ def test_a_fusion_of_the_earlier_contract_gets_one_line_that_says_what_changed(p
         build_fusion(recipe(fusion="old"), ["image"])
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+class GivesTensor(PooledFusion):
+    def fuse(self, vectors, present):
+        return sum(vectors)
+
+
+class FusesTensor(PooledFusion):
+    def fuse(self, vectors, present):
+        return Fused(sum(vectors))
+
+
+class GivesStream(Fusion):
+    query_form = context_form = "pooled"
+    causal = True
+
+    def forward(self, query, contexts, *, causal=False):
+        return query
+
+
+class Joins(PooledFusion):
+    def fuse(self, vectors, present):
+        return Fused(Stream(torch.cat(vectors, -1), present[0]))
+
+
+class Stumbles(PooledFusion):
+    def fuse(self, vectors, present):
+        return Fused(Stream(vectors[0] @ torch.ones(3, 3), present[0]))
+
+
+class NoMask(PooledFusion):
+    def fuse(self, vectors, present):
+        return Fused(Stream(vectors[0], present[0][0]))
+
+
+@pytest.mark.parametrize(
+    ("cls", "says"),
+    [
+        (GivesTensor, ("GivesTensor gave a Tensor (1, 1, 16)", "Fused(stream)")),
+        (FusesTensor, ("FusesTensor gave a Fused of a Tensor (1, 1, 16)", "Stream (1, 1, 16)")),
+        (GivesStream, ("GivesStream gave a Stream of tokens (1, 1, 16)", "Fused(stream)")),
+        (Joins, ("Joins gave a Fused of a Stream of tokens (1, 1, 32)", "Stream (1, 1, 16)")),
+        (Stumbles, ("Stumbles fails", "RuntimeError", "test_parts.py, line", "in fuse")),
+        (NoMask, ("NoMask fails", "mask (B, N), got (1, 1, 16) and (1,)", "in fuse")),
+    ],
+)
+def test_a_mistake_in_a_fusions_forward_names_it_what_it_gave_and_what_is_due(plug_in, cls, says):
+    plug_in("fusions", "mine", cls)
+    with pytest.raises(MMBenchError) as error:
+        build_fusion(recipe(fusion="mine"), ["image"])
+    assert all(words in str(error.value) for words in says), str(error.value)
+    assert "check fusion" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+class GivesTokens(Encoder):
+    modality = "image"
+
+    def __init__(self, dim: int, wide: int = 0) -> None:
+        super().__init__()
+        self.dim, self.wide = dim, wide
+
+    def forward(self, x, mask=None):
+        tokens = torch.zeros(len(x), 4, self.dim + self.wide)
+        return Stream.whole(tokens) if self.wide else tokens
+
+
+@pytest.mark.parametrize(
+    ("wide", "says"), [(0, "gave a Tensor (2, 4, 16)"), (1, "tokens (2, 4, 17)")]
+)
+def test_a_mistake_in_an_encoders_forward_names_it_and_what_is_due(wide, says):
+    with pytest.raises(MMBenchError) as error:
+        GivesTokens(16, wide)(torch.zeros(2, 3, 8, 8))
+    assert "the encoder GivesTokens gave" in str(error.value)
+    assert says in str(error.value)
+    assert "a Stream (2, N, 16) is due" in str(error.value)
+
+
+class Unequal(LateFusion):
+    def forward(self, logits, present, target=None):
+        return Decoded(torch.cat(list(logits), -1))
+
+
+def test_a_mistake_of_a_fusion_of_decisions_names_it_and_what_is_due():
+    logits, present = [torch.zeros(2, 5)] * 2, [torch.ones(2, dtype=torch.bool)] * 2
+    with pytest.raises(MMBenchError, match=r"Unequal gave a Decoded of a Tensor .2, 10. .*2, 5"):
+        Unequal(("text", "image"))(logits, present)
 
 
 class OldEncoder(Encoder):

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from mmbench import registry
+from mmbench.checks.encoder import inputs, mask_of
 from mmbench.recipe import FUSION_KINDS
-from tests.zoo.test_encoders import encoder, inputs, mask_of
+from tests.zoo.test_encoders import encoder
 from tests.zoo.test_fusion_contract import CAUSAL
 
 BERT = {"encoders.text": {"name": "bert", "layers": 2}}

@@ -5,34 +5,13 @@ import pytest
 import torch
 
 from mmbench import registry
+from mmbench.checks.contract import check_name
+from mmbench.checks.encoder import CHECKS, D, Held, encoder_maker, inputs
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
 from mmbench.zoo.part import build_part
 
-D = 16
 VOCABULARY = Vocabulary([f"word{n}" for n in range(28)])
-
-
-def inputs(modality, batch=3):
-    generator = torch.Generator().manual_seed(0)
-    if modality == "image":
-        return torch.randint(0, 256, (batch, 3, 64, 64), generator=generator, dtype=torch.uint8)
-    if modality == "video":
-        shape = (batch, 16, 3, 32, 32)
-        return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-    if modality == "audio":
-        shape = (batch, 2000)
-        return torch.randint(-9000, 9000, shape, generator=generator, dtype=torch.int16)
-    return torch.randint(2, 30, (batch, 7), generator=generator)
-
-
-def mask_of(modality, batch=3):
-    """Of texts the last words of the second are masked; of other media all is there."""
-    if modality != "text":
-        return None
-    mask = torch.ones(batch, 7, dtype=torch.bool)
-    mask[1:2, 4:] = False
-    return mask
 
 
 def encoder(name, **options):
@@ -44,46 +23,9 @@ every = pytest.mark.parametrize("name", registry.names("encoders"))
 
 
 @every
-def test_it_gives_a_stream_of_its_width(name):
-    module = encoder(name).eval()
-    x = inputs(module.modality)
-    stream = module(x, mask_of(module.modality))
-    assert stream.tokens.shape[0] == len(x)
-    assert stream.tokens.shape[2] == module.dim == D
-    assert stream.tokens.isfinite().all()
-    if module.modality == "text":
-        assert torch.equal(stream.mask, mask_of("text"))
-    else:
-        assert stream.mask.all()
-
-
-@every
-def test_a_samples_tokens_do_not_depend_on_the_others(name):
-    module = encoder(name).eval()
-    x, mask = inputs(module.modality), mask_of(module.modality)
-    together, alone = module(x, mask), module(x[1:2], None if mask is None else mask[1:2])
-    torch.testing.assert_close(together.pool()[1:2], alone.pool())
-
-
-@every
-def test_every_parameter_gets_a_gradient(name):
-    module = encoder(name).train()
-    pooled = module(inputs(module.modality), mask_of(module.modality)).pool()
-    (pooled * torch.randn_like(pooled)).sum().backward()
-    for key, parameter in module.named_parameters():
-        assert parameter.grad is not None, key
-        assert parameter.grad.abs().sum() > 0, key
-
-
-@pytest.mark.parametrize("padding", [0, 1, 17])
-def test_what_is_masked_changes_no_text_encoding_whatever_stands_there(padding):
-    for name in registry.names("encoders"):
-        module = encoder(name).eval()
-        if module.modality == "text":
-            x = inputs("text")[:1]
-            padded = torch.cat([x, torch.full((1, 4), padding)], dim=1)
-            mask = torch.arange(11)[None] < 7
-            torch.testing.assert_close(module(x).pool(), module(padded, mask).pool())
+@pytest.mark.parametrize("check", CHECKS, ids=check_name)
+def test_the_contract(name, check):
+    check(encoder_maker(name, {}))
 
 
 def test_no_number_of_a_word_means_that_there_is_none():
@@ -108,16 +50,6 @@ def test_each_encoder_reads_what_samples_hold():
             x, mask = module.read([Held(values), Held(values)])
             assert mask is None
         assert module(x, mask).tokens.shape[0] == 2
-
-
-class Held:
-    """What a sample holds of a medium."""
-
-    def __init__(self, values):
-        self.values = values
-
-    def array(self):
-        return self.values
 
 
 def test_bag_of_words_knows_no_order_and_gru_does():

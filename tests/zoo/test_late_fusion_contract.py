@@ -1,21 +1,30 @@
 """What every fusion of decisions must keep: see `mmbench.zoo.fusion.late.LateFusion`."""
 
-import inspect
-
 import pytest
 import torch
 from torch import nn
 
 from mmbench import registry
+from mmbench.checks.late_fusion import (
+    CHECKS,
+    NAMES,
+    B,
+    C,
+    all_there,
+    check_impossible_classes,
+    check_missing,
+    check_parameters,
+    check_shapes,
+    decisions,
+    late_fusion_maker,
+)
 from mmbench.zoo.decoders.fused import Decoded
 from mmbench.zoo.fusion.late import LateFusion
-
-B, C = 4, 5
-NAMES = ("text", "image", "audio")
+from tests.zoo.test_fusion_contract import close
 
 
 def by_name(name):
-    return by_class(registry.load("late_fusions", name))
+    return late_fusion_maker(name, {})
 
 
 def by_class(cls):
@@ -23,97 +32,9 @@ def by_class(cls):
 
     def make(seed=0):
         torch.manual_seed(seed)
-        known = {"classes": C} if "classes" in inspect.signature(cls).parameters else {}
-        return cls(modalities=NAMES, **known).eval()
+        return cls(modalities=NAMES).eval()
 
     return make
-
-
-def decisions(seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(B, C, generator=generator, requires_grad=True) for _ in NAMES]
-
-
-def all_there():
-    return [torch.ones(B, dtype=torch.bool) for _ in NAMES]
-
-
-def close(one, two):
-    torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-5)
-
-
-def check_shapes(make):
-    """Logits of all classes; declared losses, in training alone; shares of each modality."""
-    target = torch.tensor([0, 3, 2, -100])
-    for training in (True, False):
-        module = make().train(training)
-        given = module(decisions(), all_there(), target if training else None)
-        assert isinstance(given, Decoded)
-        assert given.logits.shape == (B, C)
-        assert given.logits.isfinite().all()
-        assert set(given.losses) == (set(module.auxiliary) if training else set())
-        assert all(loss.ndim == 0 and loss.isfinite() for loss in given.losses.values())
-        if given.shares is not None:
-            assert given.shares.shape == (B, 1, len(NAMES))
-            assert given.shares.isfinite().all()
-
-
-def check_missing(make):
-    """What a modality says that a sample lacks changes nothing, and nothing becomes NaN."""
-    for missing in ((0,), (1, 2), (0, 1, 2)):
-        module = make()
-        present = all_there()
-        for i in missing:
-            present[i][1] = False
-        logits = decisions()
-        out = module(logits, present).logits
-        assert out.isfinite().all()
-        out.square().sum().backward()
-        assert all(x.grad is None or x.grad.isfinite().all() for x in logits)
-        assert all(p.grad is None or p.grad.isfinite().all() for p in module.parameters())
-        for rubbish in (1e6, float("nan")):
-            changed = [x.detach().clone() for x in logits]
-            for i in missing:
-                changed[i][1] = rubbish
-            close(out.detach(), module(changed, present).logits.detach())
-        whole = module(decisions(), all_there()).logits
-        close(out[[0, 2, 3]], whole[[0, 2, 3]])
-        assert not torch.allclose(out[1], whole[1])
-
-
-def check_impossible_classes(make):
-    """A class that no modality thinks possible is never above another one."""
-    logits = [x.detach().clone() for x in decisions()]
-    for x in logits:
-        x[:, 4] = -torch.inf
-    out = make()(logits, all_there()).logits
-    assert not out.isnan().any()
-    assert (out[:, 4:] <= out[:, :4]).all()
-
-
-def check_parameters(make):
-    """Gradients reach every modality and every parameter, and no tensor besides."""
-    module = make().train()
-    logits = decisions()
-    given = module(logits, all_there(), torch.tensor([0, 3, 2, 1]))
-    total = (given.logits * torch.randn(B, C)).sum() + sum(given.losses.values())
-    total.backward()
-    for tensor in [*logits, *module.parameters()]:
-        assert tensor.grad is not None
-        assert tensor.grad.abs().sum() > 0
-    one, other = make(seed=0), make(seed=1)
-    other.load_state_dict(one.state_dict())
-    close(one(logits, all_there()).logits, other(logits, all_there()).logits)
-
-
-def check_determinism(make):
-    module = make()
-    one = module(decisions(), all_there()).logits
-    torch.manual_seed(77)
-    assert torch.equal(one, module(decisions(), all_there()).logits)
-
-
-CHECKS = [value for name, value in sorted(globals().items()) if name.startswith("check_")]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))

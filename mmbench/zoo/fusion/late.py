@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmbench.zoo.decoders.fused import Decoded
 from mmbench.zoo.fusion.cost import Cost
+from mmbench.zoo.given import mistaken
 
 
 class LateFusion(nn.Module, ABC):
@@ -17,7 +18,7 @@ class LateFusion(nn.Module, ABC):
 
     For tasks whose answers are logits. A recipe names one as its `fusion`, and the task makes a
     decoder for each modality. Every late fusion keeps this contract
-    (`tests/zoo/test_late_fusion_contract.py`):
+    (`mmbench check fusion NAME` checks it):
 
     - a modality that a sample lacks takes no part in its logits, and nothing becomes NaN, even
       where all are missing;
@@ -66,3 +67,16 @@ class LateFusion(nn.Module, ABC):
                 negative where there is none.
         Returns: logits (B, C), the losses, and shares (B, 1, M) where they are defined.
         """
+
+    def __call__(
+        self, logits: Sequence[Tensor], present: Sequence[Tensor], target: Tensor | None = None
+    ) -> Decoded:
+        """`forward`, checked.
+
+        Raises: MMBenchError naming the fusion if it gives anything but logits of each class.
+        """
+        given = super().__call__(logits, present, target)
+        due = logits[0].shape
+        if not isinstance(given, Decoded) or given.logits.shape != due:
+            raise mistaken(self, given, f"Decoded(logits), its logits {tuple(due)},")
+        return given

@@ -1,0 +1,1 @@
+"""The contracts of parts as checks, which `mmbench check`, the tests and `compare` run."""
