@@ -138,7 +138,7 @@ def test_validation_is_that_of_the_groups_names_whatever_the_dataset_is_called(t
 
 
 class LaterTrain(Train):
-    patience: int = setting(3, added_with=3)
+    later: int = setting(3, added_with=3)
 
 
 class OtherDefault(Train):
