@@ -213,7 +213,7 @@ def _identity(
     chosen_by = None
     if trained:
         parts["training"] = TRAINING_VERSION
-        chosen_by = epoch_choice.chosen_by(task, metrics, recipe)
+        chosen_by = epoch_choice.chosen_by(task, metrics, recipe, request.allow_hub_code)
     device = device_kind(request.device) if trained else None
     return Identity(
         task=task.name,

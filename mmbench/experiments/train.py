@@ -163,6 +163,9 @@ def _train_stage(
         # Now, so that it is not in the time of training.
         objectives.prepare(model, [*samples, *validation])
         choice = _validation(plan, model, objectives, settings, validation, device, batch)
+        if choice.name not in (LOSS, *(metric.name for metric in plan.metrics)):
+            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                choice.score()  # a metric that does not suit these answers says so now
         trained = fit(
             model,
             objectives,
@@ -216,7 +219,8 @@ def _validation(
     """What a stage's epoch is chosen by, of the model as it is when that is asked."""
     metric = None
     if objectives.only_task:
-        metric = choosing_metric(plan.task, plan.metrics, settings.choose_by)
+        allowed = plan.request.allow_hub_code
+        metric = choosing_metric(plan.task, plan.metrics, settings.choose_by, allowed)
     if metric is None:
 
         def by_loss() -> float:

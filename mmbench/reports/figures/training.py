@@ -39,7 +39,10 @@ def training_curves(table: Table, options: Options) -> Drawn | None:
     if chosen_by == "loss":
         scale, label = -1.0, "Validation loss"  # logs hold what is maximised
     else:
-        scale = table.entries[column].scale if chosen_by == column.signature else 1.0
+        entry = table.entries[column]
+        scale = entry.scale if chosen_by == column.signature else 1.0
+        if chosen_by == column.signature and not entry.higher_is_better:
+            scale = -scale
         title, heading = metric_title(chosen_by.partition("|")[0])
         label = f"Validation {one_line(in_sentence(f'{heading} {title}'.strip()))}"
     named = titles([row for row, _ in curves])
