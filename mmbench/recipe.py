@@ -101,9 +101,9 @@ class Train(Settings):
         patience: epochs in a row without gain on validation after which training ends; null for
             none. The schedule is made for all `epochs`, so that its rate is not low by then:
             `schedule: constant` suits it.
-        choose_by: what is looked at on validation, for `keep` and `patience`: a metric that the run
-            reports, or `loss`; null for the task's choice. Stages that do not minimise the task's
-            own loss alone look at their loss.
+        choose_by: what is looked at on validation, for `keep` and `patience`: a metric of
+            `mmbench list metrics` that suits the task, or `loss`; null for the task's choice.
+            Stages that do not minimise the task's own loss alone look at their loss.
         keep: the weights of which epoch are the model's: "best" on validation, or "last", which a
             schedule that ends near 0 leaves settled, and which needs no validation that is large
             enough to choose by.
@@ -111,6 +111,13 @@ class Train(Settings):
         dropout: probability that a feature of an encoded stream is zeroed while it is trained on.
         modality_dropout: probability that a sample is trained on without one of the modalities that
             the fusion joins to its query, drawn for each; the query is never dropped.
+    Not supported:
+        several devices: a training runs on one; `compare --jobs` runs several side by side.
+        rates by part: stages train parts one after the other, each with a `train.lr` of its own.
+        reduce on plateau: schedules know the steps alone; `patience` ends a training instead.
+        other precision: bfloat16 under autocast on a GPU, float32 on a CPU.
+        other optimizers: what torch has and is not named here; a plug-in may add an objective or a
+            balancing method, and no optimizer.
     """
 
     epochs: int = setting(16, added_with=16, ge=1)

@@ -49,7 +49,9 @@ def list_(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A name that `mmbench list` shows, or a record.")],
+    name: Annotated[
+        str, typer.Argument(help="A name that `mmbench list` shows, a record, or `train`.")
+    ],
     task: Annotated[str | None, typer.Option(help="The task to show a model for.")] = None,
     dataset: Dataset = None,
     width: Annotated[
@@ -59,7 +61,7 @@ def show(
         Path | None, typer.Option(metavar="RECORD", help="Say how a record differs from this one.")
     ] = None,
 ) -> None:
-    """Show what a task, dataset, model, part, metric or record is."""
+    """Show what a task, dataset, model, part, metric or record is; of `train`, its settings."""
     from mmbench.cli.show import difference_text, show_text
 
     if diff is None:
