@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 
 from mmbench.cli.output import say
 
-_NOT_OF_A_RUN = ("json", "quiet", "request", "robustness", "corruptions")
+_NOT_OF_A_RUN = ("json", "log", "quiet", "request", "robustness", "corruptions")
 
 
 class OneValueCommand(TyperCommand):

@@ -27,6 +27,7 @@ LISTED = {
     "balance": "balance",
     "metrics": "metrics",
     "corruptions": "corruptions",
+    "loggers": "loggers",
 }
 
 TRAIN = "train"  # shown: the settings of training
