@@ -9,7 +9,8 @@ from typing import Any
 from mmbench import registry
 from mmbench.experiments.watch import Watch
 from mmbench.loggers.base import Logger
-from mmbench.records.names import safe_name
+
+_PARTS = 5  # of a record's folder below `out`: task, dataset, model, hash, seed
 
 
 class LoggedWatch(Watch):
@@ -29,7 +30,7 @@ class LoggedWatch(Watch):
         self._logger: Logger = registry.load("loggers", logger)(out)
         self._model = ""  # of the run that is open
         self._begun = False
-        self._seed = 0
+        self._name = ""
         self._stage = ""
         self._before = self._latest = 0
 
@@ -49,7 +50,11 @@ class LoggedWatch(Watch):
             self._before = self._latest
         else:
             self._close()
-            self._model, self._seed = model, seed
+            self._model = model
+
+    def will_record(self, folder: Path) -> None:
+        self._watch.will_record(folder)
+        self._name = "/".join(folder.parts[-_PARTS:])
 
     def started(self, epochs: int, steps: int, epoch: int) -> None:
         self._watch.started(epochs, steps, epoch)
@@ -62,7 +67,7 @@ class LoggedWatch(Watch):
         self._watch.finished_epoch(entry)
         if not self._begun:
             settings = self._asked[2]
-            self._logger.begin(f"{safe_name(self._model)}-seed-{self._seed}", settings)
+            self._logger.begin(self._name, settings)
             self._begun = True
         self._latest = self._before + entry["epoch"]
         values = {f"{self._stage}{key}": value for key, value in values_of_entry(entry).items()}

@@ -25,7 +25,9 @@ class Logger(ABC):
 
     @abstractmethod
     def begin(self, name: str, settings: Mapping[str, Any]) -> None:
-        """A run begins: what it is called, and what was asked for, as plain JSON."""
+        """A run begins: its place below `out` (`vqa/easy_vqa/gated_fusion/HASH/seed-0`), and what
+        was asked for, as plain JSON.
+        """
 
     @abstractmethod
     def log(self, values: Mapping[str, float], step: int) -> None:

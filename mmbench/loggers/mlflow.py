@@ -14,9 +14,7 @@ _LONGEST = 500  # characters of a parameter, of all stores
 
 
 class MLflow(Logger):
-    """A run of the experiment `mmbench` (or MLFLOW_EXPERIMENT_NAME), where MLFLOW_TRACKING_URI
-    says.
-    """
+    """A run of the experiment `mmbench` (or MLFLOW_EXPERIMENT_NAME), where MLflow is set to."""
 
     def __init__(self, out: Path) -> None:
         self._client = needed("mlflow", "mlflow").MlflowClient()

@@ -74,14 +74,15 @@ def log_of(result):
 
 @pytest.mark.parametrize("name", ["mlflow", "trackio", "wandb"])
 def test_each_epoch_is_told_as_log_jsonl_has_it_and_a_run_that_is_reused_is_not(
-    train, monkeypatch, name
+    train, monkeypatch, tmp_path, name
 ):
     told = StandIn()
     monkeypatch.setitem(sys.modules, name, told)
     result = train(name)
     log = log_of(result)
     epochs = [("log", entry["epoch"], values_of_entry(entry)) for entry in log]
-    assert told.calls == [("begin", "question_only-seed-0"), *epochs, ("end",)]
+    place = result.path.relative_to(tmp_path / "out").as_posix()
+    assert told.calls == [("begin", place), *epochs, ("end",)]
     train(name)
     assert len(told.calls) == 5
 
@@ -119,7 +120,8 @@ def test_stages_of_a_run_are_told_apart_and_steps_go_on(monkeypatch, tmp_path):
 def test_tensorboard_holds_what_log_jsonl_says(train, tmp_path):
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     result = train("tensorboard")
-    folder = tmp_path / "out" / "tensorboard" / "question_only-seed-0"
+    out = tmp_path / "out"
+    folder = out / "tensorboard" / result.path.relative_to(out)
     found = reader.EventAccumulator(str(folder))
     found.Reload()
     for entry in log_of(result):
