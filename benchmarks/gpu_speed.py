@@ -35,8 +35,9 @@ from mmbench.experiments.infer import ModelPredictor
 from mmbench.experiments.result import load_run
 from mmbench.experiments.watch import SILENT
 from mmbench.model import move
-from mmbench.training.loop import fit, optimizer_for, train_mode
+from mmbench.training.loop import fit, train_mode
 from mmbench.training.objectives.weighted import moved, total
+from mmbench.training.optimizer import optimizer_for
 
 SCENES = 6400  # pictures of an epoch that is timed
 

@@ -36,8 +36,9 @@ from mmbench.experiments.infer import ModelPredictor
 from mmbench.experiments.watch import SILENT
 from mmbench.recipe import load_recipe
 from mmbench.stages import Stage
-from mmbench.training.loop import fit, optimizer_for
+from mmbench.training.loop import fit
 from mmbench.training.objectives.weighted import WeightedObjectives
+from mmbench.training.optimizer import optimizer_for
 
 CPU = torch.device("cpu")
 

@@ -1,9 +1,9 @@
 """Finds plug-ins by entry point: names -> objects. Nothing is imported until it is asked for.
 
 Code is registered under the groups `mmbench.tasks`, `.encoders`, `.fusions`, `.late_fusions`,
-`.decoders`, `.objectives`, `.balance`, `.metrics`, `.predictors`, `.readers` and `.corruptions`,
-one entry point an object; `mmbench.metric_families` registers metrics that differ in an argument,
-many an entry point.
+`.decoders`, `.objectives`, `.balance`, `.metrics`, `.predictors`, `.readers`, `.corruptions` and
+`.loggers`, one entry point an object; `mmbench.metric_families` registers metrics that differ in an
+argument, many an entry point.
 Recipes and datasets are YAML files: the groups `mmbench.recipes` and `mmbench.datasets` name
 packages, and every `*.yaml` in such a package is an entry called by its file name. The built-in
 parts are registered in the same way as those of a third party. A part of a recipe may also be named
@@ -27,6 +27,7 @@ from mmbench.sources import OWN_PACKAGES, docstrings, home_of
 CODE_KINDS = (
     *("tasks", "encoders", "fusions", "late_fusions", "decoders"),
     *("objectives", "balance", "metrics", "predictors", "readers", "corruptions"),
+    "loggers",
 )
 FILE_KINDS = ("datasets", "recipes")
 _SINGULAR = {k: k[:-1].replace("_", " ") for k in (*CODE_KINDS, "datasets")}

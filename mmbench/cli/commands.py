@@ -65,7 +65,7 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            help="A name that `mmbench list` shows, a YAML file, or a record.",
+            help="A name that `mmbench list` shows, a YAML file, a record, or `train`.",
             autocompletion=names_of("recipes", "datasets", "tasks", "fusions", "encoders"),
         ),
     ],
@@ -79,7 +79,7 @@ def show(
         Path | None, typer.Option(metavar="RECORD", help="Say how a record differs from this one.")
     ] = None,
 ) -> None:
-    """Show what a task, dataset, model, part, metric or record is."""
+    """Show what a task, dataset, model, part, metric or record is; of `train`, its settings."""
     from mmbench.cli.show import difference_text, show_text
 
     if diff is None:

@@ -84,6 +84,10 @@ AllowUnchecked = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="Where records are kept.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; print only the result.")]
+Log = Annotated[
+    str | None,
+    typer.Option("--log", help="Follow the training there too: `mmbench list loggers`."),
+]
 Robustness = Annotated[
     bool,
     typer.Option(

@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 from mmbench.cli.near_options import unknown_option
 from mmbench.cli.output import say
 
-_NOT_OF_A_RUN = ("json", "quiet", "request", "robustness", "corruptions")
+_NOT_OF_A_RUN = ("json", "log", "quiet", "request", "robustness", "corruptions")
 
 
 class OneValueCommand(TyperCommand):

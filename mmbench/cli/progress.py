@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -82,6 +82,7 @@ class TerminalWatch(QuietWatch):
         self._epoch = 0
         self._step = 0
         self._samples = 0
+        self._validated = ""
         self._looked = 0.0
 
     def beside(self) -> TerminalWatch:
@@ -102,6 +103,7 @@ class TerminalWatch(QuietWatch):
 
     def started(self, epochs: int, steps: int, epoch: int) -> None:
         self._epochs, self._steps, self._epoch = epochs, steps, epoch
+        self._validated = ""
         if epoch:
             self._bars.print(f"{self._title} goes on after epoch {epoch}")
         self._open(f"{self._title} training", epochs * steps, epoch * steps)
@@ -115,15 +117,17 @@ class TerminalWatch(QuietWatch):
         speed = self._samples / (now - self._looked)
         done = self._epoch * self._steps + self._step
         says = f"epoch {self._epoch + 1}/{self._epochs}  loss {loss():.4f}  {speed:,.0f} samples/s"
+        says += self._validated
         self._bars.update(self._bar, completed=done, says=says)
         self._samples, self._looked = 0, now
 
     def finished_epoch(self, entry: dict[str, Any]) -> None:
         self._epoch, self._step = entry["epoch"], 0
+        self._validated = f"  validation {validation_words(entry)}"
         if self._bar is None:
             self._bars.print(
                 f"{self._title} epoch {entry['epoch']}/{self._epochs}  "
-                f"loss {entry['loss']:.4f}  validation {entry['validation']:.4f}  "
+                f"loss {entry['loss']:.4f}  validation {validation_words(entry)}  "
                 f"{entry['samples_per_second']:,.0f} samples/s"
             )
 
@@ -143,3 +147,13 @@ class TerminalWatch(QuietWatch):
         self.done()
         self._looked = time.perf_counter()
         self._bar = self._bars.add(title, total, completed)
+
+
+def validation_words(entry: Mapping[str, Any]) -> str:
+    """What an entry of `log.jsonl` says of validation: what chooses the epoch, and its value.
+
+    >>> validation_words({"validation": -0.25, "chosen_by": "loss", "lower_is_better": True})
+    'loss 0.2500'
+    """
+    value = -entry["validation"] if entry.get("lower_is_better") else entry["validation"]
+    return f"{one_line(entry.get('chosen_by', ''))} {value:.4f}".strip()

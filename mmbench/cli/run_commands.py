@@ -20,6 +20,7 @@ from mmbench.cli.options import (
     Device,
     Init,
     Limit,
+    Log,
     Out,
     Quiet,
     Robustness,
@@ -36,6 +37,8 @@ from mmbench.errors import MMBenchError
 
 if TYPE_CHECKING:
     from mmbench.experiments.result import RunResult
+    from mmbench.experiments.watch import Watch
+    from mmbench.request import RunSettings
 
 
 def run(
@@ -89,6 +92,7 @@ def run(
     ] = False,
     robustness: Robustness = False,
     corruptions: Corruptions = None,
+    log: Log = None,
     json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -106,13 +110,23 @@ def run(
     else:
         asked = read_request(request, **settings_given(context, changed=True))
     after = under_damage(asked, [asked.model], robustness, corruptions, quiet)
-    result = carry_out(asked, QuietWatch() if quiet else TerminalWatch())
+    watch = _logged(QuietWatch() if quiet else TerminalWatch(), log, asked)
+    result = carry_out(asked, watch)
     found = after({result.record.model: [result]})
     if json:
         say(result.record.model_dump_json(indent=1))
         return
     print_run(result, quiet)
     say(found, end="")
+
+
+def _logged(watch: Watch, log: str | None, asked: RunSettings) -> Watch:
+    """The watch, and beside it the logger that was asked for."""
+    if log is None:
+        return watch
+    from mmbench.experiments.logged import LoggedWatch
+
+    return LoggedWatch(watch, log, asked.out, asked.model_dump(mode="json"))
 
 
 def print_run(result: RunResult, quiet: bool) -> None:
@@ -187,6 +201,7 @@ def compare(
     ] = False,
     robustness: Robustness = False,
     corruptions: Corruptions = None,
+    log: Log = None,
     quiet: Quiet = False,
 ) -> None:
     """Train models under equal conditions over several seeds and compare them.
@@ -223,7 +238,7 @@ def compare(
         return
     result = carry_out_study(
         made,
-        watch=QuietWatch() if quiet else TerminalWatch(),
+        watch=_logged(QuietWatch() if quiet else TerminalWatch(), log, asked),
         told=(lambda *_: None) if quiet else tell,
         notice=(lambda _: None) if quiet else complain,
     )

@@ -30,8 +30,11 @@ LISTED = {
     "corruptions": "corruptions",
     "predictors": "predictors",
     "readers": "readers",
+    "loggers": "loggers",
 }
 OF_A_TASK = ("datasets", "metrics")
+
+TRAIN = "train"  # shown: the settings of training
 
 
 def list_text(what: str, task: str | None = None) -> str:
@@ -98,10 +101,11 @@ def show_text(
     width: int | None = None,
     data_dir: Path | None = None,
 ) -> str:
-    """What a task, dataset, recipe, part, metric or record is.
+    """What a task, dataset, recipe, part, metric or record is; of `train`, its settings.
 
     Args:
-        name: a registered name, the path of a recipe or of a dataset's file, or a record's folder.
+        name: a registered name, the path of a recipe or of a dataset's file, a record's folder, or
+            "train".
         task: that a recipe or dataset is shown for.
         dataset: that a recipe is shown for.
         width: that a fusion's cost is told at.
@@ -137,7 +141,12 @@ def show_text(
                 return _fusion(kind, name, width)
             _shown_for(f"a {registry.singular(kind)}", width=width)
             return _task(name) if kind == "tasks" else _part(kind, name)
-    known = sorted({n for kind in LISTED.values() for n in registry.names(kind)})
+    if name == TRAIN:
+        from mmbench.cli import training_settings
+
+        _shown_for("training", task=task, dataset=dataset, width=width)
+        return training_settings.text()
+    known = sorted({TRAIN} | {n for kind in LISTED.values() for n in registry.names(kind)})
     raise MMBenchError(
         f"nothing is called '{name}'.{did_you_mean(name, known)} "
         f"`mmbench list {'|'.join(LISTED)}` shows what there is."

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmbench.errors import MMBenchError
+from mmbench.recipe import Train
 from mmbench.records.record import Record
 
-_TRAINING = ("epochs", "batch", "schedule")  # what makes a training longer or shorter
+# What makes a training longer or shorter.
+_TRAINING = ("epochs", "batch", "accumulate", "schedule", "patience")
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,14 @@ def unequal_training(recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]
     """
     trained = {m: r["train"] for m, r in recipes.items() if r.get("train") and not r["predictor"]}
     marks: dict[str, list[str]] = {}
+    defaults = Train().model_dump(mode="json")  # of what is newer than a record
     for key in _TRAINING:
-        values = [settings.get(key) for settings in trained.values()]
+        by_model = {m: settings.get(key, defaults[key]) for m, settings in trained.items()}
+        values = list(by_model.values())
         usual = max(dict.fromkeys(values), key=values.count, default=None)
-        for model, settings in trained.items():
-            if settings.get(key) != usual:
-                marks.setdefault(model, []).append(f"{key} {settings.get(key)}, not {usual}")
+        for model, value in by_model.items():
+            if value != usual:
+                marks.setdefault(model, []).append(f"{key} {value}, not {usual}")
     return {model: "; ".join(words) for model, words in marks.items()}
 
 
@@ -157,10 +161,19 @@ def _settings(runs: Sequence[Record]) -> dict[str, str]:
 
 
 def _plain(value: Any) -> str:
+    return str(part_words(value))
+
+
+def part_words(value: Any) -> Any:
+    """A part of a resolved recipe as words; any other setting as it is.
+
+    >>> part_words({"name": "sgd", "options": {"momentum": 0.5}}), part_words(3)
+    ('sgd(momentum=0.5)', 3)
+    """
     if isinstance(value, dict) and set(value) == {"name", "options"}:
         options = ", ".join(f"{k}={v}" for k, v in value["options"].items())
         return value["name"] + (f"({options})" if options else "")
-    return str(value)
+    return value
 
 
 _BEGINS = "what training begins from"  # named only where some run begins from a checkpoint

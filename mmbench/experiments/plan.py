@@ -12,6 +12,7 @@ from mmbench.checkpoint import Header, read_header
 from mmbench.data.dataset import DatasetSpec
 from mmbench.data.sample import SampleSet
 from mmbench.errors import MMBenchError
+from mmbench.experiments import epoch_choice
 from mmbench.experiments.score import load_metrics
 from mmbench.experiments.splits import Splits, StageSource, splits_of, stage_sources
 from mmbench.metrics.base import Metric
@@ -212,7 +213,7 @@ def _identity(
     chosen_by = None
     if trained:
         parts["training"] = TRAINING_VERSION
-        chosen_by = metrics[0].signature if task.chosen_by == "metric" else "loss"
+        chosen_by = epoch_choice.chosen_by(task, metrics, recipe, request.allow_hub_code)
     device = device_kind(request.device) if trained else None
     return Identity(
         task=task.name,

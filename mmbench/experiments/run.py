@@ -107,6 +107,7 @@ def carry_out(
             return _recorded(plan, folder, watch)
         clear(folder)
         watch.began(plan.model, plan.seed)
+        watch.will_record(folder)
         compiles = request.compile and not plan.recipe.predictor
         state = TrainingState(folder)
         if plan.weights.source == "trained":

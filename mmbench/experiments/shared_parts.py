@@ -105,12 +105,20 @@ class SharedPart:
             raise unwritable(self.path.parent, error) from None
 
 
+# Settings that there were when parts were first kept.
+_FIRST = {
+    *("epochs", "batch", "neighbours", "neighbours_by", "neighbours_from", "lr", "weight_decay"),
+    *("schedule", "warmup", "clip", "label_smoothing", "dropout", "modality_dropout"),
+}
+
+
 def _settled(settings: Train) -> dict[str, Any]:
     """The settings of a training, less those added since parts were first kept, at their default.
 
     The seed is drawn from them, so that a new one must leave what was trained before as it is.
     """
-    return settings.model_dump(mode="json", exclude={"keep"} if settings.keep == "best" else None)
+    later = {k: value for k, value in settings.changed().items() if k not in _FIRST}
+    return settings.model_dump(mode="json", include=_FIRST) | later
 
 
 def _mode() -> list[str]:

@@ -16,12 +16,13 @@ from mmbench.data.sample import SampleSet
 from mmbench.errors import MMBenchError
 from mmbench.experiments.answers import values_of
 from mmbench.experiments.beginning import assets_of, begin_from
+from mmbench.experiments.epoch_choice import LOSS, choosing_metric
 from mmbench.experiments.infer import ModelPredictor
 from mmbench.experiments.plan import Plan
 from mmbench.experiments.shared_parts import SharedPart
 from mmbench.experiments.watch import Watch
 from mmbench.model import TaskModel
-from mmbench.recipe import Recipe
+from mmbench.recipe import Recipe, Train
 from mmbench.stages import Stage
 from mmbench.task import Task
 from mmbench.training.held_out import mean_loss, measured
@@ -82,12 +83,26 @@ def ready_model(plan: Plan, device: torch.device, batch: int, state: Path, watch
         for stage, trained in zip(stages, done, strict=True)
         if trained.measured
     ]
+    notes += [
+        note for pair in zip(stages, done, strict=True) if (note := _early(*pair, plan.recipe))
+    ]
     trained = replace(
         done[-1],
         seconds=sum(trained.seconds for trained in done),
         log=[entry for trained in done for entry in trained.log],
     )
     return Ready(model, trained, assets, notes)
+
+
+def _early(stage: Stage, trained: Trained, recipe: Recipe) -> str:
+    """In words, that the patience of a stage ended it before its last epoch; "" if it did not."""
+    settings, epochs = settings_of(stage, recipe.train), len(trained.log)
+    if epochs == settings.epochs:
+        return ""
+    return (
+        f"stage {stage.name} ended after epoch {epochs} of {settings.epochs}: "
+        f"{settings.patience} without gain on validation (train.patience)"
+    )
 
 
 def _in_words(measured: Mapping[str, float]) -> str:
@@ -147,18 +162,24 @@ def _train_stage(
             watch.began(title, plan.seed)
         # Now, so that it is not in the time of training.
         objectives.prepare(model, [*samples, *validation])
+        choice = _validation(plan, model, objectives, settings, validation, device, batch)
+        if choice.name not in (LOSS, *(metric.name for metric in plan.metrics)):
+            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                choice.score()  # a metric that does not suit these answers says so now
         trained = fit(
             model,
             objectives,
             samples,
             settings,
-            _validation(plan, model, objectives, validation, device, batch),
+            choice.score,
             seed=seed,
             device=device,
             folder=state,
             resume=True,
             watcher=watch,
             validation=validation,
+            chosen_by=choice.name,
+            lower_is_better=choice.lower_is_better,
         )
         told = measured(model, objectives, validation, _VALIDATION_BATCH, device)
         return replace(trained, measured=told)
@@ -178,16 +199,35 @@ def _train_stage(
     return trained
 
 
+class _Choice(NamedTuple):
+    """What chooses the epoch: what the log calls it, and its score, higher is better."""
+
+    name: str
+    score: Callable[[], float]
+    lower_is_better: bool
+
+
 def _validation(
     plan: Plan,
     model: TaskModel,
     objectives: WeightedObjectives,
+    settings: Train,
     validation: SampleSet,
     device: torch.device,
     batch: int,
-) -> Callable[[], float]:
-    """What gives the model's score on validation, higher is better."""
-    metric = plan.metrics[0]
+) -> _Choice:
+    """What a stage's epoch is chosen by, of the model as it is when that is asked."""
+    metric = None
+    if objectives.only_task:
+        allowed = plan.request.allow_hub_code
+        metric = choosing_metric(plan.task, plan.metrics, settings.choose_by, allowed)
+    if metric is None:
+
+        def by_loss() -> float:
+            return -mean_loss(model, objectives, validation, _VALIDATION_BATCH, device)
+
+        return _Choice(LOSS, by_loss, lower_is_better=True)
+
     targets = [sample.target for sample in validation]
     sign = 1.0 if metric.higher_is_better else -1.0
 
@@ -198,8 +238,4 @@ def _validation(
         )
         return sign * metric.aggregate(metric.statistics(answers, targets))
 
-    def by_loss() -> float:
-        return -mean_loss(model, objectives, validation, _VALIDATION_BATCH, device)
-
-    by_task = objectives.only_task and plan.task.chosen_by == "metric"
-    return by_metric if by_task else by_loss
+    return _Choice(metric.name, by_metric, not metric.higher_is_better)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -21,6 +22,9 @@ class Watch:
 
     def began(self, model: str, seed: int) -> None:
         """A run begins."""
+
+    def will_record(self, folder: Path) -> None:
+        """Where the record of the run that began will lie."""
 
     def started(self, epochs: int, steps: int, epoch: int) -> None:
         """Training starts, or goes on, at an epoch; so many steps an epoch."""

@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, BinaryIO
 
@@ -51,6 +52,9 @@ class _Reports(Watch):
 
     def began(self, model: str, seed: int) -> None:
         self._send("told", "began", (model, seed))
+
+    def will_record(self, folder: Path) -> None:
+        self._send("told", "will_record", (folder,))
 
     def started(self, epochs: int, steps: int, epoch: int) -> None:
         self._steps = self._samples = 0

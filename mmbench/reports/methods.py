@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mmbench.experiments.conditions import conditions
+from mmbench.experiments.conditions import conditions, part_words
 from mmbench.experiments.result import RunResult
+from mmbench.recipe import Train
 from mmbench.records.record import Record
 from mmbench.reports.captions import data_words, listed
 from mmbench.reports.names import dataset_title, in_sentence, metric_title, task_title
@@ -16,13 +17,21 @@ _PACKAGES = ("torch", "transformers", "numpy")  # whose versions a paper names
 _SETTINGS = {
     "epochs": "{} epochs",
     "batch": "batches of {}",
+    "accumulate": "gradients of {} batches a step",
+    "optimizer": "the optimizer {}",
     "lr": "a learning rate of at most {}",
     "schedule": "the {} schedule",
     "weight_decay": "weight decay {}",
     "label_smoothing": "label smoothing {}",
     "modality_dropout": "modality dropout {}",
+    "ema": "an exponential moving average of the weights (decay {})",
+    "patience": "an end after {} epochs without gain on validation",
 }
-_OFF = ("label_smoothing", "modality_dropout")  # settings that are not named at 0
+# Settings that are not named where they are so.
+_OFF = {
+    **dict.fromkeys(("label_smoothing", "modality_dropout", "ema"), 0),
+    **{"accumulate": 1, "optimizer": "adamw", "patience": None},
+}
 
 
 def methods(tables: Sequence[Table], tests: int) -> list[str]:
@@ -65,8 +74,10 @@ def _training(table: Table) -> str:
     if not settings:
         return ""
     equal, differing = [], []
+    defaults = Train().model_dump(mode="json")  # of what is newer than a record
     for key, words in _SETTINGS.items():
-        values = {str(each.get(key)): each.get(key) for each in settings}
+        found = [part_words(each.get(key, defaults[key])) for each in settings]
+        values = {str(value): value for value in found}
         if len(values) > 1:
             differing.append(f"{key.replace('_', ' ')} ({listed(sorted(values))})")
         elif (value := next(iter(values.values()))) is not None and not _is_off(key, value):
@@ -83,7 +94,7 @@ def _training(table: Table) -> str:
 
 
 def _is_off(key: str, value: Any) -> bool:
-    return key in _OFF and value == 0
+    return key in _OFF and value == _OFF[key]
 
 
 def _plain(value: Any) -> str:

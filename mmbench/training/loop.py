@@ -1,12 +1,12 @@
-"""The training loop: AdamW, a schedule, clipping, and the weights that are kept of all epochs."""
+"""The training loop: steps, a schedule, clipping, and the weights that are kept of all epochs."""
 
 from __future__ import annotations
 
 import math
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,10 +23,12 @@ from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError
 from mmbench.model import Losses, TaskModel
 from mmbench.recipe import Train
+from mmbench.training.averaging import Average
 from mmbench.training.mining import alike_order, runs_in_order
 from mmbench.training.not_finite import loss_error, not_finite_in, put_back, weights_of
 from mmbench.training.objectives.base import Epoch
 from mmbench.training.objectives.weighted import Batches, WeightedObjectives, total
+from mmbench.training.optimizer import optimizer_for
 from mmbench.training.prefetch import prefetched
 from mmbench.training.schedule import scheduler_for
 from mmbench.training.state import Progress, load_state, save_state
@@ -55,7 +57,7 @@ class Trained:
         train_samples: samples of one epoch.
         samples_per_second: in the training steps alone.
         best_epoch: the epoch (from 1) whose weights are kept.
-        best_score: its score on validation.
+        best_score: its score on validation, the negative of what is minimised.
         log: an entry per epoch.
         measured: on validation, by name, what its objectives tell besides the loss.
     """
@@ -67,21 +69,6 @@ class Trained:
     best_score: float
     log: list[dict[str, Any]]
     measured: dict[str, float] = field(default_factory=dict)
-
-
-def optimizer_for(model: nn.Module, settings: Train) -> torch.optim.AdamW:
-    """AdamW of what is not frozen, that decays matrices only: no bias, norm or embedding."""
-    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
-    for parameter in (p for p in model.parameters() if p.requires_grad):
-        is_matrix = parameter.ndim >= 2 and id(parameter) not in embeddings
-        (decayed if is_matrix else free).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
 
 
 class _Learner:
@@ -101,6 +88,7 @@ class _Learner:
         self.both = nn.ModuleDict({"model": model, "objectives": objectives})
         self.optimizer = optimizer_for(self.both, settings)
         self._trained = [p for p in self.both.parameters() if p.requires_grad]
+        self._average: Average | None = None
         self._settings = settings
         self._seed = seed
         self._device = device
@@ -123,11 +111,16 @@ class _Learner:
         train_mode(self.both)
         made = self._collated(batches.epoch(epoch, order), epoch)
         sums: Losses = {}
+        at_once = self._settings.accumulate
         with closing(prefetched(made) if self._prefetch else made) as ready:
-            for count, collated in ready:
-                losses = self._step(self._transfer.take(collated))
-                lr = self.optimizer.param_groups[0]["lr"]
-                scheduler.step()
+            for number, (count, collated) in enumerate(ready):
+                place = number % at_once
+                of = min(at_once, len(batches) - (number - place))
+                losses = self._gradients(self._transfer.take(collated), place, of)
+                if place == of - 1:
+                    lr = self.optimizer.param_groups[0]["lr"]
+                    self._step()
+                    scheduler.step()
                 sums = {name: sums[name] + loss if sums else loss for name, loss in losses.items()}
                 watcher.stepped(partial(_value, losses), count)
         return {name: value.item() / len(batches) for name, value in sums.items()}, lr
@@ -156,18 +149,53 @@ class _Learner:
             collated = self.objectives.collate(self.model, chosen, rng)
             yield len(chosen), self._transfer.send(collated)
 
-    def _step(self, batches: Batches) -> Losses:
-        """One step on batches that are on the device; the losses, still on the device."""
+    def _gradients(self, batches: Batches, place: int, of: int) -> Losses:
+        """Add up the gradients of batches on the device: one of so many that a step averages.
+
+        Returns: the losses, still on the device.
+        """
         cuda = self._device.type == "cuda"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=cuda):
             losses = self._losses(self.model, batches)
-        self.optimizer.zero_grad(set_to_none=True)
-        total(losses).backward()
+        if place == 0:
+            self.optimizer.zero_grad(set_to_none=True)
+        whole = total(losses)
+        (whole if of == 1 else whole / of).backward()
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _step(self) -> None:
+        """One step along the gradients that are there."""
         self.objectives.after_backward(self.model)
         nn.utils.clip_grad_norm_(self._trained, self._settings.clip)
         self.optimizer.step()
         self.objectives.after_step(self.model)
-        return {name: loss.detach() for name, loss in losses.items()}
+        if self._average is not None:
+            self._average.update()
+
+    def begin(self, folder: Path, resume: bool, updates: int) -> tuple[dict[str, Tensor], Progress]:
+        """The weights that are kept so far and how far the training is, from the folder if it goes
+        on; of a new one, none yet.
+
+        Args:
+            updates: of the weights, in an epoch.
+        """
+        found = load_state(folder, self.both, self.optimizer) if resume else None
+        best, average, progress = found or ({}, {}, Progress())
+        if self._settings.ema:
+            done = progress.epoch * updates
+            self._average = Average(self.model, self.objectives, self._settings.ema, done)
+            if found:
+                self._average.load(average)
+        return best, progress
+
+    def evaluated(self) -> AbstractContextManager[None]:
+        """Within, the model holds the weights that are validated and kept: the average, if any."""
+        return nullcontext() if self._average is None else self._average.in_place()
+
+    def save(self, folder: Path, best: Mapping[str, Tensor], progress: Progress) -> None:
+        """Keep the state of the training."""
+        average = self._average.tensors if self._average is not None else None
+        save_state(folder, self.both, self.optimizer, best, progress, average)
 
 
 def fit(
@@ -184,6 +212,8 @@ def fit(
     watcher: Watcher,
     prefetch: bool | None = None,
     validation: Sequence[Sample] = (),
+    chosen_by: str = "score",
+    lower_is_better: bool = False,
 ) -> Trained:
     """Train a model and leave it with the weights that scored highest on validation, or the last.
 
@@ -202,6 +232,8 @@ def fit(
             number, since collation draws from a generator of its own; None where there is a core
             for it, since that was faster whenever measured.
         validation: for objectives that look at it.
+        chosen_by: what the log calls the score: a metric, or "loss".
+        lower_is_better: whether the score is the negative of what is called so.
     Raises: MMBenchError if the loss stops being a number, or the settings ask for neighbours that
         the model cannot find or a batch cannot hold.
     """
@@ -210,20 +242,19 @@ def fit(
         prefetch = (os.cpu_count() or 1) > 1
     learner = _Learner(model, objectives, settings, seed, device, prefetch)
     batches = GroupBatches(samples, settings.batch, seed=seed)
-    best: dict[str, Tensor] = {}
-    progress = Progress(epoch=0, best_epoch=0, best_score=float("-inf"), seconds=0.0, log=[])
-    if resume and (found := load_state(folder, learner.both, learner.optimizer)):
-        best, progress = found
+    updates = -(-len(batches) // settings.accumulate)
+    best, progress = learner.begin(folder, resume, updates)
     scheduler = scheduler_for(
         learner.optimizer,
         settings.schedule,
-        steps=settings.epochs * len(batches),
+        steps=settings.epochs * updates,
         warmup=settings.warmup,
-        done=progress.epoch * len(batches),
+        done=progress.epoch * updates,
     )
     watcher.started(settings.epochs, len(batches), progress.epoch)
     began_at, first = progress.epoch, weights_of(learner.both)
-    for epoch in range(progress.epoch, settings.epochs):
+    while progress.epoch < settings.epochs and not ends_early(progress.log, settings.patience):
+        epoch = progress.epoch
         began = time.perf_counter()
         learner.before_epoch(
             Epoch(epoch, settings.epochs, samples, validation, settings.batch, device)
@@ -248,23 +279,26 @@ def fit(
             torch.manual_seed(seed + 1_000_003 * epoch)
             raise loss_error(mean, epoch + 1, learner.not_finite(batches, order, epoch))
         trained = time.perf_counter() - began
-        value = score()
+        with learner.evaluated():
+            value = score()
+            if not best or value > progress.best_score or settings.keep == "last":
+                best = {name: t.detach().clone() for name, t in model.state_dict().items()}
+                progress.best_epoch, progress.best_score = epoch + 1, value
         entry = {
             "epoch": epoch + 1,
             "loss": mean,
             **({"losses": means} if len(means) > 1 else {}),
             "lr": lr,
             "validation": value,
+            "chosen_by": chosen_by,
+            **({"lower_is_better": True} if lower_is_better else {}),
             "train_seconds": trained,
             "samples_per_second": len(samples) / trained,
         }
         progress.log.append(entry)
-        if not best or value > progress.best_score or settings.keep == "last":
-            best = {name: t.detach().clone() for name, t in model.state_dict().items()}
-            progress.best_epoch, progress.best_score = epoch + 1, value
         progress.epoch = epoch + 1
         progress.seconds += time.perf_counter() - began
-        save_state(folder, learner.both, learner.optimizer, best, progress)
+        learner.save(folder, best, progress)
         watcher.finished_epoch(entry)
     model.load_state_dict(best)
     return Trained(
@@ -275,6 +309,22 @@ def fit(
         best_score=progress.best_score,
         log=progress.log,
     )
+
+
+def ends_early(log: Sequence[Mapping[str, Any]], patience: int | None) -> bool:
+    """Whether the last epochs, as many as patience says, brought no gain on validation.
+
+    >>> values = [{"validation": value} for value in (0.1, 0.3, 0.2, 0.3)]
+    >>> ends_early(values, 2), ends_early(values, 3), ends_early(values, None)
+    (True, False, False)
+    """
+    if patience is None:
+        return False
+    highest, best = float("-inf"), 0
+    for number, entry in enumerate(log):
+        if entry["validation"] > highest:
+            highest, best = entry["validation"], number
+    return len(log) - 1 - best >= patience
 
 
 def _value(losses: Losses) -> float:

@@ -77,6 +77,7 @@ def check_stages(
     with torch.random.fork_rng(devices=[]):  # what objectives draw here leaves the run as it is
         for stage in stages:
             objectives = WeightedObjectives(stage, model, settings_of(stage, train), balance)
+            _check_accumulation(stage, settings_of(stage, train), balance)
             if samples is not None:
                 objectives.check(model, samples[stage.name])
             for part in [*(stage.trains or ()), *stage.freezes]:
@@ -107,6 +108,14 @@ def _check_order(stages: Sequence[Stage]) -> None:
         f"that minimises task, and would change what that was trained on: put it before "
         f"{last.name}, or a stage of task behind it"
     )
+
+
+def _check_accumulation(stage: Stage, settings: Train, balance: Part | None) -> None:
+    if settings.accumulate > 1 and balance is not None and TASK in stage.objective:
+        raise MMBenchError(
+            f"train.accumulate: {settings.accumulate} cannot go with balance: {balance.name}, "
+            "which changes the gradients of each batch by itself: leave it at 1"
+        )
 
 
 def _check_exists(part: str, stage: Stage, model: TaskModel) -> None:

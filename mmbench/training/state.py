@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,11 @@ class Progress:
         log: one entry per epoch done.
     """
 
-    epoch: int
-    best_epoch: int
-    best_score: float
-    seconds: float
-    log: list[dict[str, Any]]
+    epoch: int = 0
+    best_epoch: int = 0
+    best_score: float = float("-inf")
+    seconds: float = 0.0
+    log: list[dict[str, Any]] = field(default_factory=list)
 
 
 def save_state(
@@ -46,6 +46,7 @@ def save_state(
     optimizer: torch.optim.Optimizer,
     best: Mapping[str, Tensor],
     progress: Progress,
+    average: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write the state after an epoch, replacing the one before in one step.
 
@@ -54,10 +55,12 @@ def save_state(
     Args:
         model: with all that is trained and kept: the objectives' own parameters and buffers too.
         best: the weights that are kept so far: the best on validation, or the last.
+        average: of the weights, where one is made.
     Raises: MMBenchError if the disk does not take it; the state before is kept.
     """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in best.items()}
+    tensors |= {f"average.{name}": value for name, value in (average or {}).items()}
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
@@ -81,10 +84,11 @@ def save_state(
 
 def load_state(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[dict[str, Tensor], Progress] | None:
+) -> tuple[dict[str, Tensor], dict[str, Tensor], Progress] | None:
     """Put a saved state into model and optimizer; None if there is none.
 
-    Returns: the weights that are kept so far, and how far the run is.
+    Returns: the weights that are kept so far, the average of the weights (empty where none is
+        made), and how far the run is.
     """
     path = folder / STATE_FILE
     if not path.exists():
@@ -105,7 +109,7 @@ def load_state(
         number, _, key = name.partition(".")
         moments.setdefault(int(number), {})[key] = value
     optimizer.load_state_dict({"state": moments, "param_groups": saved["param_groups"]})
-    return _under("best.", tensors), progress
+    return _under("best.", tensors), _under("average.", tensors), progress
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

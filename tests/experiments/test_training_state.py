@@ -35,7 +35,7 @@ class StopsIn(Watch):
     def finished_epoch(self, entry):
         self.finished = entry["epoch"]
 
-    def stepped(self, loss, samples):
+    def stepped(self, loss, samples, steps=1):
         if self.finished + 1 == self.epoch:
             raise KeyboardInterrupt
 

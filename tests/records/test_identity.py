@@ -49,6 +49,13 @@ def base(mini):
         {"overrides": {"train.schedule": "cosine"}},
         {"overrides": {"train.warmup": 0.2}},
         {"overrides": {"train.clip": 2.0}},
+        {"overrides": {"train.optimizer": "sgd"}},
+        {"overrides": {"train.optimizer.beta2": 0.95}},
+        {"overrides": {"train.accumulate": 2}},
+        {"overrides": {"train.ema": 0.99}},
+        {"overrides": {"train.patience": 3}},
+        {"overrides": {"train.choose_by": "loss"}},
+        {"overrides": {"train.choose_by": "exact_match"}},
         {"overrides": {"train.label_smoothing": 0.1}},
         {"overrides": {"train.dropout": 0.1}},
         {"overrides": {"train.modality_dropout": 0.1}},
@@ -108,6 +115,8 @@ def test_each_field_of_an_identity_moves_its_hash(base):
         {"limit": 100_000},
         {"overrides": {"summary": "in other words", "source": "elsewhere"}},
         {"overrides": {"width": 128, "train.lr": 2e-3, "encoders.text.layers": 1}},
+        {"overrides": {"train.optimizer": {"name": "adamw", "beta1": 0.9}, "train.ema": 0.0}},
+        {"overrides": {"train.choose_by": "accuracy"}},
     ],
     ids=str,
 )
@@ -138,7 +147,7 @@ def test_validation_is_that_of_the_groups_names_whatever_the_dataset_is_called(t
 
 
 class LaterTrain(Train):
-    patience: int = setting(3, added_with=3)
+    later: int = setting(3, added_with=3)
 
 
 class OtherDefault(Train):

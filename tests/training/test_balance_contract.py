@@ -12,9 +12,10 @@ from mmbench.errors import MMBenchError
 from mmbench.experiments.watch import SILENT, Watch
 from mmbench.recipe import Part, Train
 from mmbench.stages import Stage
-from mmbench.training.loop import fit, optimizer_for
+from mmbench.training.loop import fit
 from mmbench.training.objectives.base import Epoch
 from mmbench.training.objectives.weighted import WeightedObjectives, total
+from mmbench.training.optimizer import optimizer_for
 from mmbench.training.stages import check_stages
 from tests.training.conftest import QUICK
 from tests.training.test_waiting import Reads

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmbench.recipe import Train
-from mmbench.training.loop import optimizer_for
+from mmbench.training.optimizer import optimizer_for
 from mmbench.training.schedule import scheduler_for
 
 

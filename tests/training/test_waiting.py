@@ -11,8 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmbench.recipe import Train
 from mmbench.stages import Stage
-from mmbench.training.loop import optimizer_for
 from mmbench.training.objectives.weighted import WeightedObjectives, total
+from mmbench.training.optimizer import optimizer_for
 from mmbench.zoo.decoders.autoencoder import Quantiser
 from tests.training.steps import STEPS, named
 

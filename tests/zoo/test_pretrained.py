@@ -13,7 +13,7 @@ from mmbench.errors import MMBenchError
 from mmbench.metrics.images.features import extract_features
 from mmbench.model import parameter_counts
 from mmbench.recipe import Train
-from mmbench.training.loop import optimizer_for
+from mmbench.training.optimizer import optimizer_for
 from mmbench.zoo.encoders.pretrained import PretrainedEncoder
 from mmbench.zoo.part import FROZEN, build_part
 from mmbench.zoo.pooling import make_pooling

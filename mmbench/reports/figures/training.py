@@ -109,5 +109,7 @@ def validation_words(record: Record, entry: MetricEntry) -> tuple[float, str]:
     if chosen_by == "loss":
         return -1.0, "Validation loss"  # logs hold what is maximised
     scale = entry.scale if chosen_by == entry.signature else 1.0
+    if chosen_by == entry.signature and not entry.higher_is_better:
+        scale = -scale
     title = full_metric_title(chosen_by.partition("|")[0])
     return scale, f"Validation {one_line(in_sentence(title))}"

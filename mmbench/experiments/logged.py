@@ -1,0 +1,104 @@
+"""Training told to a logger, beside whoever is told of it anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmbench import registry
+from mmbench.experiments.watch import Watch
+from mmbench.loggers.base import Logger
+
+_PARTS = 5  # of a record's folder below `out`: task, dataset, model, hash, seed
+
+
+class LoggedWatch(Watch):
+    """Tells a logger of each epoch, and another watch of everything.
+
+    Args:
+        watch: told of everything.
+        logger: its registered name.
+        out: where records are kept.
+        settings: what was asked for, as plain JSON.
+    Raises: MMBenchError if there is no such logger, or a package that it needs is not installed.
+    """
+
+    def __init__(self, watch: Watch, logger: str, out: Path, settings: Mapping[str, Any]) -> None:
+        self._watch = watch
+        self._asked = logger, out, settings
+        self._logger: Logger = registry.load("loggers", logger)(out)
+        self._model = ""  # of the run that is open
+        self._begun = False
+        self._name = ""
+        self._stage = ""
+        self._before = self._latest = 0
+
+    def beside(self) -> LoggedWatch:
+        return LoggedWatch(self._watch.beside(), *self._asked)
+
+    def says(self, line: str) -> None:
+        self._watch.says(line)
+
+    def read(self, what: str, done: int, of: int) -> None:
+        self._watch.read(what, done, of)
+
+    def began(self, model: str, seed: int) -> None:
+        self._watch.began(model, seed)
+        if self._model and model.startswith(f"{self._model} "):  # a stage of the run
+            self._stage = model.removeprefix(f"{self._model} ") + "/"
+            self._before = self._latest
+        else:
+            self._close()
+            self._model = model
+
+    def will_record(self, folder: Path) -> None:
+        self._watch.will_record(folder)
+        self._name = "/".join(folder.parts[-_PARTS:])
+
+    def started(self, epochs: int, steps: int, epoch: int) -> None:
+        self._watch.started(epochs, steps, epoch)
+        self._latest = self._before + epoch
+
+    def stepped(self, loss: Callable[[], float], samples: int, steps: int = 1) -> None:
+        self._watch.stepped(loss, samples, steps)
+
+    def finished_epoch(self, entry: dict[str, Any]) -> None:
+        self._watch.finished_epoch(entry)
+        if not self._begun:
+            settings = self._asked[2]
+            self._logger.begin(self._name, settings)
+            self._begun = True
+        self._latest = self._before + entry["epoch"]
+        values = {f"{self._stage}{key}": value for key, value in values_of_entry(entry).items()}
+        self._logger.log(values, self._latest)
+
+    def started_answering(self, samples: int) -> None:
+        self._watch.started_answering(samples)
+
+    def answered(self, samples: int) -> None:
+        self._watch.answered(samples)
+
+    def done(self) -> None:
+        self._watch.done()
+        self._close()
+
+    def _close(self) -> None:
+        if self._begun:
+            self._logger.end()
+        self._begun, self._model, self._stage = False, "", ""
+        self._before = self._latest = 0
+
+
+def values_of_entry(entry: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of an entry of `log.jsonl`, by the names that loggers have for them.
+
+    >>> values_of_entry({"loss": 2.0, "lr": 0.1, "validation": -1.0, "samples_per_second": 9.0,
+    ...     "chosen_by": "loss", "lower_is_better": True})
+    {'loss': 2.0, 'lr': 0.1, 'samples_per_second': 9.0, 'validation/loss': 1.0}
+    """
+    found = {key: entry[key] for key in ("loss", "lr", "samples_per_second")}
+    found |= {f"losses/{name}": value for name, value in entry.get("losses", {}).items()}
+    sign = -1 if entry.get("lower_is_better") else 1
+    found[f"validation/{entry.get('chosen_by', 'score')}"] = sign * entry["validation"]
+    return found

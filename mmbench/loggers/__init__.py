@@ -1,0 +1,1 @@
+"""Where a training's curves can be followed besides `log.jsonl`, which stays the truth."""
