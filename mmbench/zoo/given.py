@@ -30,9 +30,9 @@ _KINDS = {"Fusion": "fusion", "LateFusion": "late fusion", "Encoder": "encoder"}
 
 
 def _checked(word: str, part: object) -> str:
-    kind = word.split()[-1]
+    short = word.split()[-1]
     where = f"{type(part).__module__}:{type(part).__name__}"
-    return f". `mmbench check {kind} {where}` checks the whole contract"
+    return f". `mmbench check {short} {where}` checks the whole contract"
 
 
 def described(value: object) -> str:

@@ -9,6 +9,7 @@ import typer
 
 import mmbench.cli.show as show
 from mmbench import registry
+from mmbench.checks.parts import CHECKED
 from mmbench.cli.commands import app
 from mmbench.data.dataset import load_spec
 from mmbench.data.splits import load_split
@@ -28,6 +29,11 @@ STANDS_FOR = {
     "task": ["vqa", "captioning"],
     "shlex.quote(str(path))": ["results"],
     "command": ["run", "compare"],
+    "short": ["fusion", "encoder"],
+    "where": ["concat"],
+    "part.name": ["concat"],
+    "cls.__module__": ["mmbench.zoo.fusion.concat"],
+    "cls.__name__": ["ConcatFusion"],
 }
 GIVEN = {"--task": "tasks", "--dataset": "datasets", "--model": "recipes"}
 ANYTHING = re.compile(r"[A-Z][A-Z_=.a-z]*")  # DATASET, KEY=VALUE
@@ -98,6 +104,8 @@ def follow(command):
             for what in argument.split("|"):
                 if what != "mmbench":
                     assert show.list_text(what)
+        elif name == "check" and argument is arguments[0]:
+            assert argument in CHECKED
         elif name == "show" and not ANYTHING.fullmatch(argument):
             assert show.show_text(argument)
 
