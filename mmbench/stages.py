@@ -89,7 +89,7 @@ class StageData(Settings):
         """Of groups, those that its share holds.
 
         >>> sorted(StageData(share=0.5).chosen("abcdef"))
-        ['b', 'e', 'f']
+        ['a', 'b', 'c', 'f']
         """
         return {g for g in groups if stable_number(f"share/{g}") < self.share * 16**12}
 

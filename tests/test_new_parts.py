@@ -32,6 +32,7 @@ def call(target, cwd, *arguments):
     )
 
 
+@pytest.mark.whole
 def test_their_own_tests_pass(packages):
     source, target = packages
     options = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "--rootdir", source]
@@ -46,6 +47,7 @@ def test_their_own_tests_pass(packages):
     assert f"{len(KINDS) + 2} passed" in done.stdout  # a metric's value, a task's dataset
 
 
+@pytest.mark.whole
 def test_the_example_recipes_dataset_and_metric_work_together(packages, tmp_path):
     _, target = packages
     on_mine = "--task vqa --dataset my_dataset"

@@ -71,14 +71,16 @@ def critical_difference(models: int, datasets: int, level: float = 0.95) -> floa
 
 def why_no_ranks(models: int, datasets: int) -> str | None:
     """In words, why models are not ranked over so few datasets; None where they are."""
+    of_datasets = f"{datasets} dataset{' is' if datasets == 1 else 's are'} too few"
     if models < 3:
         few = f"{models} model{' has' if models == 1 else 's have'}"
-        return f"{few} no ranks to be told apart, it takes three: their differences say it all"
+        why = f"{few} no ranks to be told apart, it takes three: their differences say it all"
+        return why if datasets >= FEWEST else f"{of_datasets} (at least {FEWEST}), and {why}"
     if datasets >= FEWEST:
         return None
     critical = critical_difference(models, datasets)
     return (
-        f"{datasets} dataset{' is' if datasets == 1 else 's are'} too few (at least {FEWEST}): of "
+        f"{of_datasets} (at least {FEWEST}): of "
         f"{models} models, two would have to be {critical:.2f} of {models - 1} ranks apart"
     )
 

@@ -99,7 +99,7 @@ print("went on")
 def test_the_end_of_a_file_is_a_bug_and_no_ctrl_c():
     code = """
 import mmbench.cli.show
-def list_text(what):
+def list_text(*_):
     raise EOFError("a truncated cache")
 mmbench.cli.show.list_text = list_text
 from mmbench.cli import main; main()
