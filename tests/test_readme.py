@@ -94,6 +94,7 @@ def test_a_fusion_of_ones_own(plugins, mini_folder, tmp_path):
     assert "is not trained as the others" not in out
 
 
+@pytest.mark.whole
 def test_the_fusion_of_ones_own_keeps_the_contract(plugins):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n", "0", "-k", "product", "tests/zoo"],
@@ -113,6 +114,7 @@ def test_a_balancing_method_of_ones_own(plugins, mini_folder, tmp_path):
     assert "accuracy" in mmbench(f"run --task vqa {options}", tmp_path, plugins, mini_folder)
 
 
+@pytest.mark.whole
 def test_the_balancing_method_of_ones_own_keeps_the_contract(plugins):
     contract = "tests/training/test_balance_contract.py"
     done = subprocess.run(

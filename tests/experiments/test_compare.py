@@ -280,6 +280,7 @@ def test_a_mistake_is_found_before_anything_is_trained(tmp_path, models, options
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.whole
 def test_killed_and_called_again_gives_the_same_table(mini_folder, tmp_path, mmbench):
     dataset = ("--dataset", str(mini_folder / "mini.yaml"))
     whole = mmbench(*ARGUMENTS, *dataset, "--out", "whole")

@@ -183,6 +183,7 @@ def test_where_all_runs_fail_each_is_named(mini, recipes, tmp_path):
         )
 
 
+@pytest.mark.whole
 def test_runs_beside_each_other_train_what_they_share_once(tmp_path, monkeypatch):
     monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path / "cache"))
     (tmp_path / "few_scenes.yaml").write_text(FEW_SCENES)

@@ -150,6 +150,7 @@ def test_retrieval_and_captioning_run_on_frozen_encoders(small, runs):
     assert runs == {"efficientnet_lite0": 1}
 
 
+@pytest.mark.whole
 def test_a_recipe_is_shown_on_a_task_that_it_fits():
     text = show_text("image_only_pretrained")
     assert text.startswith("model image_only_pretrained on vqa/")

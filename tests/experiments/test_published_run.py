@@ -73,6 +73,7 @@ def test_a_checkpoint_that_cannot_be_is_refused_before_anything_is_read(
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.whole
 def test_by_name_on_the_hub_a_run_is_trained_and_restored_without_network(
     mini_folder, folders, tmp_path
 ):

@@ -114,6 +114,7 @@ def test_bleu_rouge_and_cider_equal_pycocoevalcap_on_random_captions(corpus):
         np.testing.assert_allclose(found, each, rtol=0, atol=1e-9)
 
 
+@pytest.mark.whole
 def test_meteor_of_many_captions_equals_the_programs_own_aggregate():
     captions = ["a dog runs", "two cats are sleeping", "the red ball"]
     targets = [["a dog runs"], ["two cats sleep on a bed", "cats"], ["a blue ball is there"]]
@@ -147,6 +148,7 @@ def assert_same_counts(found, whole):
     np.testing.assert_array_equal(np.delete(found, 20, 1), np.delete(whole, 20, 1))
 
 
+@pytest.mark.whole
 def test_meteor_counts_are_those_of_the_whole_paraphrase_table(shared_data):
     lines = (shared_data / "flickr8k" / "Flickr8k.token.txt").read_text().splitlines()
     captions = [line.split("\t")[1] for line in lines[1000:6500]]
@@ -155,6 +157,7 @@ def test_meteor_counts_are_those_of_the_whole_paraphrase_table(shared_data):
     assert_same_counts(found, whole_meteor(candidates, targets, "ptb"))
 
 
+@pytest.mark.whole
 def test_meteor_normalises_as_the_program_does():
     odd = [
         "Mr. Smith's T-shirt isn't well-known in the U.S.A. or St. Petersburg .",
