@@ -77,11 +77,14 @@ def query_batches(queries: Sequence[Query], batch: int) -> Iterator[list[int]]:
     [[0], [1]]
     """
     about: dict[Hashable, list[int]] = {}
+    last: list[MediaRef] = []
+    same: list[int] = []
     for place, query in enumerate(queries):
-        # Pairs are hashed quicker than the media, and a list is built quicker than a generator.
-        values = query.inputs.values()
-        media = tuple([(v.set_digest, v.row) for v in values if isinstance(v, MediaRef)])
-        about.setdefault(media or place, []).append(place)
+        media = [value for value in query.inputs.values() if isinstance(value, MediaRef)]
+        if media != last or not media:  # most stand behind another one about the same: no look-up
+            key = tuple([(medium.set_digest, medium.row) for medium in media])
+            last, same = media, about.setdefault(key or place, [])
+        same.append(place)
     places = list(about.values())
     for start in range(0, len(places), batch):
         yield [place for same in places[start : start + batch] for place in same]
