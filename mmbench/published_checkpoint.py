@@ -29,6 +29,8 @@ _SETTINGS = (
     *("video_preprocessor_config.json", "special_tokens_map.json", "added_tokens.json"),
     "merges.txt",
 )
+ANY = "any"  # as the architectures of a part that reads every network of transformers
+ASKED_BY = ("chat_template.jinja", "chat_template.json", "generation_config.json")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -66,7 +68,10 @@ class PublishedCheckpoint:
 
 
 def find_checkpoint(
-    name: str, revision: str | None = None, architectures: Sequence[str] = ()
+    name: str,
+    revision: str | None = None,
+    architectures: Sequence[str] = (),
+    also: Sequence[str] = (),
 ) -> PublishedCheckpoint:
     """A checkpoint in a folder, or on the hub: what the hub's cache has is taken from there.
 
@@ -74,6 +79,7 @@ def find_checkpoint(
         name: of a folder, or on the hub (google/vit-base-patch16-224).
         revision: a commit, branch or tag on the hub; None for its main branch.
         architectures: the model types that may be; none for any.
+        also: other files that decide what it answers.
     Raises: MMBenchError if it cannot be had, has no safetensors, wants to run code of its own, or
         is of another architecture.
     """
@@ -88,7 +94,7 @@ def find_checkpoint(
             f"the checkpoint {name} is of a network of type {architecture}, and what is to begin "
             f"from it is of type {' or '.join(architectures)}: name another checkpoint.{other}"
         )
-    files += [folder / file for file in (*_SETTINGS, *WORDS)]
+    files += [folder / file for file in (*_SETTINGS, *WORDS, *also)]
     stamps = tuple(_stamp(file) for file in dict.fromkeys(files) if file.is_file())
     return PublishedCheckpoint(name, folder, commit, architecture, _hash(stamps))
 
@@ -102,7 +108,8 @@ def checkpoints_of(parts: Mapping[str, tuple[str, Any]]) -> dict[str, PublishedC
 def checkpoint_of(kind: str, part: Any) -> PublishedCheckpoint | None:
     """The checkpoint that a part of a recipe begins from, if it does.
 
-    Such a part's class says which types of networks it reads: `architectures`, in its body.
+    Such a part's class says which types of networks it reads: `architectures`, in its body; "any"
+    where it reads whatever transformers has.
 
     Args:
         kind: "encoders" or "decoders".
@@ -112,7 +119,11 @@ def checkpoint_of(kind: str, part: Any) -> PublishedCheckpoint | None:
     if not isinstance(name, str) or not isinstance(revision, str | None):
         return None
     architectures = class_value(*registry.location(kind, part.name), "architectures")
-    return find_checkpoint(name, revision, architectures) if architectures else None
+    if not architectures:
+        return None
+    if architectures == ANY:
+        return find_checkpoint(name, revision, also=ASKED_BY)
+    return find_checkpoint(name, revision, architectures)
 
 
 def identified(kind: str, part: Any) -> dict[str, Any]:
@@ -174,7 +185,7 @@ def _fetched(name: str, revision: str | None, only_cached: bool) -> Path | Excep
         if not only_cached:
             _read(folder / "config.json", name)
             _refuse_code(folder, name)
-        return fetch(folder.name, [*_SETTINGS, *WORDS, SHARDS, "model*.safetensors"])
+        return fetch(folder.name, [*_SETTINGS, *WORDS, *ASKED_BY, SHARDS, "model*.safetensors"])
     except MMBenchError:
         raise
     except Exception as error:  # of a dozen kinds: of huggingface_hub, httpx, the file system

@@ -16,9 +16,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from mmbench import registry
+from mmbench.elsewhere import overrides_of, recipe_of
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.json_values import not_finite
 from mmbench.optimizers import optimizer_options
+from mmbench.prompts import Prompt
 from mmbench.published_checkpoint import identified
 from mmbench.stages import Stage
 from mmbench.versions import part_defaults
@@ -270,6 +272,15 @@ class Recipe(Settings):
             }
         )
 
+    def asking(self, prompt: Prompt | None) -> Recipe:
+        """With the prompt that its predictor asks by filled in, if it asks by one and has none."""
+        part = self.predictor
+        if part is None or "prompt" not in part_defaults("predictors", part.name)[0]:
+            return self
+        filled = {"prompt": prompt.text, "reads": prompt.reads} if prompt else {}
+        own = part.model_copy(update={"options": filled | part.options})
+        return self.model_copy(update={"predictor": own})
+
     def settings(self) -> dict[str, Any]:
         """All that decides what the model computes: the recipe less its words, as plain JSON."""
         return self.model_dump(mode="json", exclude={"title", "summary", "source", "search"})
@@ -322,14 +333,19 @@ class Recipe(Settings):
 
 
 def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """A recipe by registered name or path, with `overrides` (`{"train.epochs": 3}`) put in."""
-    path = registry.path("recipes", name)
-    value = read_yaml(path)
-    recipe = validate(Recipe, value, _short(path))
+    """A recipe by registered name or path, with `overrides` (`{"train.epochs": 3}`) put in.
+
+    A model from elsewhere (`hf:NAME`) is one too, and overrides are its predictor's options.
+    """
+    value, origin = recipe_of(name), name
+    if value is None:
+        path = registry.path("recipes", name)
+        value, origin = read_yaml(path), _short(path)
+    recipe = validate(Recipe, value, origin)
     if not overrides:
         return recipe
     value = copy.deepcopy(value)
-    for key, new in overrides.items():
+    for key, new in overrides_of(name, overrides).items():
         _put(value, key, new)
         recipe = validate(Recipe, value, f"--set {key}")
     return recipe

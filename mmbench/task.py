@@ -17,6 +17,7 @@ from mmbench.data.dataset import DatasetSpec, load_spec
 from mmbench.data.prediction_files import PredictionFile, read_answers, read_prediction_file
 from mmbench.data.sample import Query, Sample, SampleSet
 from mmbench.errors import MMBenchError
+from mmbench.prompts import Prompt
 from mmbench.recipe import PartLike, Recipe, read_part
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Task(ABC):
             beside each other otherwise. Not where samples are looked for among each other.
         answer_kind: what an answer is: "text", or the task's own word for something else. A
             predictor that is not a neural network must give answers of this kind.
+        prompt: how models from elsewhere are asked, where a dataset does not say
+            (`mmbench.prompts`).
         shown_as: what a person is told that an input, the `target` and the `answer` are, as a
             record keeps them (see `table`), where it is not their own name.
     """
@@ -63,6 +66,7 @@ class Task(ABC):
     version: ClassVar[int] = 1
     answers_by_sample: ClassVar[bool] = True
     answer_kind: ClassVar[str] = "text"
+    prompt: ClassVar[Prompt | None] = None
     shown_as: ClassVar[Mapping[str, str]] = {}
 
     def dataset(
@@ -82,10 +86,13 @@ class Task(ABC):
     def resolve(self, recipe: Recipe, dataset: DatasetSpec) -> Recipe:
         """The recipe with this task's defaults for what it leaves open on a dataset.
 
+        A predictor that asks by a prompt is given the dataset's, or else the task's.
+
         Raises: MMBenchError if its predictor gives no answers of this task's kind.
         """
         if recipe.predictor:
             _check_answers(self, recipe.predictor.name)
+            return recipe.asking(dataset.prompt or self.prompt)
         absent = {"image", "video", "audio"} - set(dataset.modalities)
         encoders = {
             modality: read_part(dataset.encoders.get(modality, part)).over(read_part(part))
@@ -192,6 +199,9 @@ def _check_answers(task: Task, name: str) -> None:
         )
 
 
+TOLD = ("answer_kind", "device")  # what a predictor's constructor is told, if it asks for it
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a predictor gave for a query.
@@ -199,10 +209,12 @@ class Answer:
     Attributes:
         value: the answer; what it is depends on the task.
         seconds: that it took, where it was made by itself; None where it was one of a batch.
+        written: all that was written, where the answer was read off it.
     """
 
     value: Any
     seconds: float | None = None
+    written: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +234,13 @@ class Predictor(Protocol):
     """All that a model from elsewhere must have.
 
     Registered under `mmbench.predictors` and named by a recipe's `predictor`, with options for its
-    constructor. One that also has `fit(samples)` is given the training samples first. A class
-    attribute `answer_kinds` names the kinds of answers that it can give (see `Task.answer_kind`);
-    one without is tried on every task.
+    constructor; or by `--model module:Class`. One that also has `fit(samples)` is given the
+    training samples first. Its constructor is told, where it has such parameters, `answer_kind`
+    (see `Task.answer_kind`), `device`, and the dataset's `prompt` and `reads` (`mmbench.prompts`),
+    which a recipe may set otherwise. Class attributes, none of which it must have: `answer_kinds`
+    names the kinds of answers that it can give; one without is tried on every task. `named_by`
+    names the options that follow its name in `--model NAME:OPTION@OPTION`. A method `parameters()`
+    gives how many it has, by part.
     """
 
     def predict(self, queries: Sequence[Query]) -> Iterable[Answer | Failure]:

@@ -109,4 +109,6 @@ def settings_given(context: typer.Context, changed: bool = False) -> dict[str, A
 
     given = {name: v for name, v in context.params.items() if not changed or written(name)}
     given["overrides"] = parse_overrides(list(given.pop("set_", None) or ()))
+    if (prompt := given.pop("prompt", None)) is not None:
+        given["overrides"]["prompt"] = prompt  # so that its record is told from others by it
     return {name: v for name, v in given.items() if name not in _NOT_OF_A_RUN}

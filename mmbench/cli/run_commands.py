@@ -50,7 +50,8 @@ def run(
     model: Annotated[
         str | None,
         typer.Option(
-            help="A recipe: `mmbench list models`, or a YAML file.",
+            help="A recipe (`mmbench list models`, or a YAML file), hf:NAME_OR_FOLDER, or a "
+            "predictor's module:Class.",
             autocompletion=names_of("recipes"),
         ),
     ] = None,
@@ -67,6 +68,12 @@ def run(
     ] = False,
     seed: Annotated[int, typer.Option(help="Of initialisation, batches and dropout.")] = 0,
     set_: Set = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            help="How a model from elsewhere is asked, in place of the dataset's own way: '{text}'."
+        ),
+    ] = None,
     limit: Limit = None,
     device: Device = "auto",
     deterministic: Deterministic = False,

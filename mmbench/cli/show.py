@@ -222,9 +222,16 @@ def _dataset(name: str, task: str | None, data_dir: Path | None) -> str:
             "splits": splits,
             "evaluates": spec.evaluate_on,
             "categories": ", ".join(categories),
+            "prompt": _prompt(spec),
             "citation": spec.citation.strip().splitlines(),
         },
     )
+
+
+def _prompt(spec: DatasetSpec) -> list[str]:
+    """How models from elsewhere are asked about it, and how their answers are read."""
+    prompt = spec.prompt or registry.load("tasks", spec.task)().prompt
+    return [*prompt.text.split("\n"), f"(read as: {prompt.reads})"] if prompt else []
 
 
 def _splits(spec: DatasetSpec) -> tuple[list[str], list[str]]:

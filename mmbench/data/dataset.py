@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mmbench import registry
 from mmbench.errors import MMBenchError
+from mmbench.prompts import PromptField
 from mmbench.yaml_file import Settings, read_yaml, validate
 
 
@@ -169,6 +170,7 @@ class DatasetSpec(Settings):
         metrics: names of metrics, the primary one first; the task's own if none are named.
         encoders: by modality, the encoder that fits its media, with its options, where a recipe
             names none.
+        prompt: how models from elsewhere are asked about it; the task's own way if it says nothing.
         train: how long and how fast models are trained on it, where a recipe does not say.
         skip_bad: whether samples whose media cannot be read are left out, and counted.
     """
@@ -198,6 +200,7 @@ class DatasetSpec(Settings):
     options: dict[str, Any] = {}
     metrics: list[str] = []
     encoders: dict[str, str | dict[str, Any]] = {}
+    prompt: PromptField | None = None
     train: dict[str, Any] = {}
     skip_bad: bool = False
 

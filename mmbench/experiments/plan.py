@@ -11,6 +11,7 @@ from mmbench import registry
 from mmbench.checkpoint import Header, read_header
 from mmbench.data.dataset import DatasetSpec
 from mmbench.data.sample import SampleSet
+from mmbench.elsewhere import short_name
 from mmbench.errors import MMBenchError
 from mmbench.experiments import epoch_choice
 from mmbench.experiments.score import load_metrics
@@ -21,11 +22,12 @@ from mmbench.records.identity import Identity
 from mmbench.records.record import Weights
 from mmbench.records.store import record_folder
 from mmbench.request import RunRequest
-from mmbench.task import Task
+from mmbench.task import TOLD, Task
 from mmbench.training import VERSION as TRAINING_VERSION
 from mmbench.training.kinds import device_kind
 from mmbench.versions import part_version
 from mmbench.yaml_file import validate
+from mmbench.zoo.part import check_options
 
 Source = Literal["shipped", "checkpoint"]
 
@@ -145,6 +147,7 @@ def make_plan(request: RunRequest, read: dict[str, Splits] | None = None) -> Pla
     if recipe.predictor:
         if request.checkpoint is not None:
             raise MMBenchError(f"{request.model} has no weights, so it takes no --checkpoint")
+        check_options("predictors", recipe.predictor.name, recipe.predictor.options, TOLD)
         weights = Weights(source="none")
     elif request.train:
         if request.compile and recipe.balance is not None:
@@ -183,7 +186,7 @@ def make_plan(request: RunRequest, read: dict[str, Splits] | None = None) -> Pla
 
 def recipe_name(model: str) -> str:
     """What a recipe, named or by path, is called."""
-    return Path(model).stem if model.endswith((".yaml", ".yml")) else model
+    return Path(model).stem if model.endswith((".yaml", ".yml")) else short_name(model)
 
 
 def _identity(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +21,14 @@ from mmbench.computing import (
 from mmbench.data.checks import first_reasons
 from mmbench.data.reading import reporting_to
 from mmbench.errors import Interrupted
-from mmbench.experiments.answers import values_of
+from mmbench.experiments.answers import answers_of
 from mmbench.experiments.plan import Plan, Splits, make_plan
 from mmbench.experiments.rescore import rescored
 from mmbench.experiments.result import RunResult, predictions_file
 from mmbench.experiments.score import score_answers
 from mmbench.experiments.training_state import TrainingState
 from mmbench.experiments.watch import SILENT, Watch
+from mmbench.predictors.given import name_of, settings_of, source_of
 from mmbench.published_checkpoint import checkpoints_of
 from mmbench.records.environment import PeakMemory, environment
 from mmbench.records.locks import held
@@ -58,7 +59,9 @@ if TYPE_CHECKING:
 DEFAULT_BATCH = 128  # groups a batch in inference
 
 
-def run(task: str, model: str, *, watch: Watch = SILENT, **settings: Any) -> RunResult:
+def run(
+    task: str, model: str | Path | Predictor, *, watch: Watch = SILENT, **settings: Any
+) -> RunResult:
     """Run a model on a task and leave a record; an equal run's record is reused.
 
     A training of an equal run that was cut off goes on where it was. While another process makes
@@ -66,14 +69,23 @@ def run(task: str, model: str, *, watch: Watch = SILENT, **settings: Any) -> Run
 
     Args:
         task: a registered task ("vqa").
-        model: a registered recipe ("gated_fusion"), or the path of a recipe's YAML file.
+        model: a registered recipe ("gated_fusion"), the path of a recipe's YAML file, a model from
+            elsewhere ("hf:NAME"), or any object with `predict(queries)`. An object that has
+            `settings()`, all that decides its answers as plain JSON, has its record reused; another
+            one answers anew each time, since its state cannot be known.
         watch: told of progress.
         settings: dataset, split, train, seed, overrides, limit, device, deterministic, compile,
             threads, batch_size, checkpoint, init, data_dir, skip_bad, allow_hub_code, out, force,
             resume: see `mmbench.request.RunRequest`.
     Raises: MMBenchError for any mistake in these.
     """
-    return carry_out(run_request(task=task, model=model, **settings), watch)
+    if isinstance(model, str | Path):
+        return carry_out(run_request(task=task, model=str(model), **settings), watch)
+    name, own = name_of(model), settings_of(model)
+    settings["overrides"] = {"source": source_of(model)} | ({"settings": own} if own else {})
+    settings["force"] = settings.get("force", False) or own is None
+    request = run_request(task=task, model=f"python:{name}", **settings)
+    return carry_out(request, watch, given=model)
 
 
 def carry_out(
@@ -81,6 +93,7 @@ def carry_out(
     watch: Watch = SILENT,
     read: dict[str, Splits] | None = None,
     notes: Sequence[str] = (),
+    given: Predictor | None = None,
 ) -> RunResult:
     """The result of a request: from its record, or by running it.
 
@@ -89,6 +102,7 @@ def carry_out(
         watch: told of progress.
         read: splits that were read for other requests, which this one shares and adds to.
         notes: what a reader of the record should know besides, such as what ran beside it.
+        given: the object that answers, of a request that names one (`mmbench.predictors.given`).
     """
     with reporting_to(watch.read):
         plan = make_plan(request, read)
@@ -125,7 +139,7 @@ def carry_out(
                     repeatable(request.deterministic),
                     with_threads(request.threads),
                 ):
-                    record, files = _carry_out(plan, device, state.path, watch)
+                    record, files = _carry_out(plan, device, state.path, watch, given)
             record = record.model_copy(update={"notes": [*record.notes, *notes]})
             record = write_record(folder, record, files)
         except KeyboardInterrupt:
@@ -155,7 +169,7 @@ def _recorded(plan: Plan, folder: Path, watch: Watch) -> RunResult:
 
 
 def _carry_out(
-    plan: Plan, device: torch.device, state: Path, watch: Watch
+    plan: Plan, device: torch.device, state: Path, watch: Watch, given: Predictor | None = None
 ) -> tuple[Record, dict[str, bytes]]:
     from mmbench.training.device import device_name
 
@@ -170,10 +184,15 @@ def _carry_out(
     model: TaskModel | None = None
     latencies: list[float] = []
     predictor: Predictor
+    advanced: Callable[[int], None] | None = None  # for predictors that do not tell it themselves
     queries = plan.samples.queries
     if plan.recipe.predictor:
         part = plan.recipe.predictor
-        predictor = build_part("predictors", part.name, part.options)
+        told = {"answer_kind": plan.task.answer_kind, "device": str(device)}
+        predictor = given or build_part("predictors", part.name, part.options, **told)
+        advanced = watch.answered
+        if (counted := getattr(predictor, "parameters", None)) is not None:
+            parameters = counted()
         if isinstance(predictor, FittedPredictor):
             assert plan.train is not None
             predictor.fit(plan.train)
@@ -198,12 +217,14 @@ def _carry_out(
 
     watch.started_answering(len(plan.samples))
     began = time.perf_counter()
-    given = values_of(predictor, queries, plan.model)
+    answered = answers_of(predictor, queries, plan.model, advanced)
     seconds = time.perf_counter() - began
-    answers, notes = plan.task.conclude(plan.samples, given)
+    answers, notes = plan.task.conclude(plan.samples, [answer.value for answer in answered])
 
     scores = score_answers(plan.metrics, plan.samples, answers)
     table = plan.task.table(plan.samples, answers)
+    if any(answer.written is not None for answer in answered):
+        table["written"] = [answer.written for answer in answered]
     files[PREDICTIONS_FILE] = predictions_file(plan.samples, table, scores.statistics)
     files[STATISTICS_FILE] = scores.kept(plan.samples).to_bytes()
     files |= plan.task.pictures(plan.samples, answers)

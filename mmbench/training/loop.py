@@ -22,6 +22,7 @@ from mmbench.data.batches import GroupBatches, IntArray
 from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError
 from mmbench.model import Losses, TaskModel
+from mmbench.prefetch import prefetched
 from mmbench.recipe import Train
 from mmbench.training.averaging import Average
 from mmbench.training.mining import alike_order, runs_in_order
@@ -29,7 +30,6 @@ from mmbench.training.not_finite import loss_error, not_finite_in, put_back, wei
 from mmbench.training.objectives.base import Epoch
 from mmbench.training.objectives.weighted import Batches, WeightedObjectives, total
 from mmbench.training.optimizer import optimizer_for
-from mmbench.training.prefetch import prefetched
 from mmbench.training.schedule import scheduler_for
 from mmbench.training.state import Progress, load_state, save_state
 from mmbench.training.transfer import Sent, Transfer

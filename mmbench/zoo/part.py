@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -30,6 +30,34 @@ def build_part(kind: str, name: str, options: Mapping[str, Any], **context: Any)
     Raises: MMBenchError for an unknown name or option, an option of the wrong type, or a part that
         needs what neither the task nor the recipe gives.
     """
+    cls, chosen = _chosen(kind, name, options, context)
+    parameters = inspect.signature(cls).parameters
+    needed = [p.name for p in parameters.values() if p.default is p.empty and p.name not in chosen]
+    if needed:
+        raise MMBenchError(
+            f"the {registry.singular(kind)} {name} cannot stand here: nothing gives it "
+            f"{' and '.join(needed)}. Choose another one of `mmbench list {kind}`"
+        )
+    try:
+        return cls(**chosen)
+    except ValueError as error:  # a size out of range; the constructor says which
+        raise MMBenchError(f"{name}: {error}") from None
+
+
+def check_options(kind: str, name: str, options: Mapping[str, Any], given: Sequence[str]) -> None:
+    """Refuse options that a part does not have, without making it.
+
+    Args:
+        given: what it will be told besides, which no recipe may set.
+    Raises: MMBenchError for an unknown option, or one of the wrong type.
+    """
+    _chosen(kind, name, options, dict.fromkeys(given))
+
+
+def _chosen(
+    kind: str, name: str, options: Mapping[str, Any], context: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """A part's class, and the arguments of its constructor."""
     cls = registry.load(kind, name)
     if missing := sorted(getattr(cls, "__abstractmethods__", ())):
         raise MMBenchError(
@@ -56,13 +84,4 @@ def build_part(kind: str, name: str, options: Mapping[str, Any], **context: Any)
             where = ".".join([name, key, *map(str, first["loc"])])
             problem = first["msg"].replace("Input should", "must")
             raise MMBenchError(f"{where} {problem}, got {first['input']!r}") from None
-    needed = [p.name for p in parameters.values() if p.default is p.empty and p.name not in chosen]
-    if needed:
-        raise MMBenchError(
-            f"the {registry.singular(kind)} {name} cannot stand here: nothing gives it "
-            f"{' and '.join(needed)}. Choose another one of `mmbench list {kind}`"
-        )
-    try:
-        return cls(**chosen)
-    except ValueError as error:  # a size out of range; the constructor says which
-        raise MMBenchError(f"{name}: {error}") from None
+    return cls, chosen

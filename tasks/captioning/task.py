@@ -16,6 +16,7 @@ from mmbench.data.prediction_files import (
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.data.splits import load_split
 from mmbench.data.words import Vocabulary
+from mmbench.prompts import Prompt
 from mmbench.task import Task
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Captioning(Task):
     decoder = {"name": "rnn", "layers": 2, "fusion_at": "every"}
     unit = "images"
     shown_as = {"target": "captions"}
+    prompt = Prompt(text="Describe the {medium} in one sentence.", reads="line")
 
     def references(self, dataset: DatasetSpec) -> Sequence[str]:
         """A language model of the captions, which sees no medium."""

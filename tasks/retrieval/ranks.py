@@ -20,9 +20,11 @@ def ranks_of(
 ) -> tuple[list[npt.NDArray[np.int64]], list[str]]:
     """The ascending ranks of each sample's right items, and notes for the record.
 
+    An array (D,) is an embedding.
     Raises: MMBenchError if there are not queries of both sides, or the answers are not all
         `Embedded` or all `Scored`, or do not fit the gallery.
     """
+    answers = [Embedded(a) if isinstance(a, np.ndarray) and a.ndim == 1 else a for a in answers]
     texts = [place for place, sample in enumerate(samples) if "text" in sample.inputs]
     media = [place for place, sample in enumerate(samples) if "text" not in sample.inputs]
     if not texts or not media:
@@ -50,7 +52,7 @@ def ranks_of(
             ranks = [_again(*side) for side in zip(given, right, ranks, strict=True)]
     else:
         raise MMBenchError(
-            "retrieval ranks answers that are all `Embedded` or all `Scored` (see "
+            "retrieval ranks answers that are all embeddings (D,), or all `Scored` (see "
             f"mmbench_tasks.retrieval.answers); the first is {type(answers[0]).__name__}"
         )
     result: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)] * len(samples)

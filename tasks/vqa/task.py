@@ -18,6 +18,7 @@ from mmbench.data.sample import Sample, SampleSet
 from mmbench.data.splits import load_split
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.prompts import Prompt
 from mmbench.task import Task
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class VQA(Task):
     decoder = "classifier"
     unit = "questions"
     shown_as = {"text": "question"}
+    prompt = Prompt(text="{text}\nAnswer with a single word or a short phrase.", reads="answer")
 
     def references(self, dataset: DatasetSpec) -> Sequence[str]:
         """The question alone, each medium alone, and the most frequent answer."""

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from mmbench.experiments.watch import SILENT
+from mmbench.prefetch import prefetched
 from mmbench.recipe import Train
 from mmbench.stages import Stage
 from mmbench.training.loop import fit
 from mmbench.training.objectives.weighted import WeightedObjectives
-from mmbench.training.prefetch import prefetched
 
 
 @pytest.mark.parametrize("name", ["captioning", "retrieval", "vqa"])
