@@ -56,8 +56,8 @@ def short_name(name: str) -> str:
 
 
 def forms() -> dict[str, str]:
-    """By predictor, how models are named by it: `hf:PRETRAINED[@REVISION]`."""
-    found = {name: _named_by(name) for name in registry.names("predictors")}
+    """By predictor, how models are named by it on a command line: `hf:PRETRAINED[@REVISION]`."""
+    found = {name: _named_by(name) for name in registry.names("predictors") if name != "python"}
     return {name: _form(name, options) for name, options in found.items() if options}
 
 

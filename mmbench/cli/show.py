@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbench import registry
 from mmbench.cli import fusions
+from mmbench.elsewhere import forms
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.reports.escape import one_line
 from mmbench.reports.run import record_text
@@ -65,6 +66,8 @@ def list_text(what: str, task: str | None = None) -> str:
     if kind in fusions.KINDS:
         return fusions.list_text(kind)
     rows = [(one_line(name), _about(kind, name)) for name in names]
+    if kind == "recipes":  # models from elsewhere are named, and need none
+        rows += [(form, registry.summary("predictors", name)) for name, form in forms().items()]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {one_line(summary)}" for name, summary in rows)
 

@@ -139,6 +139,13 @@ def test_what_cannot_be_asked_is_refused(task, kind, options, says, llava, clip,
     assert not list((tmp_path / "out").rglob("run.json"))
 
 
+def test_how_it_is_named_and_asked_is_shown(mmbench):
+    assert "hf:PRETRAINED[@REVISION]" in mmbench("list", "models").stdout
+    shown = mmbench("show", "scienceqa").stdout
+    assert "{choices}" in shown
+    assert "read as: choice" in shown
+
+
 def test_a_name_without_a_model_and_a_hub_out_of_reach_are_told(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(MMBenchError, match=r"names no model: it is hf:PRETRAINED\[@REVISION\]"):

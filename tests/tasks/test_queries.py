@@ -217,9 +217,9 @@ def test_candidates_are_ordered_anew_and_what_was_found_before_is_noted(asked):
 
 def test_answers_that_retrieval_cannot_rank_are_refused(asked):
     samples, answers = asked
-    with pytest.raises(MMBenchError, match="all `Embedded` or all `Scored`"):
+    with pytest.raises(MMBenchError, match="all embeddings .D,., or all `Scored`"):
         ranks_of(samples, ["a"] * len(samples))
-    with pytest.raises(MMBenchError, match="all `Embedded` or all `Scored`"):
+    with pytest.raises(MMBenchError, match="all embeddings .D,., or all `Scored`"):
         ranks_of(samples, [*answers[:-1], Scored(np.zeros(3))])
     with pytest.raises(MMBenchError, match="scores .* items where the gallery has 6"):
         ranks_of(samples, [Scored(np.zeros(3))] * len(samples))
