@@ -123,6 +123,8 @@ def check(
 ) -> None:
     """Read all of a dataset, and say what of it is missing, broken, or not as many as it should be.
 
+    It also says how much of what is scored a model was trained on; that is no problem by itself.
+
     Args:
         name: the dataset, or the path of its YAML file.
         data_dir: the folder of its files.
@@ -133,6 +135,7 @@ def check(
     spec = _spec(name, data_dir, skip_bad=True)
     problems = 0
     counts: dict[str, int] = {}
+    held: dict[str, LoadedSplit] = {}
     for split in spec.splits:
         try:
             loaded = _load(spec, split, told)
@@ -141,6 +144,8 @@ def check(
             problems += 1
             continue
         counts[split] = len(loaded.rows) + loaded.merged
+        if split in ("train", spec.evaluate_on):
+            held[split] = loaded
         say(f"{split}: {_counts(loaded)}, fingerprint {loaded.fingerprint}")
         different = list(dict.fromkeys(loaded.skipped))
         for reason in different[:_SHOWN]:
@@ -154,6 +159,8 @@ def check(
         if settings.samples is not None and split in counts and found != settings.samples:
             say(f"{' and '.join(whole)}: {settings.samples:,} samples expected, {found:,} found")
             problems += 1
+    if len(held) == 2:
+        say(_in_both_words(held[spec.evaluate_on], held["train"], spec.evaluate_on))
     if problems:
         raise MMBenchError(f"{spec.name} is not whole: {problems} problems, said above")
     say(f"{spec.name} is whole")
@@ -178,6 +185,22 @@ def _counts(loaded: LoadedSplit) -> str:
         media.append(f"{len(loaded.rows) + loaded.merged:,} rows of a caption each")
     skipped = [f"{len(loaded.skipped):,} skipped"] if loaded.skipped else []
     return ", ".join([f"{len(loaded.rows):,} samples", *media, *skipped])
+
+
+def _in_both_words(scored: LoadedSplit, train: LoadedSplit, name: str) -> str:
+    """How much of the split that is scored stands in train too, in a line."""
+    from mmbench.data.overlap import in_both
+
+    found = in_both(scored, train)
+    parts = []
+    for modality, same in found.same.items():
+        near = found.near[modality]
+        words = f"{same:,} of {found.of[modality]:,} {modality}s"
+        parts.append(f"{words}, and nearly {near:,} more" if near is not None else words)
+    parts += [f"{m}s are too large to be compared" for m in found.not_compared]
+    if not found.not_compared:
+        parts.append(f"{found.asked:,} of {found.samples:,} samples with text and media")
+    return f"{name} in train: {'; '.join(parts)}"
 
 
 def _place(values: object) -> str:
