@@ -151,11 +151,12 @@ class Task(ABC):
         """The answers from the `prediction` column of the record's table, as `table` put them."""
         return list(column)
 
-    def file_metrics(self, references: Path) -> Sequence[str]:
+    def file_metrics(self, references: Path, targets: Sequence[Any] = ()) -> Sequence[str]:
         """Names of the metrics that predictions made elsewhere are scored by, if none are named.
 
         Args:
             references: the file that they are held against.
+            targets: the right answers in it; none where answers are images.
         """
         return self.metrics
 

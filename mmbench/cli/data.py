@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -13,6 +14,7 @@ from mmbench.cli import output
 from mmbench.data.dataset import DatasetSpec, load_spec, tasks_of
 from mmbench.errors import MMBenchError
 from mmbench.reports.escape import for_markdown, one_line
+from mmbench.sources import class_expression
 
 if TYPE_CHECKING:
     from mmbench.data.reading import Told
@@ -58,11 +60,17 @@ def origin(spec: DatasetSpec) -> str:
     """Where a dataset's files come from."""
     if spec.source is not None:
         return f"package {spec.source.install}"
-    if spec.hub is None and not spec.folder:
+    if spec.layout is not None and _is_generated(spec.layout.reader):
         return "generated"
-    return " or ".join(
-        word for word, there in (("hub", spec.hub), ("folder", spec.folder)) if there
-    )
+    in_folder = spec.folder or spec.hub is None
+    return " or ".join(word for word, there in (("hub", spec.hub), ("folder", in_folder)) if there)
+
+
+def _is_generated(reader: str) -> bool:
+    """Whether a reader makes its samples, as its source says."""
+    where = registry.location("readers", reader)
+    made = class_expression(*where, "needs_folder", inherited=True)
+    return isinstance(made, ast.Constant) and made.value is False
 
 
 def prepare(

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench import registry
 from mmbench.data.caption_rows import merged
 from mmbench.data.checks import complain, first_reasons, row_problems, unusable
-from mmbench.data.dataset import DatasetSpec, PackageSource
+from mmbench.data.dataset import HELD_OUT, DatasetSpec, PackageSource
 from mmbench.data.decoding import Decoder, open_media
 from mmbench.data.images import ImageDecoder
 from mmbench.data.media import MediaRef, MediaSet
@@ -30,6 +31,8 @@ from mmbench.yaml_file import validate
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+_log = logging.getLogger(__name__)  # prints on standard error unless a program says otherwise
 
 Row = dict[str, Any]
 
@@ -83,6 +86,8 @@ def load_split(spec: DatasetSpec, split: str, kind: Kind) -> LoadedSplit:
             f"{spec.name} has no split '{split}'.{did_you_mean(split, spec.splits)} "
             f"It has {', '.join(spec.splits)}."
         )
+    if spec.splits[split].by_default:
+        _tell_held_out(spec.name)
     origin = spec.splits[split].of or split
     table, folder = _table(spec, origin, kind)
     held_out = {name: s.hold_out for name, s in spec.splits.items() if s.of == origin}
@@ -125,6 +130,16 @@ def load_split(spec: DatasetSpec, split: str, kind: Kind) -> LoadedSplit:
 
     more = sum(len(row["captions"]) - 1 for row in rows) if len(whole) < len(table.rows) else 0
     return LoadedSplit(_as_dataset(rows), media, _fingerprint(rows, media), skipped, more)
+
+
+@cache
+def _tell_held_out(dataset: str) -> None:
+    """Say, once, what validates where a dataset's file does not."""
+    _log.warning(
+        "mmbench: %s names no validation, so that %g%% of the groups of train are held out for it "
+        "(validation: {of: train, hold_out: %g} in its file says as much)",
+        *(dataset, 100 * HELD_OUT, HELD_OUT),
+    )
 
 
 def _files_of(table: Table) -> dict[str, dict[Any, Stored]]:

@@ -91,9 +91,14 @@ class VQA(Task):
             options=dataset.options,
         )
 
-    def file_metrics(self, references: Path) -> Sequence[str]:
-        """The official evaluation's: answers of others are judged by several annotators."""
-        return ("vqa_accuracy",)
+    def file_metrics(self, references: Path, targets: Sequence[Any] = ()) -> Sequence[str]:
+        """The official evaluation's where annotators judge; equality where there is one answer."""
+        from mmbench.metrics.vqa.vqa_accuracy import ENOUGH
+
+        if any(len(target) > ENOUGH for target in targets if not isinstance(target, str)):
+            return ("vqa_accuracy",)
+        one_each = all(isinstance(target, str) for target in targets)
+        return ("accuracy",) if one_each else ("exact_match",)
 
     def read_files(
         self, predictions: Path, references: Path, questions: Path | None
