@@ -105,6 +105,10 @@ class Task(ABC):
         """The dataset as a resolved recipe needs it, such as its images in another size."""
         return dataset
 
+    def metrics_on(self, dataset: DatasetSpec) -> Sequence[str]:
+        """Names of the metrics that a dataset is scored by, the primary one first."""
+        return dataset.metrics or self.metrics
+
     def references(self, dataset: DatasetSpec) -> Sequence[str]:
         """Recipes that fuse nothing, for a dataset's modalities: what a fusion must be better than.
 

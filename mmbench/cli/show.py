@@ -195,7 +195,7 @@ def _task(name: str) -> str:
         registry.summary("tasks", name),
         {
             "inputs": ", ".join(task.inputs),
-            "metrics": ", ".join(default.metrics or task.metrics),
+            "metrics": ", ".join(task().metrics_on(default)),
             "datasets": ", ".join(datasets),
             "default": f"{default.name}, split {default.evaluate_on}",
             "encoders": ", ".join(f"{k}: {_plain(v)}" for k, v in task.encoders.items()),

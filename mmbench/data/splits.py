@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbench import registry
 from mmbench.data.caption_rows import merged
-from mmbench.data.checks import complain, first_reasons, row_problems, unusable
+from mmbench.data.checks import complain, first_reasons, is_missing, row_problems, unusable
 from mmbench.data.dataset import HELD_OUT, DatasetSpec, PackageSource
 from mmbench.data.decoding import Decoder, open_media
 from mmbench.data.images import ImageDecoder
@@ -130,6 +130,15 @@ def load_split(spec: DatasetSpec, split: str, kind: Kind) -> LoadedSplit:
 
     more = sum(len(row["captions"]) - 1 for row in rows) if len(whole) < len(table.rows) else 0
     return LoadedSplit(_as_dataset(rows), media, _fingerprint(rows, media), skipped, more)
+
+
+def targets_of(spec: DatasetSpec, split: str) -> list[Any]:
+    """The right answers of a split, and of those held out of it; no medium is read.
+
+    Raises: MMBenchError if its table cannot be read.
+    """
+    rows = _table(spec, spec.splits[split].of or split, "questions")[0].rows
+    return [row["target"] for row in rows if not is_missing(row.get("target"))]
 
 
 @cache

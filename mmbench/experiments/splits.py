@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from mmbench import registry
 from mmbench.data.dataset import DatasetSpec, tasks_of
@@ -22,6 +23,11 @@ class Splits:
         self._task = task
         self._spec = spec
         self._read: dict[str, SampleSet] = {}
+
+    @cached_property
+    def metrics(self) -> list[str]:
+        """Names of the metrics that they are scored by, the primary one first."""
+        return list(self._task.metrics_on(self._spec))
 
     def samples(self, split: str) -> SampleSet:
         """The samples of a split."""

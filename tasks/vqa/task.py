@@ -15,7 +15,7 @@ from mmbench.data.prediction_files import (
     read_prediction_file,
 )
 from mmbench.data.sample import Sample, SampleSet
-from mmbench.data.splits import load_split
+from mmbench.data.splits import load_split, targets_of
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.prompts import Prompt
@@ -61,6 +61,12 @@ class VQA(Task):
     def references(self, dataset: DatasetSpec) -> Sequence[str]:
         """The question alone, each medium alone, and the most frequent answer."""
         return ("question_only", *(f"{name}_only" for name in dataset.modalities), "majority")
+
+    def metrics_on(self, dataset: DatasetSpec) -> Sequence[str]:
+        """Those that fit the answers, where a user's own file names none."""
+        if dataset.metrics or dataset.file is None or dataset.layout is None:
+            return super().metrics_on(dataset)
+        return self.file_metrics(dataset.file, targets_of(dataset, dataset.evaluate_on))
 
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
         """Samples with media and a question; groups by medium, unless the dataset has its own."""
