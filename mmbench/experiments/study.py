@@ -18,6 +18,7 @@ from mmbench.experiments.compare import Comparison, DatasetRuns, compare_dataset
 from mmbench.experiments.execution import Failed, outcomes
 from mmbench.experiments.plan import make_plan
 from mmbench.experiments.result import RunResult
+from mmbench.experiments.shown import Shown
 from mmbench.experiments.study_setup import Prepared, prepare
 from mmbench.experiments.training_state import TrainingState, any_kept
 from mmbench.experiments.tune import TUNING, Search, Trial, Tuned, run_trials
@@ -27,6 +28,8 @@ from mmbench.statistics.ranks import Ranks, rank_models, why_no_ranks
 from mmbench.study import Study, keep_study
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mmbench.experiments.robustness import RobustnessComparison
 
 _KEPT = "Its training is kept: the same command goes on after its last whole epoch."
@@ -35,8 +38,8 @@ Told = Callable[[str, int, RunResult], None]
 Notice = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class StudyResult:
+@dataclass(frozen=True, repr=False)
+class StudyResult(Shown):
     """What a study found.
 
     Attributes:
@@ -66,6 +69,18 @@ class StudyResult:
     reused: Sequence[tuple[str, int]]
     file: Path
     robustness: Mapping[str, RobustnessComparison] = field(default_factory=dict)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The rows of all tables (see `Comparison.to_frame`), with their dataset and metric."""
+        import pandas as pd
+
+        frames = []
+        for (dataset, metric), table in zip(self.family.columns, self.tables, strict=True):
+            frame = table.to_frame()
+            frame.insert(0, "dataset", dataset)
+            frame.insert(1, "metric", metric)
+            frames.append(frame)
+        return pd.concat(frames, ignore_index=True)
 
 
 def run_study(
