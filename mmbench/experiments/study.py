@@ -22,7 +22,7 @@ from mmbench.experiments.shown import Shown
 from mmbench.experiments.study_setup import Prepared, prepare
 from mmbench.experiments.training_state import TrainingState, any_kept
 from mmbench.experiments.tune import TUNING, Search, Trial, Tuned, run_trials
-from mmbench.experiments.watch import SILENT, Watch
+from mmbench.experiments.watch import SILENT, Watch, shown
 from mmbench.statistics.family import Family
 from mmbench.statistics.ranks import Ranks, rank_models, why_no_ranks
 from mmbench.study import Study, keep_study
@@ -86,7 +86,7 @@ class StudyResult(Shown):
 def run_study(
     study: Study,
     *,
-    watch: Watch = SILENT,
+    watch: Watch | None = None,
     told: Told = lambda *_: None,
     notice: Notice = lambda _: None,
 ) -> StudyResult:
@@ -94,12 +94,12 @@ def run_study(
 
     Args:
         study: what is asked for.
-        watch: told of each run's progress.
+        watch: told of each run's progress; it is shown in a terminal or a notebook if None.
         told: called with model, seed and result after each run.
         notice: called with what should be known, most of it before hours are spent.
     Raises: MMBenchError for a mistake, before anything is trained where it can be seen.
     """
-    return carry_out_study(prepare(study), watch=watch, told=told, notice=notice)
+    return carry_out_study(prepare(study), watch=shown(watch), told=told, notice=notice)
 
 
 def carry_out_study(
