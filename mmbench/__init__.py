@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mmbench.errors import MMBenchError
     from mmbench.experiments.compare import Comparison, compare
     from mmbench.experiments.compare_files import compare_predictions
+    from mmbench.experiments.load_runs import load_runs
     from mmbench.experiments.probe import ProbeResult, probe
     from mmbench.experiments.profiling import Profile, profile
     from mmbench.experiments.result import RunResult, load_run
@@ -46,6 +47,7 @@ _HOME = {
     "robustness": "mmbench.experiments.robustness",
     "RunResult": "mmbench.experiments.result",
     "load_run": "mmbench.experiments.result",
+    "load_runs": "mmbench.experiments.load_runs",
     "run": "mmbench.experiments.run",
     "report": "mmbench.reports.report",
     "Study": "mmbench.study",
@@ -67,6 +69,7 @@ __all__ = [
     "compare",
     "compare_predictions",
     "load_run",
+    "load_runs",
     "make_study",
     "probe",
     "profile",
@@ -77,6 +80,11 @@ __all__ = [
     "run_study",
     "score",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names, whether they were imported before or not."""
+    return sorted({*__all__, "__version__", "__doc__", "__name__", "__file__", "__path__"})
 
 
 def __getattr__(name: str) -> Any:
