@@ -46,17 +46,16 @@ def dual():
 
 @pytest.fixture
 def checkpoint(asked, tmp_path):
-    """`checkpoint(task, overrides)`: the path of one with weights as they are drawn."""
+    """`checkpoint(task, recipe)`: the path of one with weights as they are drawn."""
 
-    def make(name, **overrides):
+    def make(name, recipe="gated_fusion", words=("red", "a")):
         task = registry.load("tasks", name)()
-        recipe = task.resolve(
-            load_recipe("gated_fusion", {"width": 16} | overrides), task.dataset(asked)
-        )
-        assets = {"words": ["red", "a"], "answers": ["yes", "no"], "longest": 8}
+        resolved = task.resolve(load_recipe(recipe, {"width": 16}), task.dataset(asked))
+        assets = {"words": list(words), "answers": ["yes", "no"], "longest": 8}
         path = tmp_path / f"{name}.safetensors"
-        tensors = task.build(recipe, assets).state_dict()
-        path.write_bytes(Checkpoint(tensors, recipe.settings(), assets, {"task": name}).to_bytes())
+        tensors = task.build(resolved, assets).state_dict()
+        found = Checkpoint(tensors, resolved.settings(), assets, {"task": name})
+        path.write_bytes(found.to_bytes())
         return str(path)
 
     return make
@@ -139,15 +138,22 @@ def test_what_cannot_be_asked_is_one_line(asked, settings, says):
 
 
 @pytest.mark.parametrize(
-    ("task", "overrides", "says"),
+    ("task", "says"),
     [
-        ("captioning", {}, "has no text encoder"),
-        ("vqa", {}, "does not project text and image into one space"),
-        ("retrieval", {}, "no word for blue"),
+        ("captioning", "has no text encoder"),
+        ("vqa", "does not project text and image into one space"),
+        ("retrieval", "no word for blue"),
     ],
 )
-def test_a_model_that_cannot_be_asked_by_prompts_is_one_line(
-    asked, checkpoint, task, overrides, says
-):
+def test_a_model_that_cannot_be_asked_by_prompts_is_one_line(asked, checkpoint, task, says):
     with pytest.raises(MMBenchError, match=says):
-        mmbench.zero_shot(checkpoint(task, **overrides), asked, "colour", "a {}")
+        mmbench.zero_shot(checkpoint(task), asked, "colour", "a {}")
+
+
+def test_a_captioning_model_that_was_aligned_can_be_asked(asked, checkpoint):
+    sizes = ("small", "large", "a", "object")
+    result = mmbench.zero_shot(
+        checkpoint("captioning", "blip", sizes), asked, "size", "a {} red object"
+    )
+    assert result.classes == ["large", "small"]
+    assert result.unknown == ["red"]
