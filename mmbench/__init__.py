@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mmbench.experiments.run import run
     from mmbench.experiments.score_files import score
     from mmbench.experiments.study import StudyResult, run_study
+    from mmbench.experiments.zero_shot import ZeroShotResult, zero_shot
     from mmbench.reports.report import report
     from mmbench.study import Study, make_study, read_study
 
@@ -55,6 +56,8 @@ _HOME = {
     "make_study": "mmbench.study",
     "read_study": "mmbench.study",
     "run_study": "mmbench.experiments.study",
+    "ZeroShotResult": "mmbench.experiments.zero_shot",
+    "zero_shot": "mmbench.experiments.zero_shot",
 }
 
 __all__ = [
@@ -66,6 +69,7 @@ __all__ = [
     "RunResult",
     "Study",
     "StudyResult",
+    "ZeroShotResult",
     "compare",
     "compare_predictions",
     "load_run",
@@ -79,6 +83,7 @@ __all__ = [
     "run",
     "run_study",
     "score",
+    "zero_shot",
 ]
 
 

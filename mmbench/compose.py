@@ -44,9 +44,17 @@ class ComposedModel(TaskModel):
         recipe: resolved.
         modalities: in the order in which the task uses them.
         vocabulary: of the texts.
+        beside: those of the modalities that no query holds: stages train their encoders beside
+            what the task asks.
     """
 
-    def __init__(self, recipe: Recipe, modalities: Sequence[str], vocabulary: Vocabulary) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        modalities: Sequence[str],
+        vocabulary: Vocabulary,
+        beside: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         self.vocabulary = vocabulary
         self.loss_weights = recipe.losses
@@ -55,6 +63,7 @@ class ComposedModel(TaskModel):
             part = recipe.encoders.get(modality)
             if part is not None:
                 self.encoders[modality] = build_encoder(modality, part, recipe.width, vocabulary)
+        self._asked = [modality for modality in self.encoders if modality not in beside]
         self._forms: dict[str, Form] = dict.fromkeys(self.encoders, "tokens")
         self._caches: dict[str, FeatureCache] = {}
         self._kept: dict[str, KeptStreams] = {}
@@ -135,7 +144,7 @@ class ComposedModel(TaskModel):
             `text_rows` (B,), which place them in the queries.
         """
         batch: Batch = {}
-        for modality in self.encoders:
+        for modality in self._asked:
             try:
                 found, rows = distinct([query.inputs[modality] for query in queries])
             except KeyError:
@@ -253,8 +262,8 @@ class ComposedModel(TaskModel):
         return stream if kept is None else Stream(stream.tokens, stream.mask & kept[:, None])
 
     def contexts(self, batch: Batch) -> list[Stream]:
-        """The encoded inputs of every modality, a row a query, (B, N, D) each."""
-        return [self.by_sample(modality, batch) for modality in self.encoders]
+        """The encoded inputs of every modality of the queries, a row a query, (B, N, D) each."""
+        return [self.by_sample(modality, batch) for modality in self._asked]
 
     def weighed(self, own: Losses, fusion: Mapping[str, Tensor]) -> Losses:
         """The task's own losses and those of the fusion, by their weights in the recipe.

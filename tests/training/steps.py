@@ -14,6 +14,12 @@ from tests.zoo.test_encoders import encoder
 from tests.zoo.test_fusion_contract import CAUSAL
 
 BERT = {"encoders.text": {"name": "bert", "layers": 2}}
+BLIP = {
+    "encoders.text": {"name": "bert", "layers": 1},
+    "fusion": "cross_attention",
+    "decoder": "transformer",
+    "stages": [{"name": "one", "objective": ["nt_xent", "itm"]}],
+}
 ALIGNED = ("nt_xent", "siglip", "itm", "project")
 STEPS = [
     *((task, "task", {}) for task in registry.names("tasks")),
@@ -25,6 +31,7 @@ STEPS = [
     ("generation", "clm", {"encoders.text": {"name": "gpt2", "layers": 2}}),
     *((task, name, {}) for task in ("retrieval", "vqa") for name in ALIGNED),
     ("vqa", "itm", {"fusion": "co_attention"}),
+    *(("captioning", name, BLIP) for name in ("nt_xent", "itm", "task")),
     ("captioning", {"project": {"by": "captioning"}}, {}),
     ("captioning", {"project": {"by": "captioning"}}, {"decoder": "gpt2"}),
     ("generation", "autoencoder", {}),
