@@ -11,12 +11,11 @@ import numpy as np
 import torch
 
 from mmbench import registry
-from mmbench.checkpoint import read_checkpoint
+from mmbench.checkpoint import read_checkpoint, shipped_weights
 from mmbench.computing import computing_on, exact_float32
 from mmbench.data.dataset import DatasetSpec, tasks_of
 from mmbench.data.splits import load_split, reader_of
 from mmbench.errors import MMBenchError, did_you_mean
-from mmbench.experiments.plan import shipped_weights
 from mmbench.experiments.probed_features import (
     Features,
     encoder_features,
