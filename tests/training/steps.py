@@ -14,6 +14,7 @@ from tests.zoo.test_encoders import encoder
 from tests.zoo.test_fusion_contract import CAUSAL
 
 BERT = {"encoders.text": {"name": "bert", "layers": 2}}
+DALLE = {"decoder.name": "dalle", "encoders.text": "bag_of_words", "fusion": None}
 ALIGNED = ("nt_xent", "siglip", "itm", "project")
 STEPS = [
     *((task, "task", {}) for task in registry.names("tasks")),
@@ -30,6 +31,8 @@ STEPS = [
     ("generation", "autoencoder", {}),
     ("generation", "autoencoder", {"decoder.name": "cnn"}),
     ("generation", "task", {"decoder.name": "cnn"}),
+    ("generation", "task", {"decoder.name": "flow"}),
+    ("generation", "task", DALLE),
     ("captioning", "task", {"decoder": "transformer"}),
     ("captioning", "task", {"decoder": "gpt2"}),
     ("captioning", "task", {"decoder": {"name": "rnn", "attention": True}}),

@@ -60,7 +60,7 @@ def numbers(made, batch):
 
 
 def test_all_are_there():
-    assert IMAGE_DECODERS == ["cnn", "dalle", "image_tokens"]
+    assert IMAGE_DECODERS == ["cnn", "dalle", "flow", "image_tokens"]
 
 
 @every
@@ -280,6 +280,6 @@ def test_a_fusion_that_is_not_causal_stands_where_all_is_drawn_at_once_alone():
 
     made = {"dim": D, "fusion": lambda: SeesAll(D, ["text"]), "autoencoder": SMALL}
     options = {"size": 16, "layers": 1}
-    build_part("decoders", "cnn", options, **made)
+    build_part("decoders", "flow", options, **made)
     with pytest.raises(MMBenchError, match="image_tokens: .*SeesAll cannot be causal"):
         build_part("decoders", "image_tokens", options, **made)

@@ -181,7 +181,7 @@ def test_a_damaged_part_in_the_cache_is_trained_anew_with_one_line(
 
 
 def test_the_flow_draws_pictures_too(few, tmp_path):
-    result = run(few, tmp_path, overrides=tiny("cnn", sampling={"steps": 4}))
+    result = run(few, tmp_path, overrides=tiny("flow", sampling={"steps": 4}))
     assert len({picture.tobytes() for picture in pictures(result)}) == 24
 
 
