@@ -50,9 +50,14 @@ class Ranker(HoldsNetwork):
         known = {
             key: checkpoint.recipe[key] for key in Recipe.model_fields if key in checkpoint.recipe
         }
-        model = registry.load("tasks", RANKER_TASK)().build(
-            validate(Recipe, known, str(checkpoint.path)), checkpoint.assets
-        )
+        recipe = validate(Recipe, known, str(checkpoint.path))
+        try:
+            with torch.random.fork_rng(devices=[]):  # it leaves the draws of training as they are
+                model = registry.load("tasks", RANKER_TASK)().build(recipe, checkpoint.assets)
+        except (KeyError, TypeError):
+            raise MMBenchError(
+                f"{what}: {name} lacks what a {RANKER_TASK} model is built from"
+            ) from None
         if model.medium != "image":
             raise MMBenchError(
                 f"{what}: {name} compares texts with {model.medium}, and what is drawn are images: "
