@@ -29,7 +29,7 @@ STEPS = [
     ("captioning", {"project": {"by": "captioning"}}, {}),
     ("captioning", {"project": {"by": "captioning"}}, {"decoder": "gpt2"}),
     ("generation", "autoencoder", {}),
-    ("generation", "autoencoder", {"decoder.name": "cnn"}),
+    ("generation", "autoencoder", {"decoder.name": "flow"}),
     ("generation", "task", {"decoder.name": "cnn"}),
     ("generation", "task", {"decoder.name": "flow"}),
     ("generation", "task", DALLE),
