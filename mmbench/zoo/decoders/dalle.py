@@ -28,7 +28,9 @@ _OF_TEXT, _OF_IMAGE = 1 / 8, 7 / 8  # weights of the two losses, app. B.1
 
 
 class DALLE(CodeDecoder):
-    """p(text, image) = prod_i p(z_i | z_<i), z = [begin; words; image; ground; squares].
+    """A quantised autoencoder, and one Transformer over the prompt's words and then its codes.
+
+    p(text, image) = prod_i p(z_i | z_<i), with z = [begin; words; image; ground; squares].
 
     It stands in the place of a fusion: the prompt's tokens are part of its own stream. An encoder
     gives them, each made of its own word or of those before it (`bag_of_words`).
