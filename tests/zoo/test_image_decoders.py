@@ -205,6 +205,23 @@ def test_guidance_goes_from_the_unprompted_prediction_beyond_the_prompted_one():
     assert [guided(both, g).item() for g in (0.0, 1.0, 2.0)] == [1.0, 3.0, 5.0]
 
 
+@pytest.mark.parametrize("name", ["cnn", "dalle", "image_tokens"])
+@pytest.mark.parametrize("guidance", [0.0, 0.5, 1.0, 3.0])
+def test_codes_are_drawn_from_logits_guided_as_the_equation_says(name, guidance):
+    """u + g (p - u), of logits p of the prompt and u without one, worked out apart."""
+    made, context = decoder(name), prompts(5)
+    missing = Stream(context.tokens, torch.zeros_like(context.mask))
+    logits = []
+    for given in (context, missing):
+        inputs, state = made.begin(5, [given])
+        states, _ = made.step(inputs, 0, state, [given])
+        logits.append(made.ground.heads[0](states[:, 0]))
+    prompted, unprompted = logits
+    expected = (unprompted + guidance * (prompted - unprompted)).argmax(-1)
+    drawn = made.draw([context], range(5), Sampling(guidance=guidance, temperature=0.0))
+    assert torch.equal(drawn[:, 0], expected)
+
+
 def test_a_quantiser_takes_the_nearest_entry_of_what_is_left_over():
     torch.manual_seed(0)
     quantiser = Quantiser(2, 8, 3)
