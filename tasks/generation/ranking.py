@@ -101,7 +101,7 @@ def resized(images: Tensor, size: int | None) -> Tensor:
     if size is None or size == images.shape[-1]:
         return images
     found = functional.interpolate(
-        images.float(), size=(size, size), mode="bilinear", antialias=True
+        images.float(), size=(size, size), mode="bicubic", antialias=True
     )
     return found.round().clamp(0, 255).to(torch.uint8)
 
