@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
+from mmbench import registry
 from mmbench.errors import MMBenchError
 
 if TYPE_CHECKING:
@@ -111,6 +112,36 @@ class Checkpoint:
                 "Name the recipe that it was trained with, or train anew with --train."
             )
         model.load_state_dict({k: v.to(expected[k].dtype) for k, v in self.tensors.items()})
+
+
+def shipped_weights(task: str, dataset: str, model: str) -> Path:
+    """Where a recipe's package ships its weights for a dataset."""
+    folder = registry.path("recipes", model).parent
+    return folder / "weights" / task / dataset / f"{Path(model).stem}.safetensors"
+
+
+def named_weights(name: str, task: str, what: str) -> Path:
+    """The file of a task's checkpoint: at a path, or shipped, named as `scenes/dual_encoder`.
+
+    Args:
+        name: of it.
+        task: that it is of.
+        what: names it, for an error.
+    Raises: MMBenchError if there is none.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    dataset, _, model = name.partition("/")
+    if model and registry.has("recipes", model):
+        shipped = shipped_weights(task, dataset, model)
+        if shipped.is_file():
+            return shipped
+    raise MMBenchError(
+        f"{what}: there is no file {name}, and no weights of {task} are shipped under that name. "
+        "Give the path of a weights.safetensors, or DATASET/MODEL of shipped ones "
+        "(scenes/dual_encoder)"
+    )
 
 
 def read_header(path: Path) -> Header:

@@ -379,7 +379,7 @@ def _put(value: dict[str, Any], key: str, new: Any) -> None:
         if not isinstance(inner, dict):
             raise MMBenchError(f"--set {key}: '{parent}' holds no keys")
         value = inner
-    value[last] = new
+    value[last] = copy.deepcopy(new)  # which a later key may change
 
 
 def _short(path: Path) -> str:

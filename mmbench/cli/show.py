@@ -279,8 +279,7 @@ def _recipe(name: str, task: str | None, dataset: str | None, data_dir: Path | N
 def _recipe_on(task_name: str, name: str, dataset: str | None, data_dir: Path | None) -> str:
     import torch
 
-    from mmbench.checkpoint import read_checkpoint
-    from mmbench.experiments.plan import shipped_weights
+    from mmbench.checkpoint import read_checkpoint, shipped_weights
     from mmbench.model import parameter_counts
     from mmbench.recipe import load_recipe
     from mmbench.training.memory import within_memory

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from mmbench import registry
-from mmbench.checkpoint import Header, read_header
+from mmbench.checkpoint import Header, read_header, shipped_weights
 from mmbench.data.dataset import DatasetSpec
 from mmbench.data.sample import SampleSet
 from mmbench.elsewhere import short_name
@@ -242,12 +242,6 @@ def _identity(
         threads=request.threads if device == "cpu" else None,
         compiled=True if trained and request.compile else None,
     )
-
-
-def shipped_weights(task: str, dataset: str, model: str) -> Path:
-    """Where a recipe's package ships its weights for a dataset."""
-    folder = registry.path("recipes", model).parent
-    return folder / "weights" / task / dataset / f"{Path(model).stem}.safetensors"
 
 
 def _find_checkpoint(

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmbench import registry
-from mmbench.checkpoint import Checkpoint, read_checkpoint
+from mmbench.checkpoint import Checkpoint, read_checkpoint, shipped_weights
 from mmbench.errors import MMBenchError, did_you_mean
-from mmbench.experiments.plan import shipped_weights
 from mmbench.model import TaskModel
 from mmbench.recipe import MODALITIES, Recipe
 from mmbench.task import Task

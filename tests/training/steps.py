@@ -20,6 +20,7 @@ BLIP = {
     "decoder": "transformer",
     "stages": [{"name": "one", "objective": ["nt_xent", "itm"]}],
 }
+DALLE = {"decoder.name": "dalle", "encoders.text": "bag_of_words", "fusion": None}
 ALIGNED = ("nt_xent", "siglip", "itm", "project")
 STEPS = [
     *((task, "task", {}) for task in registry.names("tasks")),
@@ -35,8 +36,10 @@ STEPS = [
     ("captioning", {"project": {"by": "captioning"}}, {}),
     ("captioning", {"project": {"by": "captioning"}}, {"decoder": "gpt2"}),
     ("generation", "autoencoder", {}),
-    ("generation", "autoencoder", {"decoder.name": "cnn"}),
+    ("generation", "autoencoder", {"decoder.name": "flow"}),
     ("generation", "task", {"decoder.name": "cnn"}),
+    ("generation", "task", {"decoder.name": "flow"}),
+    ("generation", "task", DALLE),
     ("captioning", "task", {"decoder": "transformer"}),
     ("captioning", "task", {"decoder": "gpt2"}),
     ("captioning", "task", {"decoder": {"name": "rnn", "attention": True}}),
