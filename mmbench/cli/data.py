@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mmbench import registry
 from mmbench.cli import output
 from mmbench.data.dataset import DatasetSpec, load_spec, tasks_of
+from mmbench.data.media import media_of
 from mmbench.errors import MMBenchError
 from mmbench.reports.escape import for_markdown, one_line
 from mmbench.sources import class_expression
@@ -118,7 +119,7 @@ def exported(
     from mmbench.experiments.answered_dataset import asked_dataset
 
     for sample in asked_dataset(task, name, split, data_dir, skip_bad).samples:
-        texts = {k: v for k, v in sample.inputs.items() if isinstance(v, str | tuple)}
+        texts = {k: v for k, v in sample.inputs.items() if not media_of(v)}
         of_group = {"group": sample.group, "category": sample.category}
         yield json.dumps({"id": sample.id, **texts, **of_group})
 

@@ -111,6 +111,42 @@ class Interactions(Reader):
         return Table(rows, media)
 
 
+class ScenesWords(Reader):
+    """Episodes: pictures with made-up words, and one more picture, which is asked for its word.
+
+    Attributes:
+        part: the split of the generator; the dataset's split of the same name if None.
+        first: only so many blocks, from the start, of 128 episodes each.
+        named: what the words name; which names which differs from family to family.
+        size: pixels a side; the dataset's `image_size`.
+    """
+
+    kinds = ("questions",)
+    needs_folder = False
+
+    part: str | None = None
+    first: int | None = Field(None, ge=1)
+    named: Literal["colour", "shape"] = "colour"
+    size: Literal[32, 64] = 32
+
+    def read(self, folder: Path, split: str, kind: Kind) -> Table:
+        from mmbench.scenes.episodes import load_episodes
+
+        made = load_episodes(self.part or split, self.named, self.size)
+        rows = [
+            {
+                "image": episode.pictures,
+                "text": episode.text,
+                "target": episode.answer,
+                "category": episode.category,
+                "group": episode.group,
+            }
+            for block in made.episodes[: self.first]
+            for episode in block
+        ]
+        return Table(rows, {"image": MediaSet(made.pixels, made.pixels_digest)})
+
+
 class ScenesVideo(Reader):
     """Videos with captions that need the motion.
 
