@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmbench.data.batches import distinct, distinct_each
+from mmbench.data.batches import distinct_each
 from mmbench.data.features import FeatureCache, Features
 from mmbench.data.media import at_hand
 from mmbench.data.sample import Query, Sample

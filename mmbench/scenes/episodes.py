@@ -24,7 +24,7 @@ import numpy as np
 
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.scenes import store
-from mmbench.scenes.counter import IntArray, below, bits, distinct
+from mmbench.scenes.counter import Dice, IntArray, below, bits, distinct
 from mmbench.scenes.render import ByteArray, render
 from mmbench.scenes.store import Advanced, Content
 from mmbench.scenes.world import CANVAS, COLOURS, HALF_EXTENT, MOST, QUARTER, SHAPES, SIZES, Scenes
@@ -35,9 +35,10 @@ Named = Literal["colour", "shape"]
 BLOCKS = {"train": 256, "validation": 8, "test": 32}  # of 128 episodes
 EXAMPLES = (0, 2, 4, 8)  # in an episode; a block has a family of each
 WORDS = ("blick", "dax", "fep", "wug")
+TELLINGS, SENTENCES = 8, 16  # of a group of episodes, and in a telling
 PICTURES = sum(len(WORDS) + examples for examples in EXAMPLES)  # of a block
 
-_VALUES = {"colour": len(COLOURS), "shape": len(SHAPES)}
+_VALUES = {"colour": COLOURS, "shape": SHAPES}
 _EXCHANGED = (0, 1, 3, 2)  # the words of what two examples leave out change places
 _EDGE = max(HALF_EXTENT) + 4  # quarter pixels between the border and the nearest centre
 
@@ -102,9 +103,12 @@ class Blocks:
         return [
             [
                 episode
-                for family in range(len(EXAMPLES))
+                for family, example in enumerate(self.example)
                 for episode in _family(
-                    index, family, self.word[place, family], self.example[family][place]
+                    index,
+                    family,
+                    self.word[place, family].tolist(),
+                    example[place].tolist(),
                 )
             ]
             for place, index in enumerate(self.index.tolist())
@@ -117,7 +121,7 @@ def sample_blocks(split: str, index: IntArray, named: Named = "colour") -> Block
     four = len(WORDS)
     values, words, examples = [], [], []
     for count in EXAMPLES:
-        values.append(distinct(bits(f"{stream}/{count}/value", index, four), _VALUES[named]))
+        values.append(distinct(bits(f"{stream}/{count}/value", index, four), len(_VALUES[named])))
         words.append(distinct(bits(f"{stream}/{count}/word", index, four), four))
         order = distinct(bits(f"{stream}/{count}/order", index, count), max(count, 1))
         examples.append(order * min(count, four) // max(count, 1))
@@ -138,12 +142,14 @@ def scenes_of(blocks: Blocks, split: str) -> Scenes:
     room = CANVAS * QUARTER - 2 * _EDGE - 2
     x, y = (_EDGE + below(bits(f"{stream}/place", index, 2), room)).T
     x += (list(BLOCKS).index(split) - x - y) % len(BLOCKS)  # no picture is in two splits
-    columns = (np.repeat(column[:, None], MOST, 1) for column in (shape, colour, size, x, y))
+    shape, colour, size, x, y = (
+        np.repeat(column[:, None], MOST, 1) for column in (shape, colour, size, x, y)
+    )
     background = 24 + below(bits(f"{stream}/background", index, 3), 32)
-    return Scenes(index, np.ones_like(index), *columns, background)
+    return Scenes(index, np.ones_like(index), shape, colour, size, x, y, background)
 
 
-def _family(index: int, family: int, word: IntArray, example: IntArray) -> list[Episode]:
+def _family(index: int, family: int, word: list[int], example: list[int]) -> list[Episode]:
     count = EXAMPLES[family]
     start = index * PICTURES + sum(len(WORDS) + before for before in EXAMPLES[:family])
     shown = [start + len(WORDS) + place for place in range(count)]
@@ -151,12 +157,12 @@ def _family(index: int, family: int, word: IntArray, example: IntArray) -> list[
     for asked in range(len(WORDS)):
         for number in range(2 * len(WORDS)):
             exchange, rotation = divmod(number, len(WORDS))
-            named = word[list(_EXCHANGED)] if exchange else word
-            names = [WORDS[(at + rotation) % len(WORDS)] for at in named.tolist()]
-            told = [f"{IMAGE_PLACE} is {names[one]}. " for one in example.tolist()]
+            named = [word[at] for at in _EXCHANGED] if exchange else word
+            names = [WORDS[(at + rotation) % len(WORDS)] for at in named]
+            told = [f"{IMAGE_PLACE} {names[one]}. " for one in example]
             found.append(
                 Episode(
-                    text="".join(told) + f"{IMAGE_PLACE} is",
+                    text="".join(told) + IMAGE_PLACE,
                     answer=names[asked],
                     category=f"{count} examples",
                     pictures=[*shown, start + asked],
@@ -164,6 +170,44 @@ def _family(index: int, family: int, word: IntArray, example: IntArray) -> list[
                 )
             )
     return found
+
+
+def tellings(split: str, index: IntArray, named: Named) -> list[list[list[str]]]:
+    """What the words name, told in words alone, by block and group: "red dax. blue wug. red dax."
+
+    As language does, a telling comes back to what it has named, to some things more often than to
+    others; so its words can be learnt to be looked up among those before them.
+    """
+    blocks = sample_blocks(split, index, named)
+    groups = len(EXAMPLES) * len(WORDS)
+    found = []
+    for place, value in zip(index.tolist(), blocks.value, strict=True):
+        things = [[_VALUES[named][one] for one in family] for family in value.tolist()]
+        each = np.arange(TELLINGS * groups) + place * TELLINGS * groups
+        dice = Dice.of(f"scenes_words/{named}/{split}/told", each)
+        found.append(
+            [
+                [
+                    _telling(things[group // len(WORDS)], die)
+                    for die in dice[group * TELLINGS : (group + 1) * TELLINGS]
+                ]
+                for group in range(groups)
+            ]
+        )
+    return found
+
+
+def _telling(things: list[str], dice: Dice) -> str:
+    words = dice.shuffled(WORDS)
+    often = [(1 + dice.below(8)) ** 2 for _ in things]
+    told = []
+    for _ in range(SENTENCES):
+        at, draw = 0, dice.below(sum(often))
+        while draw >= often[at]:
+            draw -= often[at]
+            at += 1
+        told.append(f"{things[at]} {words[at]}.")
+    return " ".join(told)
 
 
 class EpisodeSplit:
@@ -188,6 +232,11 @@ class EpisodeSplit:
         with store.collector_paused():
             rows = store.table(self._folder, "episodes")
             return [[Episode(*episode) for episode in row] for row in rows]
+
+    @cached_property
+    def told(self) -> list[list[list[str]]]:
+        """By block and group, what is told in words alone."""
+        return list(store.table(self._folder, "told"))
 
 
 def load_episodes(
@@ -216,9 +265,12 @@ def load_episodes(
 
 
 def episode_content(split: str, named: Named, index: IntArray) -> Content:
-    """Episodes of the blocks at these places of a split."""
-    told = sample_blocks(split, index, named).episodes()
-    return {"episodes": [[list(episode) for episode in block] for block in told]}
+    """Episodes and tellings of the blocks at these places of a split."""
+    episodes = sample_blocks(split, index, named).episodes()
+    return {
+        "episodes": [[list(episode) for episode in block] for block in episodes],
+        "told": tellings(split, index, named),
+    }
 
 
 def episode_pictures(split: str, named: Named, size: int, index: IntArray) -> Content:

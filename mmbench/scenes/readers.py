@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from mmbench.data.media import MediaSet
 from mmbench.data.table import Kind, Reader, Table
 from mmbench.scenes.facts import ObjectFact, place
+
+if TYPE_CHECKING:
+    from mmbench.scenes.episodes import EpisodeSplit
 
 
 class Scenes(Reader):
@@ -121,7 +124,7 @@ class ScenesWords(Reader):
         size: pixels a side; the dataset's `image_size`.
     """
 
-    kinds = ("questions",)
+    kinds: ClassVar[tuple[Kind, ...]] = ("questions",)
     needs_folder = False
 
     part: str | None = None
@@ -133,7 +136,11 @@ class ScenesWords(Reader):
         from mmbench.scenes.episodes import load_episodes
 
         made = load_episodes(self.part or split, self.named, self.size)
-        rows = [
+        return Table(self.rows(made), {"image": MediaSet(made.pixels, made.pixels_digest)})
+
+    def rows(self, made: EpisodeSplit) -> list[dict[str, Any]]:
+        """A row an episode."""
+        return [
             {
                 "image": episode.pictures,
                 "text": episode.text,
@@ -144,7 +151,24 @@ class ScenesWords(Reader):
             for block in made.episodes[: self.first]
             for episode in block
         ]
-        return Table(rows, {"image": MediaSet(made.pixels, made.pixels_digest)})
+
+
+class ScenesWordsTold(ScenesWords):
+    """What made-up words name, told in words alone, as captions of a picture that has such a name.
+
+    Attributes: as of `ScenesWords`.
+    """
+
+    kinds = ("captions",)
+
+    def rows(self, made: EpisodeSplit) -> list[dict[str, Any]]:
+        """A row a picture that an episode asks for."""
+        rows = []
+        for block, told in zip(made.episodes[: self.first], made.told, strict=False):
+            asked = {episode.group: episode.pictures[-1] for episode in block}
+            for (group, picture), captions in zip(asked.items(), told, strict=True):
+                rows.append({"image": picture, "captions": captions, "group": group})
+        return rows
 
 
 class ScenesVideo(Reader):

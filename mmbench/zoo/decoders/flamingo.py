@@ -19,7 +19,9 @@ from mmbench.zoo.decoders.text import WordDecoder
 from mmbench.zoo.decoders.transformer import TransformerDecoder
 from mmbench.zoo.fusion.gated_cross_attention import GatedLayer
 from mmbench.zoo.stream import Contexts, State, Stream
-from mmbench.zoo.words import IMAGE_PLACE, Words
+from mmbench.zoo.words import IMAGE_PLACE, UNKNOWN, Words
+
+NOWHERE = -1  # the number of a word that no text has
 
 
 class PerceiverResampler(nn.Module):
@@ -108,7 +110,8 @@ class FlamingoDecoder(WordDecoder):
         if every < 1:
             raise ValueError(f"every must be at least 1, got {every}")
         self.language = TransformerDecoder(dim, vocabulary, None, layers, heads, longest)
-        (self._place,) = vocabulary.rows([IMAGE_PLACE])[0]
+        (place,) = vocabulary.rows([IMAGE_PLACE])[0]
+        self._place = NOWHERE if place == UNKNOWN else place
         self._every = every
         self._latents = latents
         if contexts:
@@ -151,15 +154,17 @@ class FlamingoDecoder(WordDecoder):
         return self.language.decoded(x[:, -1], []), [places, *kept, *images]
 
     def _images(self, contexts: Contexts) -> State:
-        """Which images there are (B, K), and the keys and values of each gated layer; or nothing."""
+        """Which images there are (B, K), and keys and values for each gated layer; or nothing."""
         stream = next((context for context in contexts if context is not None), None)
         if stream is None:
             return []
         count, images = stream.parts, stream.apart()
         z = self.resampler(images).unflatten(0, (-1, count)).flatten(1, 2)  # (B, K * R, D)
+        found = [images.present.unflatten(0, (-1, count))]
         layer: Any
-        each = [layer.keys_values(z, norm=False) for layer in self.gated]
-        return [images.present.unflatten(0, (-1, count)), *(part for pair in each for part in pair)]
+        for layer in self.gated:
+            found += layer.keys_values(z, norm=False)
+        return found
 
     def _seen(self, places: Tensor, images: State) -> Tensor | None:
         """Of which image each word may see the tokens, (B, T, K * R), of places so far (B, T)."""
@@ -172,7 +177,7 @@ class FlamingoDecoder(WordDecoder):
         return seen.repeat_interleave(self._latents, -1)
 
     def _look(self, number: int, x: Tensor, images: State, seen: Tensor | None) -> Tensor:
-        """The states (B, T, D) before a layer of the language model, after the gated one, if any."""
+        """The states (B, T, D) after the gated layer before one of the language model, if any."""
         at, rest = divmod(number, self._every)
         if seen is None or rest:
             return x
