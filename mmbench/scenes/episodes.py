@@ -24,21 +24,17 @@ import numpy as np
 
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.scenes import store
-from mmbench.scenes.counter import Dice, IntArray, below, bits, distinct
+from mmbench.scenes.counter import IntArray, below, bits, distinct
 from mmbench.scenes.render import ByteArray, render
 from mmbench.scenes.store import Advanced, Content
+from mmbench.scenes.tellings import EXAMPLES, PICTURES, WORDS, Telling, start_of, tellings
 from mmbench.scenes.world import CANVAS, COLOURS, HALF_EXTENT, MOST, QUARTER, SHAPES, SIZES, Scenes
 from mmbench.zoo.words import IMAGE_PLACE
 
 Named = Literal["colour", "shape"]
 
 BLOCKS = {"train": 256, "validation": 8, "test": 32}  # of 128 episodes
-EXAMPLES = (0, 2, 4, 8)  # in an episode; a block has a family of each
-WORDS = ("blick", "dax", "fep", "wug")
-TELLINGS, SENTENCES = 8, 16  # of a group of episodes, and in a telling
-PICTURES = sum(len(WORDS) + examples for examples in EXAMPLES)  # of a block
-
-_VALUES = {"colour": COLOURS, "shape": SHAPES}
+VALUES: Mapping[Named, tuple[str, ...]] = {"colour": COLOURS, "shape": SHAPES}
 _EXCHANGED = (0, 1, 3, 2)  # the words of what two examples leave out change places
 _EDGE = max(HALF_EXTENT) + 4  # quarter pixels between the border and the nearest centre
 
@@ -121,7 +117,7 @@ def sample_blocks(split: str, index: IntArray, named: Named = "colour") -> Block
     four = len(WORDS)
     values, words, examples = [], [], []
     for count in EXAMPLES:
-        values.append(distinct(bits(f"{stream}/{count}/value", index, four), len(_VALUES[named])))
+        values.append(distinct(bits(f"{stream}/{count}/value", index, four), len(VALUES[named])))
         words.append(distinct(bits(f"{stream}/{count}/word", index, four), four))
         order = distinct(bits(f"{stream}/{count}/order", index, count), max(count, 1))
         examples.append(order * min(count, four) // max(count, 1))
@@ -151,7 +147,7 @@ def scenes_of(blocks: Blocks, split: str) -> Scenes:
 
 def _family(index: int, family: int, word: list[int], example: list[int]) -> list[Episode]:
     count = EXAMPLES[family]
-    start = index * PICTURES + sum(len(WORDS) + before for before in EXAMPLES[:family])
+    start = index * PICTURES + start_of(family)
     shown = [start + len(WORDS) + place for place in range(count)]
     found = []
     for asked in range(len(WORDS)):
@@ -170,44 +166,6 @@ def _family(index: int, family: int, word: list[int], example: list[int]) -> lis
                 )
             )
     return found
-
-
-def tellings(split: str, index: IntArray, named: Named) -> list[list[list[str]]]:
-    """What the words name, told in words alone, by block and group: "red dax. blue wug. red dax."
-
-    As language does, a telling comes back to what it has named, to some things more often than to
-    others; so its words can be learnt to be looked up among those before them.
-    """
-    blocks = sample_blocks(split, index, named)
-    groups = len(EXAMPLES) * len(WORDS)
-    found = []
-    for place, value in zip(index.tolist(), blocks.value, strict=True):
-        things = [[_VALUES[named][one] for one in family] for family in value.tolist()]
-        each = np.arange(TELLINGS * groups) + place * TELLINGS * groups
-        dice = Dice.of(f"scenes_words/{named}/{split}/told", each)
-        found.append(
-            [
-                [
-                    _telling(things[group // len(WORDS)], die)
-                    for die in dice[group * TELLINGS : (group + 1) * TELLINGS]
-                ]
-                for group in range(groups)
-            ]
-        )
-    return found
-
-
-def _telling(things: list[str], dice: Dice) -> str:
-    words = dice.shuffled(WORDS)
-    often = [(1 + dice.below(8)) ** 2 for _ in things]
-    told = []
-    for _ in range(SENTENCES):
-        at, draw = 0, dice.below(sum(often))
-        while draw >= often[at]:
-            draw -= often[at]
-            at += 1
-        told.append(f"{things[at]} {words[at]}.")
-    return " ".join(told)
 
 
 class EpisodeSplit:
@@ -234,9 +192,11 @@ class EpisodeSplit:
             return [[Episode(*episode) for episode in row] for row in rows]
 
     @cached_property
-    def told(self) -> list[list[list[str]]]:
-        """By block and group, what is told in words alone."""
-        return list(store.table(self._folder, "told"))
+    def tellings(self) -> list[list[Telling]]:
+        """The tellings of each block."""
+        with store.collector_paused():
+            rows = store.table(self._folder, "tellings")
+            return [[Telling(*telling) for telling in row] for row in rows]
 
 
 def load_episodes(
@@ -266,10 +226,11 @@ def load_episodes(
 
 def episode_content(split: str, named: Named, index: IntArray) -> Content:
     """Episodes and tellings of the blocks at these places of a split."""
-    episodes = sample_blocks(split, index, named).episodes()
+    blocks = sample_blocks(split, index, named)
+    told = tellings(f"scenes_words/{named}/{split}", index, blocks.shown(), VALUES[named])
     return {
-        "episodes": [[list(episode) for episode in block] for block in episodes],
-        "told": tellings(split, index, named),
+        "episodes": [[list(episode) for episode in block] for block in blocks.episodes()],
+        "tellings": [[list(telling) for telling in block] for block in told],
     }
 
 

@@ -162,13 +162,36 @@ class ScenesWordsTold(ScenesWords):
     kinds = ("captions",)
 
     def rows(self, made: EpisodeSplit) -> list[dict[str, Any]]:
-        """A row a picture that an episode asks for."""
-        rows = []
-        for block, told in zip(made.episodes[: self.first], made.told, strict=False):
-            asked = {episode.group: episode.pictures[-1] for episode in block}
-            for (group, picture), captions in zip(asked.items(), told, strict=True):
-                rows.append({"image": picture, "captions": captions, "group": group})
+        """A row for each eight tellings of the same things."""
+        rows: list[dict[str, Any]] = []
+        for block in made.tellings[: self.first]:
+            for start in range(0, len(block), 8):
+                some = block[start : start + 8]
+                told = [telling.told for telling in some]
+                first = some[0]
+                group = f"{first.family}/{start}"
+                rows.append({"image": first.pictures[-1], "captions": told, "group": group})
         return rows
+
+
+class ScenesWordsMixed(ScenesWords):
+    """What made-up words name, told in words and pictures; the word of the last one is asked for.
+
+    Attributes: as of `ScenesWords`.
+    """
+
+    def rows(self, made: EpisodeSplit) -> list[dict[str, Any]]:
+        """A row a telling."""
+        return [
+            {
+                "image": telling.pictures,
+                "text": telling.text,
+                "target": telling.answer,
+                "group": f"{telling.family}/{place // 8}",
+            }
+            for block in made.tellings[: self.first]
+            for place, telling in enumerate(block)
+        ]
 
 
 class ScenesVideo(Reader):
