@@ -106,13 +106,14 @@ class CLM(Objective):
 
     def shared(self, model: TaskModel, recipe: Recipe) -> Mapping[str, Any]:
         """It reads the text encoder alone, or the decoder."""
-        if _writer_of(model) is None:
+        decoder, part = _writer_of(model), recipe.decoder
+        if decoder is None or part is None:
             return encoder_facts(model, recipe, "text")
-        part = recipe.decoder
-        assert part is not None  # a resolved recipe has one
+        options = identified("decoders", part).items()
         words = getattr(getattr(model, "vocabulary", None), "words", None)
         return {
-            "decoder": part.model_dump() | {"options": identified("decoders", part)},
+            "decoder": part.name,
+            "options": {key: value for key, value in options if key not in decoder.joining},
             "version": part_version("decoders", part.name),
             "fusion": recipe.fusion and recipe.fusion.model_dump(),
             "width": recipe.width,

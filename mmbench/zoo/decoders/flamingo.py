@@ -80,6 +80,7 @@ class FlamingoDecoder(WordDecoder):
 
     joins = ("resampler", "gated")
     fuses = True
+    joining = ("every", "latents", "resampler_layers", "gates")
     reads_tokens = True
     added_with = {
         "layers": 4,

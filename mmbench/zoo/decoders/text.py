@@ -28,6 +28,7 @@ class TextDecoder(nn.Module, ABC):
         joins: names of its parts that take in the contexts, beside those that know the language.
         fuses: whether it takes in the contexts by layers of its own, told their names as
             `contexts`, so that a recipe names no fusion.
+        joining: names of its options that decide nothing of what it writes without contexts.
     """
 
     end: int
@@ -35,6 +36,7 @@ class TextDecoder(nn.Module, ABC):
     pieces: int = 1
     joins: ClassVar[tuple[str, ...]] = ("fused",)
     fuses: ClassVar[bool] = False
+    joining: ClassVar[tuple[str, ...]] = ()
 
     @property
     def most_words(self) -> int | None:
