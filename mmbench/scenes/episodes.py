@@ -61,11 +61,6 @@ class Episode(NamedTuple):
         """By modality, the facts that it shows: see `mmbench.scenes.ceilings`."""
         return {"image": tuple(self.pictures), "text": self.text}
 
-    @property
-    def question(self) -> str:
-        """What is asked."""
-        return self.text
-
 
 @dataclass(frozen=True)
 class Blocks:

@@ -14,6 +14,7 @@ from tests.zoo.test_encoders import encoder
 from tests.zoo.test_fusion_contract import CAUSAL
 
 BERT = {"encoders.text": {"name": "bert", "layers": 2}}
+FLAMINGO = {"decoder": {"name": "flamingo", "layers": 2}, "fusion": None}
 ALIGNED = ("nt_xent", "siglip", "itm", "project")
 STEPS = [
     *((task, "task", {}) for task in registry.names("tasks")),
@@ -33,6 +34,11 @@ STEPS = [
     ("captioning", "task", {"decoder": "transformer"}),
     ("captioning", "task", {"decoder": "gpt2"}),
     ("captioning", "task", {"decoder": {"name": "rnn", "attention": True}}),
+    ("captioning", "clm", {"decoder": "transformer"}),
+    ("captioning", "clm", FLAMINGO),
+    ("captioning", "task", FLAMINGO),
+    ("vqa", "task", {"encoders.text": None, **FLAMINGO}),
+    ("vqa", "task", {"encoders.text": None, "decoder": "transformer"}),
     *(
         ("vqa", "task", {"encoders.image": {"name": name, **sizes}})
         for name, sizes in {
