@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from mmbench import registry
 from mmbench.cli import output
 from mmbench.data.dataset import DatasetSpec, load_spec, tasks_of
-from mmbench.data.media import media_of
 from mmbench.errors import MMBenchError
 from mmbench.reports.escape import for_markdown, one_line
 from mmbench.sources import class_expression
@@ -116,6 +115,7 @@ def exported(
 
     Args: as `mmbench.experiments.answered_dataset.asked_dataset`.
     """
+    from mmbench.data.media import media_of
     from mmbench.experiments.answered_dataset import asked_dataset
 
     for sample in asked_dataset(task, name, split, data_dir, skip_bad).samples:

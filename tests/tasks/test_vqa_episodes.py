@@ -11,8 +11,11 @@ import mmbench
 from mmbench import registry
 from mmbench.corruptions.conditions import Condition, damaged, partners
 from mmbench.data.batches import query_batches
+from mmbench.data.checks import row_problems
 from mmbench.data.media import MediaRef, media_of
 from mmbench.errors import MMBenchError
+from mmbench.experiments.probe import labelled
+from mmbench.predictors.chat_model import interleaved
 from mmbench.recipe import Recipe, load_recipe
 from mmbench.reports.page.samples import _content
 from mmbench.training.objectives.content import contents_of
@@ -69,6 +72,33 @@ def test_a_sample_has_its_pictures_in_order_and_a_text_with_their_places(samples
         assert len(pictures) == sample.inputs["text"].count("□") == count + 1
         assert all(isinstance(one, MediaRef) for one in pictures)
     assert {s.group for s in samples} == {f"0/{n}/{one}" for n in (0, 2, 4, 8) for one in range(4)}
+
+
+@pytest.mark.parametrize(
+    ("images", "several", "says"),
+    [
+        ([0, 1], ["image"], None),
+        ([0, 1], [], "its image is [0, 1], not a name"),
+        ([], ["image"], "it has no image"),
+        ([0, None], ["image"], "its image is None, not a name"),
+    ],
+)
+def test_a_row_has_several_images_where_its_reader_gives_them(images, several, says):
+    row = {"row": 0, "group": "a", "image": images, "text": "what?", "target": "dax"}
+    problems = row_problems([row], "questions", ["image"], several)
+    assert problems == ({0: f"sample 0: {says}"} if says else {})
+
+
+def test_a_chat_model_is_shown_each_image_where_the_text_has_a_place_for_it():
+    image = {"type": "image", "image": "one"}
+    told = {"type": "text", "text": "dax."}
+    assert interleaved("□ dax. □", ["one", "two"]) == [image, told, {**image, "image": "two"}]
+    assert interleaved("dax.", ["one"]) == [image, told]
+
+
+def test_a_probe_says_that_it_reads_one_image_a_sample(task, few):
+    with pytest.raises(MMBenchError, match="reads one image a sample, and few has several"):
+        labelled(task.dataset(few), "train", "target", "image")
 
 
 def test_several_images_are_encoded_as_each_is_by_itself(task, few, samples):
@@ -145,8 +175,6 @@ def test_a_corruption_damages_each_of_several_images_and_one_that_is_shared_alik
 
 def test_partners_share_no_image(samples):
     found = partners(samples, 0)
-    if found is None:  # a family that shares its examples holds more than half
-        return
     for place, other in enumerate(found.tolist()):
         mine, its = (set(samples[at].inputs["image"]) for at in (place, other))
         assert not mine & its
