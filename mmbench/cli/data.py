@@ -115,10 +115,11 @@ def exported(
 
     Args: as `mmbench.experiments.answered_dataset.asked_dataset`.
     """
+    from mmbench.data.media import media_of
     from mmbench.experiments.answered_dataset import asked_dataset
 
     for sample in asked_dataset(task, name, split, data_dir, skip_bad).samples:
-        texts = {k: v for k, v in sample.inputs.items() if isinstance(v, str | tuple)}
+        texts = {k: v for k, v in sample.inputs.items() if not media_of(v)}
         of_group = {"group": sample.group, "category": sample.category}
         yield json.dumps({"id": sample.id, **texts, **of_group})
 

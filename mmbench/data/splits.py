@@ -57,11 +57,19 @@ class LoadedSplit:
     skipped: Sequence[str] = ()
     merged: int = 0
 
-    def inputs(self, row: Mapping[str, Any]) -> dict[str, MediaRef]:
-        """A row's media by modality; rows that share a medium have one reference to it."""
-        return {
-            modality: self._reference(modality, row[f"{modality}_row"]) for modality in self.media
-        }
+    def inputs(self, row: Mapping[str, Any]) -> dict[str, MediaRef | tuple[MediaRef, ...]]:
+        """A row's media by modality, several as a tuple; those that share one have one reference
+        to it.
+        """
+        found: dict[str, MediaRef | tuple[MediaRef, ...]] = {}
+        for modality in self.media:
+            place = row[f"{modality}_row"]
+            found[modality] = (
+                tuple(self._reference(modality, each) for each in place)
+                if isinstance(place, list)
+                else self._reference(modality, place)
+            )
+        return found
 
     def _reference(self, modality: str, row: int) -> MediaRef:
         found = self._references.get((modality, row))
@@ -110,10 +118,10 @@ def load_split(spec: DatasetSpec, split: str, kind: Kind) -> LoadedSplit:
         skipped.extend(reasons)
         return [row for place, row in enumerate(rows) if place not in bad]
 
-    rows = good(rows, row_problems(rows, kind, list(table.media)))
+    media = {m: found for m, found in table.media.items() if isinstance(found, MediaSet)}
+    rows = good(rows, row_problems(rows, kind, list(table.media), media))
     for modality, files in stored.items():  # what is absent is told before anything is decoded
         rows = good(rows, _absent(rows, modality, files, folder))
-    media = {m: found for m, found in table.media.items() if isinstance(found, MediaSet)}
     for modality in media:
         rows = [row | {f"{modality}_row": row[modality]} for row in rows]
     for modality, files in stored.items():

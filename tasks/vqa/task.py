@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmbench import registry
 from mmbench.data.dataset import DatasetSpec
 from mmbench.data.prediction_files import (
     VQA_RESULTS,
@@ -22,8 +23,8 @@ from mmbench.prompts import Prompt
 from mmbench.task import Task
 
 if TYPE_CHECKING:
+    from mmbench.compose import ComposedModel
     from mmbench.recipe import Recipe
-    from mmbench_tasks.vqa.model import VQAModel
 
 
 OPTIONS = ("answers",)
@@ -38,6 +39,8 @@ class VQA(Task):
 
     A target is the right answer, or the list of several annotators' answers. A model chooses among
     the most frequent answers of training; or, where a sample has `choices`, among those.
+
+    A recipe whose decoder writes text (`flamingo`, `transformer`) has its answers written.
 
     A dataset's YAML may set `options: {answers: N}`: how many answers to choose from.
     """
@@ -128,10 +131,20 @@ class VQA(Task):
         ordered = sorted(counts, key=lambda answer: (-counts[answer], answer))
         return {"words": words, "answers": sorted(ordered[: options.get("answers", MOST_ANSWERS)])}
 
-    def build(self, recipe: Recipe, assets: Mapping[str, Any]) -> VQAModel:
+    def build(self, recipe: Recipe, assets: Mapping[str, Any]) -> ComposedModel:
+        from mmbench.zoo.decoders.text import TextDecoder
         from mmbench_tasks.vqa.choices import ChoiceModel
         from mmbench_tasks.vqa.model import VQAModel
+        from mmbench_tasks.vqa.written import WrittenModel
 
+        assert recipe.decoder is not None  # a resolved recipe has one
+        if issubclass(registry.load("decoders", recipe.decoder.name), TextDecoder):
+            if assets["answers"] is None:
+                raise MMBenchError(
+                    f"the decoder {recipe.decoder.name} writes its answers, and here each question "
+                    "has choices of its own: choose classifier"
+                )
+            return WrittenModel(recipe, words=assets["words"], answers=assets["answers"])
         if assets["answers"] is None:
             return ChoiceModel(recipe, words=assets["words"])
         return VQAModel(recipe, words=assets["words"], answers=assets["answers"])

@@ -21,6 +21,7 @@ BLIP = {
     "stages": [{"name": "one", "objective": ["nt_xent", "itm"]}],
 }
 DALLE = {"decoder.name": "dalle", "encoders.text": "bag_of_words", "fusion": None}
+FLAMINGO = {"decoder": {"name": "flamingo", "layers": 2}, "fusion": None}
 ALIGNED = ("nt_xent", "siglip", "itm", "project")
 STEPS = [
     *((task, "task", {}) for task in registry.names("tasks")),
@@ -43,6 +44,11 @@ STEPS = [
     ("captioning", "task", {"decoder": "transformer"}),
     ("captioning", "task", {"decoder": "gpt2"}),
     ("captioning", "task", {"decoder": {"name": "rnn", "attention": True}}),
+    ("captioning", "clm", {"decoder": "transformer"}),
+    ("captioning", "clm", FLAMINGO),
+    ("captioning", "task", FLAMINGO),
+    ("vqa", "task", {"encoders.text": None, **FLAMINGO}),
+    ("vqa", "task", {"encoders.text": None, "decoder": "transformer"}),
     *(
         ("vqa", "task", {"encoders.image": {"name": name, **sizes}})
         for name, sizes in {
