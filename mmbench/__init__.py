@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mmbench.experiments.run import run
     from mmbench.experiments.score_files import score
     from mmbench.experiments.study import StudyResult, run_study
+    from mmbench.experiments.together import run_together
     from mmbench.experiments.zero_shot import ZeroShotResult, zero_shot
     from mmbench.reports.report import report
     from mmbench.study import Study, make_study, read_study
@@ -50,6 +51,7 @@ _HOME = {
     "load_run": "mmbench.experiments.result",
     "load_runs": "mmbench.experiments.load_runs",
     "run": "mmbench.experiments.run",
+    "run_together": "mmbench.experiments.together",
     "report": "mmbench.reports.report",
     "Study": "mmbench.study",
     "StudyResult": "mmbench.experiments.study",
@@ -82,6 +84,7 @@ __all__ = [
     "robustness",
     "run",
     "run_study",
+    "run_together",
     "score",
     "zero_shot",
 ]

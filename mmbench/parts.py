@@ -13,6 +13,7 @@ import torch
 from mmbench import registry
 from mmbench.errors import MMBenchError, raised
 from mmbench.recipe import FUSION_KINDS, Part, Recipe
+from mmbench.sharing import shared_now
 from mmbench.sources import OWN_PACKAGES
 from mmbench.zoo.decoders.text import TextDecoder
 from mmbench.zoo.encoders.base import Encoder
@@ -27,9 +28,19 @@ from mmbench.zoo.words import Words
 def build_encoder(modality: str, part: Part, width: int, vocabulary: Words) -> Encoder:
     """The encoder that a recipe names for a modality, with the pooling that it asks for.
 
+    Models of several tasks that are built together share it (`mmbench.sharing`).
+
     Raises: MMBenchError for one of another modality or of an earlier contract, an unknown pooling,
-        or whatever `build_part` refuses.
+        whatever `build_part` refuses, or one that cannot be shared.
     """
+    if (shared := shared_now()) is None:
+        return _new_encoder(modality, part, width, vocabulary)
+    options = ", ".join(f"{key}={value}" for key, value in part.options.items())
+    asked = (f"{part.name} with {options}" if options else part.name), part, width, len(vocabulary)
+    return shared.encoder(modality, asked, lambda: _new_encoder(modality, part, width, vocabulary))
+
+
+def _new_encoder(modality: str, part: Part, width: int, vocabulary: Words) -> Encoder:
     cls = registry.load("encoders", part.name)
     takes = inspect.signature(cls.forward).parameters
     if not issubclass(cls, Encoder) or len(takes) < 3 or _annotated(cls, "vocabulary") is int:
@@ -59,6 +70,8 @@ def build_encoder(modality: str, part: Part, width: int, vocabulary: Words) -> E
 def build_fusion(recipe: Recipe, contexts: Sequence[str]) -> Fusion:
     """The recipe's fusion for these context modalities.
 
+    Models of several tasks that are built together share one (`mmbench.sharing`).
+
     Raises: MMBenchError if it names none, one that joins decisions, one that is not defined for so
         many contexts, or one of an earlier contract.
     """
@@ -77,6 +90,8 @@ def build_fusion(recipe: Recipe, contexts: Sequence[str]) -> Fusion:
             f"the fusion {name} is defined for at most {cls.most_contexts} modalities beside the "
             f"query; here there are {len(contexts)}: {', '.join(contexts)}"
         )
+    if (shared := shared_now()) is not None:
+        return shared.fusion(cls, recipe.width, contexts)
     try:
         fusion = build_part(
             "fusions", name, recipe.fusion.options, dim=recipe.width, contexts=tuple(contexts)

@@ -62,9 +62,10 @@ class RunRequest(RunSettings):
     """One run to be done.
 
     Attributes:
-        task: a registered task ("vqa").
+        task: a registered task ("vqa"); several, separated by commas, are trained together.
         model: a registered recipe ("gated_fusion"), or the path of a recipe's YAML file.
-        dataset: a dataset of the task, or the path of its YAML file; the task's default if None.
+        dataset: a dataset of the task, or the path of its YAML file; the task's default if None. Of
+            several tasks one that all have, or one for each, separated by commas.
         train: train from nothing on the train split, choosing weights on validation. Otherwise the
             weights that are shipped with the recipe, or those of `checkpoint`, are used.
         seed: of initialisation, batches and dropout.

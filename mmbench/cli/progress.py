@@ -125,12 +125,12 @@ class TerminalWatch(QuietWatch):
 
     def finished_epoch(self, entry: dict[str, Any]) -> None:
         self._epoch, self._step = entry["epoch"], 0
-        self._validated = f"  validation {validation_words(entry)}"
+        self._validated = f"  validation {validation_words(entry)}{conflict_words(entry)}"
         if self._bar is None:
             self._bars.print(
                 f"{self._title} epoch {entry['epoch']}/{self._epochs}  "
-                f"loss {entry['loss']:.4f}  validation {validation_words(entry)}  "
-                f"{entry['samples_per_second']:,.0f} samples/s"
+                f"loss {entry['loss']:.4f}  validation {validation_words(entry)}"
+                f"{conflict_words(entry)}  {entry['samples_per_second']:,.0f} samples/s"
             )
 
     def started_answering(self, samples: int) -> None:
@@ -156,6 +156,17 @@ def watch_here() -> Watch:
     if in_notebook():
         return TerminalWatch(NotebookBars())
     return TerminalWatch() if sys.stderr.isatty() else SILENT
+
+
+def conflict_words(entry: Mapping[str, Any]) -> str:
+    """Of tasks that are trained together, the cosines of their gradients; "" of one task.
+
+    >>> conflict_words({"conflict": {"captioning/vqa": 0.25}})
+    '  cosine captioning/vqa +0.25'
+    """
+    found = (entry.get("conflict") or {}).items()
+    shown = ", ".join(f"{one_line(pair)} {value:+.2f}" for pair, value in found)
+    return f"  cosine {shown}" if shown else ""
 
 
 def validation_words(entry: Mapping[str, Any]) -> str:

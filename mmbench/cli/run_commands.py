@@ -38,14 +38,17 @@ from mmbench.errors import MMBenchError
 if TYPE_CHECKING:
     from mmbench.experiments.result import RunResult
     from mmbench.experiments.watch import Watch
-    from mmbench.request import RunSettings
+    from mmbench.request import RunRequest, RunSettings
 
 
 def run(
     context: typer.Context,
     task: Annotated[
         str | None,
-        typer.Option(help="A task: `mmbench list tasks`.", autocompletion=names_of("tasks")),
+        typer.Option(
+            help="A task: `mmbench list tasks`. Several, by commas, are trained together.",
+            autocompletion=names_of("tasks"),
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -116,8 +119,16 @@ def run(
         asked = run_request(**settings_given(context))
     else:
         asked = read_request(request, **settings_given(context, changed=True))
-    after = under_damage(asked, [asked.model], robustness, corruptions, quiet)
     watch = _logged(QuietWatch() if quiet else TerminalWatch(), log, asked)
+    if "," in asked.task:
+        if robustness or corruptions:
+            raise MMBenchError(
+                "--robustness asks the model of one task again: train it for several first, then "
+                "give --task one of them and --checkpoint its weights"
+            )
+        _run_together(asked, watch, json, quiet)
+        return
+    after = under_damage(asked, [asked.model], robustness, corruptions, quiet)
     result = carry_out(asked, watch)
     found = after({result.record.model: [result]})
     if json:
@@ -125,6 +136,20 @@ def run(
         return
     print_run(result, quiet)
     say(found, end="")
+
+
+def _run_together(asked: RunRequest, watch: Watch, json: bool, quiet: bool) -> None:
+    """One model for several tasks: print what each of its records says."""
+    from json import dumps
+
+    from mmbench.experiments.together import carry_out_together
+
+    results = carry_out_together(asked, watch)
+    if json:
+        say(dumps([r.record.model_dump(mode="json") for r in results.values()], indent=1))
+        return
+    for result in results.values():
+        print_run(result, quiet)
 
 
 def _logged(watch: Watch, log: str | None, asked: RunSettings) -> Watch:

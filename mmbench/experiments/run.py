@@ -20,7 +20,7 @@ from mmbench.computing import (
 )
 from mmbench.data.checks import first_reasons
 from mmbench.data.reading import reporting_to
-from mmbench.errors import Interrupted
+from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.answers import answers_of
 from mmbench.experiments.plan import Plan, Splits, make_plan
 from mmbench.experiments.rescore import rescored
@@ -105,12 +105,17 @@ def carry_out(
         notes: what a reader of the record should know besides, such as what ran beside it.
         given: the object that answers, of a request that names one (`mmbench.predictors.given`).
     """
+    if "," in request.task:
+        raise MMBenchError(
+            f"a run answers one task, and '{request.task}' names several: "
+            "`mmbench.run_together` trains one model for them"
+        )
     with reporting_to(watch.read):
         plan = make_plan(request, read)
     folder = plan.folder
     recover(folder)
     if folder.exists() and not request.force:
-        return _recorded(plan, folder, watch)
+        return recorded(plan, folder, watch)
     from mmbench.compiled import compiling
     from mmbench.training.device import choose_device
     from mmbench.training.memory import within_memory
@@ -119,7 +124,7 @@ def carry_out(
     check_writable(request.out)
     with held(request.out, folder, watch.says):
         if folder.exists() and not request.force:  # another process made it meanwhile
-            return _recorded(plan, folder, watch)
+            return recorded(plan, folder, watch)
         clear(folder)
         watch.began(plan.model, plan.seed)
         watch.will_record(folder)
@@ -155,7 +160,7 @@ def carry_out(
     return RunResult(record, folder, reused=False)
 
 
-def _recorded(plan: Plan, folder: Path, watch: Watch) -> RunResult:
+def recorded(plan: Plan, folder: Path, watch: Watch) -> RunResult:
     """The record's result; scored again from its answers if it lacks a metric that is asked for."""
     record = verified(folder)
     have = {entry.name: entry.signature for entry in record.metrics}
@@ -172,11 +177,34 @@ def _recorded(plan: Plan, folder: Path, watch: Watch) -> RunResult:
 def _carry_out(
     plan: Plan, device: torch.device, state: Path, watch: Watch, given: Predictor | None = None
 ) -> tuple[Record, dict[str, bytes]]:
+    keep_freed_memory()
+    memory = PeakMemory(device)
+    if plan.recipe.predictor:
+        return record_of(plan, None, device, memory, watch, given)
+    from mmbench.experiments.train import ready_model
+
+    batch = plan.request.batch_size or DEFAULT_BATCH
+    return record_of(plan, ready_model(plan, device, batch, state, watch), device, memory, watch)
+
+
+def record_of(
+    plan: Plan,
+    ready: Ready | None,
+    device: torch.device,
+    memory: PeakMemory,
+    watch: Watch,
+    given: Predictor | None = None,
+) -> tuple[Record, dict[str, bytes]]:
+    """The record of a run, and its files by name: what it answers, scored.
+
+    Args:
+        ready: the model with its weights; None where the recipe names a predictor.
+        memory: that was begun before the model was made.
+        given: the predictor itself, where it is at hand.
+    """
     from mmbench.training.device import device_name
 
-    keep_freed_memory()
     batch = plan.request.batch_size or DEFAULT_BATCH
-    memory = PeakMemory(device)
     files: dict[str, bytes] = {}
     trained: Trained | None = None
     training_notes: Sequence[str] = ()
@@ -187,8 +215,9 @@ def _carry_out(
     predictor: Predictor
     advanced: Callable[[int], None] | None = None  # for predictors that do not tell it themselves
     queries = plan.samples.queries
-    if plan.recipe.predictor:
+    if ready is None:
         part = plan.recipe.predictor
+        assert part is not None
         told = {"answer_kind": plan.task.answer_kind, "device": str(device)}
         predictor = given or build_part("predictors", part.name, part.options, **told)
         advanced = watch.answered
@@ -199,14 +228,13 @@ def _carry_out(
             predictor.fit(plan.train)
     else:
         from mmbench.experiments.infer import ModelPredictor, flops_per_sample, latencies_alone
-        from mmbench.experiments.train import ready_model
         from mmbench.model import parameter_counts
 
-        ready = ready_model(plan, device, batch, state, watch)
         model, trained = ready.model, ready.trained
         training_notes = ready.notes
         if trained:
-            files[WEIGHTS_FILE] = _checkpoint_of(plan, ready).to_bytes()
+            checkpoint = ready.checkpoint or _checkpoint_of(plan, ready)
+            files[WEIGHTS_FILE] = checkpoint.to_bytes()
             files[LOG_FILE] = "".join(json.dumps(e) + "\n" for e in trained.log).encode()
         parameters = parameter_counts(model)
         model.prepare(queries)  # now, so that it is not in the time of answering
@@ -258,6 +286,7 @@ def _carry_out(
         seed=plan.seed,
         metrics=scores.entries,
         parameters=parameters,
+        joint=ready.joint if ready else None,
         flops_per_sample=flops,
         training=training,
         inference=InferenceEntry(

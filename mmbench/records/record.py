@@ -82,6 +82,19 @@ class Weights(_Entry):
     file: str | None = None
 
 
+class JointEntry(_Entry):
+    """Of a run whose weights answer several tasks, all of it.
+
+    Attributes:
+        tasks: by name, the dataset that each was trained on.
+        parameters: of all tasks' parts together, each once; those that this task's answers take
+            are the record's `parameters`.
+    """
+
+    tasks: dict[str, str]
+    parameters: int
+
+
 class TrainingEntry(_Entry):
     """How training went; see `mmbench.training.loop.Trained`."""
 
@@ -159,6 +172,7 @@ class Record(_Entry):
         seed: of initialisation, batches and dropout.
         metrics: every value, with interval and signature, the primary one first.
         parameters: by part.
+        joint: of a model that answers other tasks too, the whole of it.
         flops_per_sample: of the forward pass of one sample alone; None for a predictor without.
         training, inference: time and throughput; None where there was none.
         notes: what a reader of the numbers should know, such as empty captions.
@@ -189,6 +203,7 @@ class Record(_Entry):
     seed: int
     metrics: list[MetricEntry]
     parameters: dict[str, int]
+    joint: JointEntry | None = None
     flops_per_sample: int | None
     training: TrainingEntry | None
     inference: InferenceEntry | None

@@ -99,6 +99,9 @@ def _cost(record: Record) -> list[str]:
     if record.parameters:
         speed = inference.samples_per_second
         found.append(parameters_words(record.parameters))
+        if record.joint:
+            tasks = ", ".join(record.joint.tasks)
+            found.append(f"{record.joint.parameters:,} for {tasks} together")
         if record.flops_per_sample is not None:
             found.append(f"{record.flops_per_sample / 1e6:.1f} MFLOPs a sample")
         found.append(f"{speed:,.0f} samples/s on {record.environment.device}")

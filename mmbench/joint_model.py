@@ -1,0 +1,117 @@
+"""A model of several tasks: their models, with the encoders and the fusion in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from mmbench import registry
+from mmbench.checkpoint import Checkpoint
+from mmbench.errors import MMBenchError
+from mmbench.model import TaskModel
+from mmbench.parts import build_fusion
+from mmbench.recipe import Recipe
+from mmbench.sharing import sharing
+from mmbench.task import Task
+from mmbench.yaml_file import validate
+
+
+class JointModel(nn.Module):
+    """One set of weights that answers several tasks.
+
+    Each task's model is what that task composes, but that all of them hold the same encoders, by
+    modality, and call one fusion, for the contexts of all of them; the rest of a task's model
+    (its decoder) is its own. In parameters and state each tensor stands once:
+    `encoders.image.*`, `fusion.*`, `models.vqa.decoder.*`.
+
+    Args:
+        tasks: by name; models are built in the order of the names.
+        recipes: of each task, resolved for it.
+        assets: of each task; those with words have the same ones.
+    Raises: MMBenchError if tasks ask for different encoders, or share nothing.
+    """
+
+    def __init__(
+        self,
+        tasks: Mapping[str, Task],
+        recipes: Mapping[str, Recipe],
+        assets: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        super().__init__()
+        models: dict[str, TaskModel] = {}
+        with sharing() as shared:
+            for name in sorted(tasks):
+                shared.whose = name
+                models[name] = tasks[name].build(recipes[name], assets[name])
+        if not shared.encoders and not shared.fusions:
+            raise MMBenchError(
+                f"{' and '.join(sorted(tasks))} have no part in common: train each by itself"
+            )
+        self.encoders = nn.ModuleDict(dict(sorted(shared.encoders.items())))
+        self.fusion: nn.Module | None = None
+        if shared.fusions:
+            self.fusion = build_fusion(recipes[min(tasks)], shared.contexts)
+            for fusion in shared.fusions:
+                fusion.share(self.fusion)
+        self.models = nn.ModuleDict(models)
+        self._twice = _second_names(self)
+        self.register_state_dict_post_hook(_drop_second_names)
+        self.register_load_state_dict_pre_hook(_add_second_names)
+
+    def of(self, task: str) -> TaskModel:
+        """The model of a task."""
+        model = self.models[task]
+        assert isinstance(model, TaskModel)
+        return model
+
+
+def _second_names(model: nn.Module) -> dict[str, str]:
+    """By name, the first name of each tensor that has several."""
+    first: dict[int, str] = {}
+    found: dict[str, str] = {}
+    named: list[tuple[str, Tensor]] = [*model.named_parameters(remove_duplicate=False)]
+    for name, tensor in [*named, *model.named_buffers(remove_duplicate=False)]:
+        if (one := first.setdefault(id(tensor), name)) != name:
+            found[name] = one
+    return found
+
+
+def _drop_second_names(
+    model: nn.Module, state: dict[str, Tensor], prefix: str, _: dict[str, Any]
+) -> None:
+    for name in model._twice:  # type: ignore[union-attr]
+        state.pop(prefix + name, None)
+
+
+def _add_second_names(model: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    for name, first in model._twice.items():  # type: ignore[union-attr,operator]
+        if prefix + first in state:
+            state[prefix + name] = state[prefix + first]
+
+
+def restored_joint_model(
+    checkpoint: Checkpoint, recipes: Mapping[str, Recipe] | None = None
+) -> JointModel:
+    """The model of all tasks that a checkpoint holds the weights of.
+
+    Args:
+        checkpoint: of several tasks.
+        recipes: by task, another recipe than the checkpoint's own, such as one that searches
+            otherwise for a caption.
+    Raises: MMBenchError if it does not fit.
+    """
+    recipes, found, tasks = recipes or {}, {}, {}
+    for name, settings in checkpoint.recipe["tasks"].items():
+        known = {key: settings[key] for key in Recipe.model_fields if key in settings}
+        found[name] = recipes.get(name) or validate(Recipe, known, checkpoint.path)
+        tasks[name] = registry.load("tasks", name)()
+    try:
+        model = JointModel(tasks, found, checkpoint.assets["tasks"])
+    except (KeyError, TypeError):
+        raise MMBenchError(
+            f"{checkpoint.path} lacks what a model of {' and '.join(tasks)} is built from"
+        ) from None
+    checkpoint.restore(model)
+    return model
