@@ -56,9 +56,8 @@ class JointModel(nn.Module):
             for fusion in shared.fusions:
                 fusion.share(self.fusion)
         self.models = nn.ModuleDict(models)
-        self._twice = _second_names(self)
-        self.register_state_dict_post_hook(_drop_second_names)
-        self.register_load_state_dict_pre_hook(_add_second_names)
+        for model in (*models.values(), self):
+            _keep_each_tensor_once(model)
 
     def of(self, task: str) -> TaskModel:
         """The model of a task."""
@@ -67,28 +66,26 @@ class JointModel(nn.Module):
         return model
 
 
-def _second_names(model: nn.Module) -> dict[str, str]:
-    """By name, the first name of each tensor that has several."""
+def _keep_each_tensor_once(model: nn.Module) -> None:
+    """Let a model's state hold a tensor that has several names under the first of them alone."""
     first: dict[int, str] = {}
-    found: dict[str, str] = {}
+    second: dict[str, str] = {}
     named: list[tuple[str, Tensor]] = [*model.named_parameters(remove_duplicate=False)]
     for name, tensor in [*named, *model.named_buffers(remove_duplicate=False)]:
         if (one := first.setdefault(id(tensor), name)) != name:
-            found[name] = one
-    return found
+            second[name] = one
 
+    def drop(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: object) -> None:
+        for name in second:
+            state.pop(prefix + name, None)
 
-def _drop_second_names(
-    model: nn.Module, state: dict[str, Tensor], prefix: str, _: dict[str, Any]
-) -> None:
-    for name in model._twice:  # type: ignore[union-attr]
-        state.pop(prefix + name, None)
+    def add(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: object) -> None:
+        for name, one in second.items():
+            if prefix + one in state:
+                state[prefix + name] = state[prefix + one]
 
-
-def _add_second_names(model: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    for name, first in model._twice.items():  # type: ignore[union-attr,operator]
-        if prefix + first in state:
-            state[prefix + name] = state[prefix + first]
+    model.register_state_dict_post_hook(drop)
+    model.register_load_state_dict_pre_hook(add)
 
 
 def restored_joint_model(

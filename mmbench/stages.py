@@ -112,7 +112,7 @@ class Stage(Settings):
         name: what progress and log call it.
         objective: what it minimises: a name (`simclr`), a list of names, or a mapping of names to
             weights. Where these are tasks (`{vqa: 1.0, captioning: 0.5}`), they are trained
-            together: the steps are shared out among them by the weights.
+            together, and the weights say how often an epoch goes through the samples of each.
         trains: parts of the model by their dotted names (`encoders.image`); all of it if left out.
         freezes: of what it trains, the parts that stay as they are.
         train: settings of training that differ from the recipe's.

@@ -1,7 +1,7 @@
 """Several tasks trained together: whose batch each step takes, and how far they pull apart.
 
-Each step is one task's. An epoch has as many steps as all tasks have batches together, shared out
-among them by their weights, in an order that is drawn anew each epoch.
+Each step is one task's. A task's weight says how often an epoch goes through its samples: 1 once,
+0.5 through half of them, drawn anew each epoch; so is the order in which the tasks come.
 """
 
 from __future__ import annotations
@@ -65,26 +65,24 @@ def together(stage: Stage, settings: Mapping[str, Train]) -> Train:
     return found.model_copy(update={"epochs": max(s.epochs for s in settings.values())})
 
 
-def shared_out(steps: int, weights: Mapping[str, float]) -> dict[str, int]:
-    """Steps shared out by weight, the remainders to those that lack most.
+def steps_of(batches: Mapping[str, int], weights: Mapping[str, float]) -> dict[str, int]:
+    """How many steps of an epoch each task gets.
 
+    Args:
+        batches: of each task, that one pass over its samples takes.
+        weights: of each task, how many passes an epoch has.
     Raises: MMBenchError if one of them gets none.
 
-    >>> shared_out(10, {"vqa": 1.0, "captioning": 2.0})
-    {'vqa': 3, 'captioning': 7}
+    >>> steps_of({"captioning": 157, "vqa": 157}, {"captioning": 1.0, "vqa": 0.5})
+    {'captioning': 157, 'vqa': 78}
     """
-    whole = sum(weights.values())
-    exact = {name: steps * weight / whole for name, weight in weights.items()}
-    counts = {name: int(value) for name, value in exact.items()}
-    lacking = sorted(exact, key=lambda name: counts[name] - exact[name])
-    for name in lacking[: steps - sum(counts.values())]:
-        counts[name] += 1
-    if none := [name for name, count in counts.items() if count == 0]:
+    found = {name: round(weights[name] * count) for name, count in batches.items()}
+    if none := [name for name, steps in found.items() if not steps]:
         raise MMBenchError(
-            f"the weights of the tasks leave none of an epoch's {steps:,} steps to {none[0]} "
-            f"(weight {weights[none[0]]:g} of {whole:g}): raise it, or drop the task"
+            f"the weight of {none[0]}, {weights[none[0]]:g}, leaves it no step of an epoch: its "
+            f"samples make {batches[none[0]]:,} batches. Raise it, or drop the task"
         )
-    return counts
+    return found
 
 
 class JointBatches:
@@ -92,7 +90,7 @@ class JointBatches:
 
     Args:
         batches: of each task.
-        weights: of each task: what share of the steps is its.
+        weights: of each task: how often an epoch goes through its samples.
         seed: of the order in which the tasks come.
     """
 
@@ -101,8 +99,7 @@ class JointBatches:
     ) -> None:
         self._batches = dict(sorted(batches.items()))
         self._seed = seed
-        steps = sum(map(len, batches.values()))
-        self._counts = shared_out(steps, {name: weights[name] for name in self._batches})
+        self._counts = steps_of({name: len(b) for name, b in self._batches.items()}, weights)
 
     def __len__(self) -> int:
         return sum(self._counts.values())
@@ -120,11 +117,15 @@ class JointBatches:
             yield OfTask(next(made[place]), names[place])
 
     def _of(self, name: str, epoch: int) -> Iterator[list[Sample]]:
-        """A task's batches of an epoch: of as many passes over its samples as it has steps for."""
+        """A task's batches of an epoch, of as many passes over its samples as its steps take.
+
+        What is alike stands together in the first pass.
+        """
         batches = self._batches[name]
         passes = -(-self._counts[name] // len(batches))
-        for number in range(passes):
-            yield from batches.epoch(epoch * passes + number)
+        yield from batches.epoch(epoch * passes)
+        for number in range(1, passes):
+            yield from batches.drawn(epoch * passes + number)
 
 
 class JointObjectives(WeightedObjectives):

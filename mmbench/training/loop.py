@@ -304,7 +304,7 @@ def fit(
     return Trained(
         seconds=progress.seconds,
         train_samples=len(samples),
-        samples_per_second=_throughput(progress.log, len(samples)),
+        samples_per_second=_throughput(progress.log),
         best_epoch=progress.best_epoch,
         best_score=progress.best_score,
         log=progress.log,
@@ -343,5 +343,6 @@ def train_mode(module: nn.Module) -> None:
             part.eval()
 
 
-def _throughput(log: list[dict[str, Any]], samples: int) -> float:
-    return samples * len(log) / sum(entry["train_seconds"] for entry in log)
+def _throughput(log: list[dict[str, Any]]) -> float:
+    samples = sum(entry["samples_per_second"] * entry["train_seconds"] for entry in log)
+    return samples / sum(entry["train_seconds"] for entry in log)

@@ -84,6 +84,10 @@ class StageBatches:
     def epoch(self, epoch: int) -> Iterator[list[Sample]]:
         return self._drawn.epoch(epoch, self._order)
 
+    def drawn(self, number: int) -> Iterator[list[Sample]]:
+        """Batches of all samples, whose groups are drawn at random by this number."""
+        return self._drawn.epoch(number)
+
 
 def _check_neighbours(model: TaskModel, settings: Train) -> None:
     if settings.batch % settings.neighbours:
