@@ -17,6 +17,8 @@ from mmbench.sharing import sharing
 from mmbench.task import Task
 from mmbench.yaml_file import validate
 
+WORDS = "words"  # what tasks call the words among a model's assets
+
 
 class JointModel(nn.Module):
     """One set of weights that answers several tasks.
@@ -64,6 +66,22 @@ class JointModel(nn.Module):
         model = self.models[task]
         assert isinstance(model, TaskModel)
         return model
+
+
+def with_words_of_all(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What each task's model must know, with the words that any of them knows.
+
+    Args:
+        assets: by task, what it must know by itself.
+    """
+    words: dict[str, None] = {}
+    for own in assets.values():
+        if isinstance(known := own.get(WORDS), list):
+            words |= dict.fromkeys(known)
+    return {
+        name: {**own, WORDS: list(words)} if isinstance(own.get(WORDS), list) else dict(own)
+        for name, own in assets.items()
+    }
 
 
 def _keep_each_tensor_once(model: nn.Module) -> None:

@@ -263,10 +263,17 @@ def _splits(spec: DatasetSpec) -> tuple[list[str], list[str]]:
 
 
 def _recipe(name: str, task: str | None, dataset: str | None, data_dir: Path | None) -> str:
-    """The recipe on a task, or on the first task that it fits.
+    """The recipe on a task, or on the first task that it fits; on all that it is trained for.
 
     Raises: MMBenchError if it fits none: why it does not fit the first.
     """
+    from mmbench.recipe import load_recipe
+
+    if (recipe := load_recipe(name)).joint is not None:
+        from mmbench.cli.show_joint import joint_rows
+
+        title, rows = joint_rows(name, recipe, task, dataset, data_dir)
+        return _lines(title, recipe.summary, rows)
     errors = []
     for each in [task] if task else registry.names("tasks"):
         try:

@@ -18,13 +18,13 @@ from mmbench.checkpoint import MODELS, Checkpoint
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
 from mmbench.experiments.plan import Plan
+from mmbench.joint_model import WORDS
 from mmbench.model import part_of
 from mmbench.recipe import Recipe
 from mmbench.stages import Stage
 from mmbench.training.objectives.content import by_group
 
 _LEAST = 5  # times that a word of another dataset must appear for a model to know it
-WORDS = "words"  # what tasks call the words among a model's assets
 _SHOWN = 3  # tensors that do not fit
 
 

@@ -11,7 +11,7 @@ import torch
 
 from mmbench.checkpoint import MODELS, Checkpoint, read_checkpoint
 from mmbench.errors import MMBenchError
-from mmbench.experiments.beginning import WORDS, assets_of, begin_from
+from mmbench.experiments.beginning import assets_of, begin_from
 from mmbench.experiments.epoch_choice import JOINT_LOSS
 from mmbench.experiments.plan import Plan
 from mmbench.experiments.train import (
@@ -24,7 +24,7 @@ from mmbench.experiments.train import (
     train_stage,
 )
 from mmbench.experiments.watch import Watch
-from mmbench.joint_model import JointModel
+from mmbench.joint_model import WORDS, JointModel, with_words_of_all
 from mmbench.model import TaskModel
 from mmbench.recipe import Recipe
 from mmbench.stages import Stage
@@ -54,7 +54,7 @@ def ready_models(
     """
     first = next(iter(plans.values()))
     torch.manual_seed(first.seed)
-    assets = _assets(plans)
+    assets = with_words_of_all({name: assets_of(plan) for name, plan in plans.items()})
     recipes = {name: plan.recipe for name, plan in plans.items()}
     tasks = {name: plan.task for name, plan in plans.items()}
     model = JointModel(tasks, recipes, assets)
@@ -110,19 +110,6 @@ def ready_models(
             checkpoint,
         )
         for name, plan in plans.items()
-    }
-
-
-def _assets(plans: Mapping[str, Plan]) -> dict[str, dict[str, Any]]:
-    """What each task's model must know, with the words of all of them."""
-    found = {name: assets_of(plan) for name, plan in plans.items()}
-    words: dict[str, None] = {}
-    for assets in found.values():
-        if isinstance(known := assets.get(WORDS), list):
-            words |= dict.fromkeys(known)
-    return {
-        name: assets | {WORDS: list(words)} if isinstance(assets.get(WORDS), list) else assets
-        for name, assets in found.items()
     }
 
 
