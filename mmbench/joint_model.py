@@ -124,6 +124,13 @@ def restored_joint_model(
         tasks[name] = registry.load("tasks", name)()
     try:
         model = JointModel(tasks, found, checkpoint.assets["tasks"])
+    except MMBenchError as error:
+        if not recipes:
+            raise
+        raise MMBenchError(
+            f"{checkpoint.path} does not fit the recipe: {error}. Name the recipe that it was "
+            "trained with, or train anew with --train"
+        ) from None
     except (KeyError, TypeError):
         raise MMBenchError(
             f"{checkpoint.path} lacks what a model of {' and '.join(tasks)} is built from"

@@ -36,7 +36,8 @@ def build_encoder(modality: str, part: Part, width: int, vocabulary: Words) -> E
     if (shared := shared_now()) is None:
         return _new_encoder(modality, part, width, vocabulary)
     options = ", ".join(f"{key}={value}" for key, value in part.options.items())
-    asked = (f"{part.name} with {options}" if options else part.name), part, width, len(vocabulary)
+    words = f"{part.name} of width {width}" + (f" with {options}" if options else "")
+    asked = words, part, len(vocabulary)
     return shared.encoder(modality, asked, lambda: _new_encoder(modality, part, width, vocabulary))
 
 

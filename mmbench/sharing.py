@@ -24,13 +24,15 @@ class SharedFusion(Fusion):
     Args:
         of: the class of what is shared, which comes later (`share`).
         dim, contexts: as of that.
+    Attributes:
+        class_name: of what is shared.
     """
 
     def __init__(self, of: type[Fusion], dim: int, contexts: Sequence[str]) -> None:
         super().__init__(dim, contexts)
         for name in ("query_form", "context_form", "causal", "auxiliary"):
             setattr(self, name, getattr(of, name))
-        self._of = of.__name__
+        self.class_name = of.__name__
 
     def share(self, shared: Fusion) -> None:
         """Fuse by this fusion, whose contexts are those of all models."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -150,12 +149,7 @@ class Stage(Settings):
         return tuple(sorted(filter(_is_task, self.objective)))
 
     def _check_tasks(self) -> None:
-        """Refuse what cannot be trained together, and weights that cannot be shared out by."""
-        for name, asked in self.objective.items():
-            if not math.isfinite(asked.weight):
-                raise ValueError(
-                    f"of the stage {self.name} weighs {name} by {asked.weight}: a weight is finite"
-                )
+        """Refuse what cannot be trained together."""
         if not (tasks := self.tasks):
             return
         others = [name for name in self.objective if name not in tasks]

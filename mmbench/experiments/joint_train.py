@@ -166,13 +166,13 @@ def _stages(plans: Mapping[str, Plan], model: JointModel) -> tuple[list[tuple[st
 
 
 def _whose(stage: Stage, plans: Mapping[str, Plan], model: JointModel) -> str:
-    """The task whose model a stage trains: the one that its data name, or the first that it fits.
+    """The task whose model a stage trains: the first that it fits, that of its data before others.
 
     Raises: MMBenchError if it fits none: why not the first.
     """
     named = stage.data.task if stage.data else None
     errors = []
-    for task in [named] if named is not None and named in plans else plans:
+    for task in sorted(plans, key=lambda name: name != named):
         try:
             _check(stage, plans[task], model.of(task))
         except MMBenchError as error:
