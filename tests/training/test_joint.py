@@ -487,7 +487,7 @@ def test_datasets_that_one_encoder_cannot_read_are_refused(together, scenes_file
     larger = Path(tmp_path, "larger.yaml")
     text = Path(scenes_file).read_text()
     larger.write_text(text.replace("image_size: 32", "image_size: 64"))
-    with pytest.raises(MMBenchError, match="differ in image_size .64; 32."):
+    with pytest.raises(MMBenchError, match="differ in image_size .32; 64."):
         together(tmp_path, dataset=f"{larger},{scenes_file}")
     otherwise = Path(tmp_path, "otherwise.yaml")
     otherwise.write_text(text.replace("channels: [8, 16]", "channels: [4]"))
