@@ -38,6 +38,11 @@ def requests_of(request: RunRequest) -> dict[str, RunRequest]:
     tasks = names_in(request.task)
     for task in tasks:
         registry.check("tasks", task)
+        if "." in task:
+            raise MMBenchError(
+                f"{task} is named by where it is written: register it (docs/extending.md) to train "
+                "it together with others"
+            )
         if tasks.count(task) > 1:
             raise MMBenchError(f"--task names {task} twice: once is enough")
     if request.dataset is None:
