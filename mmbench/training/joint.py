@@ -19,6 +19,7 @@ from mmbench.errors import MMBenchError
 from mmbench.model import Losses, TaskModel
 from mmbench.recipe import Train
 from mmbench.stages import TASK, Stage, StageObjective
+from mmbench.training.modes import train_mode
 from mmbench.training.objectives.base import Epoch
 from mmbench.training.objectives.weighted import Batches, WeightedObjectives, moved, total
 from mmbench.training.stage_batches import StageBatches
@@ -206,7 +207,9 @@ class Conflict:
     Of two tasks it is that of the gradients of their losses with respect to all trained parameters
     that both reach, each on one batch of its own training samples, always the same one: 1 where
     both ask for the same change, below 0 where what one gains is the other's loss. Measured in
-    evaluation mode, so that nothing is dropped and no statistics move.
+    training mode, as steps see them: the running statistics of norms lag behind so young weights,
+    and what that does to both gradients alike would be taken for agreement or conflict. What
+    changes meanwhile is put back.
 
     Source: Yu et al., Gradient Surgery for Multi-Task Learning, 2020 (arXiv 2001.06782), def. 1.
 
@@ -240,13 +243,12 @@ class Conflict:
     def measure(self) -> dict[str, float]:
         """By pair, such as `captioning/vqa`; nothing of a pair that shares nothing trained.
 
-        The models are in evaluation mode afterwards.
+        The models are in training mode afterwards.
         """
         cuda = self._device.type == "cuda"
-        self._objectives.eval()
+        train_mode(self._objectives)
         with (
             torch.random.fork_rng(devices=[self._device] if cuda else []),
-            torch.backends.cudnn.flags(enabled=False),  # whose recurrent layers need training mode
             torch.autocast(self._device.type, torch.bfloat16, enabled=cuda),
         ):
             torch.manual_seed(self._seed)
@@ -257,7 +259,9 @@ class Conflict:
 
     def _gradients(self, task: str) -> dict[int, Tensor]:
         """Of a task's loss, by parameter, of those that it reaches."""
-        model, own = self._models[task].eval(), self._objectives.of[task]
+        model, own = self._models[task], self._objectives.of[task]
+        train_mode(model)
+        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
         rng = np.random.default_rng(self._seed)
         batches = moved(own.collate(model, self._samples[task], rng), self._device)
         trained = [p for p in model.parameters() if p.requires_grad]
@@ -265,6 +269,8 @@ class Conflict:
             return {}
         loss = total(own.losses(model, batches))
         found = torch.autograd.grad(loss, trained, allow_unused=True)
+        for name, buffer in model.named_buffers():
+            buffer.copy_(buffers[name])
         return {
             id(p): gradient.float()
             for p, gradient in zip(trained, found, strict=True)

@@ -23,6 +23,7 @@ from mmbench.model import Losses, TaskModel
 from mmbench.prefetch import prefetched
 from mmbench.recipe import Train
 from mmbench.training.averaging import Average
+from mmbench.training.modes import train_mode
 from mmbench.training.not_finite import loss_error, not_finite_in, put_back, weights_of
 from mmbench.training.objectives.base import Epoch
 from mmbench.training.objectives.weighted import Batches, WeightedObjectives, total
@@ -329,18 +330,6 @@ def ends_early(log: Sequence[Mapping[str, Any]], patience: int | None) -> bool:
 
 def _value(losses: Losses) -> float:
     return total(losses).item()
-
-
-def train_mode(module: nn.Module) -> None:
-    """Training mode for what is trained; evaluation mode for what is frozen.
-
-    So the statistics of a frozen norm do not move, and frozen layers drop nothing.
-    """
-    module.train()
-    for part in module.modules():
-        parameters = list(part.parameters())
-        if parameters and not any(p.requires_grad for p in parameters):
-            part.eval()
 
 
 def _throughput(log: list[dict[str, Any]]) -> float:
