@@ -304,6 +304,29 @@ def test_weights_of_one_task_are_restored_from_those_of_all(trained, scenes_file
         mmbench.run("vqa", "gated_fusion", checkpoint=weights, **wide)
 
 
+def test_shipped_weights_of_several_tasks_answer_each(together, scenes_file, tmp_path):
+    """As `baselines.ship` lays them beside a recipe: a copy for each task, a byte a weight."""
+    recipe = tmp_path / "few_tasks.yaml"
+    recipe.write_text(
+        "fusion: gated\nwidth: 16\nencoders: {text: gru}\ntrain: {epochs: 1, batch: 16}\n"
+        "stages: [{name: joint, objective: {vqa: 1.0, captioning: 1.0}}]\n"
+    )
+    settings = {"dataset": scenes_file, "out": tmp_path / "out"}
+    made = run_together(PAIR, str(recipe), train=True, **settings)
+    content = read_checkpoint(made["vqa"].path / "weights.safetensors").in_bytes().to_bytes()
+    for task in PAIR:
+        shipped = tmp_path / "weights" / task / "few_scenes" / "few_tasks.safetensors"
+        shipped.parent.mkdir(parents=True)
+        shipped.write_bytes(content)
+    found = run_together(PAIR, str(recipe), **settings)
+    for result in found.values():
+        assert result.record.weights.source == "shipped"
+        assert result.record.joint == made["vqa"].record.joint
+    other = {"overrides": {"train.lr": 0.1}}
+    with pytest.raises(MMBenchError, match=r"trained with other settings .train\.lr"):
+        run_together(PAIR, str(recipe), **settings, **other)
+
+
 def test_a_joint_checkpoint_keeps_each_tensor_once_and_gives_the_model_back(trained):
     results, _ = trained
     checkpoint = read_checkpoint(results["vqa"].path / "weights.safetensors")
