@@ -182,6 +182,15 @@ def test_a_training_that_was_cut_off_ends_as_it_would_have(trained, together, tm
     assert [entry["epoch"] for entry in watch.entries] == [2]
     for name in ("weights.safetensors", "predictions.parquet"):
         assert files(results, name) == files(whole, name)
+    timed = {"train_seconds", "samples_per_second"}
+    ours, theirs = (
+        [
+            {key: value for key, value in entry.items() if key not in timed}
+            for entry in log(r["vqa"])
+        ]
+        for r in (results, whole)
+    )
+    assert ours == theirs
     assert not [*tmp_path.rglob(STATE_FILE)]
 
 
