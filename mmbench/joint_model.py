@@ -106,10 +106,10 @@ def _keep_each_tensor_once(model: nn.Module) -> None:
     model.register_load_state_dict_pre_hook(add)
 
 
-def restored_joint_model(
+def new_joint_model(
     checkpoint: Checkpoint, recipes: Mapping[str, Recipe] | None = None
 ) -> JointModel:
-    """The model of all tasks that a checkpoint holds the weights of.
+    """The model of all tasks of a checkpoint, with weights as torch's generator draws them.
 
     Args:
         checkpoint: of several tasks.
@@ -123,7 +123,7 @@ def restored_joint_model(
         found[name] = recipes.get(name) or validate(Recipe, known, checkpoint.path)
         tasks[name] = registry.load("tasks", name)()
     try:
-        model = JointModel(tasks, found, checkpoint.assets["tasks"])
+        return JointModel(tasks, found, checkpoint.assets["tasks"])
     except MMBenchError as error:
         if not recipes:
             raise
@@ -135,5 +135,12 @@ def restored_joint_model(
         raise MMBenchError(
             f"{checkpoint.path} lacks what a model of {' and '.join(tasks)} is built from"
         ) from None
+
+
+def restored_joint_model(
+    checkpoint: Checkpoint, recipes: Mapping[str, Recipe] | None = None
+) -> JointModel:
+    """The model of all tasks that a checkpoint holds the weights of; see `new_joint_model`."""
+    model = new_joint_model(checkpoint, recipes)
     checkpoint.restore(model)
     return model

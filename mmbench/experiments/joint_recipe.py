@@ -69,6 +69,13 @@ def _trainable(recipe: Recipe, model: str, together: Sequence[str]) -> Recipe:
         objective = {name: StageObjective() for name in sorted(together)}
         stage = Stage(name=JOINT, objective=objective)
         return recipe.model_copy(update={"stages": [*recipe.stages, stage]})
+    data = recipe.joint.data
+    own = ("share", "split", "validation", "data_dir")
+    if odd := [key for key in (data.changed() if data else ()) if key not in own]:
+        raise MMBenchError(
+            f"the stage {recipe.joint.name} trains {names} on samples of their own, of which its "
+            f"data may name a share or a split: drop data.{odd[0]}"
+        )
     if (last := recipe.stages[-1]) is not recipe.joint:
         raise MMBenchError(
             f"the stage {last.name} comes after {recipe.joint.name}, which trains {names} "

@@ -66,7 +66,7 @@ def ready_models(
         about=about,
     )
     before, joint = _stages(plans, model)
-    notes = []
+    notes: list[str] = []
     if first.init is not None:
         begun = begin_from(
             model,
@@ -86,7 +86,7 @@ def ready_models(
         folder = state / stage.name
         done.append(
             train_stage(
-                plans[task], model.of(task), stage, own, title, device, batch, folder, watch
+                plans[task], model.of(task), stage, own, title, device, batch, folder, watch, notes
             )
         )
         for name, parameter in model.of(task).named_parameters():

@@ -494,6 +494,8 @@ BOTH = {"vqa": 1, "captioning": 1}
         ({"overrides": joint_stage(BOTH, trains=["encoder"])}, "Did you mean encoders"),
         ({"overrides": joint_stage(BOTH, trains=["encoders"], freezes=["encoders.i"])}, "encoders"),
         ({"overrides": {"stages": [{"name": "a", "objective": "task"}]}}, "minimises task"),
+        ({"overrides": joint_stage(BOTH, data={"task": "captioning"})}, "drop data.task"),
+        ({"overrides": joint_stage(BOTH, data={"share": 1e-9})}, "leaves none: raise data.share"),
         ({"overrides": {"balance": "ogm_ge"}}, "changes the gradients of one task"),
         ({"overrides": {"train.choose_by": "accuracy"}}, "cannot choose the epoch of several"),
         ({"overrides": {"fusion": "late_mean"}}, "joins the decisions"),
