@@ -28,7 +28,7 @@ def probe(
         list[str] | None,
         typer.Option(
             metavar="PROMPT",
-            help="Fit nothing; classify by names in a prompt, 'a {} object'. Several: their mean.",
+            help="Fit nothing; classify by names in prompts: 'a [small|large] {} object'.",
         ),
     ] = None,
     split: Split = None,

@@ -6,8 +6,10 @@ Source: Radford et al., Learning Transferable Visual Models From Natural Languag
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from mmbench.training.objectives.pairs import composed, own_projections
 from mmbench.zoo.encoders.base import Encoder, TextEncoder
 
 NAME = "{}"  # where a prompt has the name of a class
+_CHOICES = re.compile(r"\[([^\[\]]*)\]")
 _AT_ONCE = 128
 _SHOWN = 5  # words that are not known
 
@@ -43,7 +46,8 @@ class ZeroShotResult:
         encoder: the checkpoint, as it was named.
         weights: SHA-256 of its file.
         dataset, split, target, modality: what was asked.
-        prompts: with `{}` in the place of a class's name.
+        prompts: as they were given.
+        texts: of each class, how many the prompts make.
         classes: the names.
         samples: how many have the target.
         accuracy: with its 95% interval over groups.
@@ -59,6 +63,7 @@ class ZeroShotResult:
     target: str
     modality: str
     prompts: list[str]
+    texts: int
     classes: list[str]
     samples: int
     accuracy: float
@@ -96,7 +101,8 @@ def zero_shot(
             modality into one space, or a recipe with shipped weights.
         dataset: registered, or the path of its YAML file.
         target: an attribute of its samples, whose values are words: see `mmbench.probe`.
-        prompts: one or several, such as "a {} object", with `{}` where the name goes.
+        prompts: one or several, such as "a {} object", with `{}` where the name goes; one with
+            choices, "a [small|large] {}", stands for all of them.
         modality: what is classified.
         task: of a recipe, whose weights are meant; the first that has some if None.
         split: that is scored; the dataset's `evaluate_on` if None.
@@ -110,7 +116,8 @@ def zero_shot(
             "zero-shot classification compares texts with a medium: name image, video or audio as "
             "--modality"
         )
-    asked = _checked([prompts] if isinstance(prompts, str) else list(prompts))
+    given_prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+    asked = _checked(given_prompts)
     where = choose_device(device)
     found = find_probed(encoder, task, dataset)
     spec = labelled_dataset(dataset, found.task, data_dir, skip_bad)
@@ -137,7 +144,8 @@ def zero_shot(
         split=split,
         target=target,
         modality=modality,
-        prompts=asked,
+        prompts=given_prompts,
+        texts=len(asked),
         classes=classes,
         unknown=_unknown(text, [word for p in asked for word in p.replace(NAME, " ").split()]),
     )
@@ -194,16 +202,36 @@ def _result(given: Labelled, answers: list[str], **about: Any) -> ZeroShotResult
     )
 
 
+def expanded(prompt: str) -> list[str]:
+    """All prompts that one with choices stands for.
+
+    Raises: MMBenchError for a bracket without its other one.
+
+    >>> expanded("a [small|large] {}")
+    ['a small {}', 'a large {}']
+    """
+    fixed = _CHOICES.split(prompt)  # every other one is the inside of brackets
+    if any("[" in part or "]" in part for part in fixed[::2]):
+        raise MMBenchError(
+            f"the prompt '{prompt}' has a bracket without its other one: choices stand in "
+            "brackets, as in 'a [small|large] {}'"
+        )
+    parts = [part.split("|") if place % 2 else [part] for place, part in enumerate(fixed)]
+    return ["".join(chosen) for chosen in product(*parts)]
+
+
 def _checked(prompts: list[str]) -> list[str]:
+    """All that prompts stand for, each once."""
     if not prompts:
         raise MMBenchError("zero-shot classification needs a prompt, such as 'a {} object'")
-    for prompt in prompts:
+    found = [text for prompt in prompts for text in expanded(prompt)]
+    for prompt in found:
         if prompt.count(NAME) != 1:
             raise MMBenchError(
                 f"the prompt '{prompt}' must have {NAME} once, where the name of a class goes, as "
                 "in 'a {} object'"
             )
-    return list(dict.fromkeys(prompts))
+    return list(dict.fromkeys(found))
 
 
 def _check_compares(found: ProbedCheckpoint, model: TaskModel, modality: str) -> None:

@@ -22,6 +22,8 @@ def zero_shot_text(result: ZeroShotResult) -> str:
         + ", ".join(f"{name} {100 * value:.0f}" for name, value in result.by_class.items()),
     ]
     lines += [f"  prompt               {prompt}" for prompt in result.prompts]
+    if result.texts > len(result.prompts):
+        lines.append(f"  texts of each class   {result.texts:,}, their mean")
     if result.unknown:
         lines.append(f"  words that the model does not know: {', '.join(result.unknown)}")
     lines.append(f"  {result.modality} and text encoders of {result.encoder}")

@@ -110,7 +110,7 @@ class CaptioningModel(ComposedModel):
         return self._written(batch, self._search)
 
     def drawn(self, batch: Batch) -> list[str]:
-        """By nucleus sampling, as BLIP's captioner (sec. 4.2 and table 2)."""
+        """By nucleus sampling, as BLIP's captioner writes."""
         return self._written(batch, _DRAWN)
 
     def _written(self, batch: Batch, search: Search) -> list[str]:

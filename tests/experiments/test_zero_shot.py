@@ -11,7 +11,7 @@ from mmbench import registry
 from mmbench.checkpoint import Checkpoint
 from mmbench.errors import MMBenchError
 from mmbench.experiments.probed_model import find_probed
-from mmbench.experiments.zero_shot import class_vectors, embedded
+from mmbench.experiments.zero_shot import class_vectors, embedded, expanded
 from mmbench.recipe import load_recipe
 
 ASKED = """
@@ -76,6 +76,18 @@ def test_a_class_is_the_mean_of_its_prompts_vectors_of_length_one(dual):
     assert not torch.allclose(alone, found, atol=1e-3)
 
 
+def test_choices_in_a_prompt_stand_for_all_of_them(asked):
+    assert expanded("a [small|large] {} [at the top|]") == [
+        *("a small {} at the top", "a small {} "),
+        *("a large {} at the top", "a large {} "),
+    ]
+    assert expanded("a {}") == ["a {}"]
+    short = mmbench.zero_shot("dual_encoder", asked, "shape", "a [small|large] {}")
+    each = mmbench.zero_shot("dual_encoder", asked, "shape", ["a small {}", "a large {}"])
+    assert short.texts == each.texts == 2
+    assert short.by_class == each.by_class
+
+
 def test_vectors_are_those_that_retrieval_compares(dual, asked):
     task = registry.load("tasks", "retrieval")()
     samples = task.load(task.dataset(asked), "test")[:8]
@@ -122,6 +134,8 @@ def test_the_command_prints_accuracy_and_prompts_or_json(asked, mmbench):
         ({"prompts": "a thing"}, "'a thing' must have {} once"),
         ({"prompts": "{} and {}"}, "must have {} once"),
         ({"prompts": []}, "needs a prompt"),
+        ({"prompts": "a [small|large {}"}, "bracket without its other one"),
+        ({"prompts": "a [small|{}] thing"}, "'a small thing' must have {} once"),
         ({"target": "count"}, "no word for 1, 2, 3, 4 of count"),
         ({"target": "shap"}, "Did you mean shape"),
         ({"modality": "text"}, "compares texts with a medium"),
