@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mmbench.errors import MMBenchError
     from mmbench.experiments.compare import Comparison, compare
     from mmbench.experiments.compare_files import compare_predictions
+    from mmbench.experiments.load_runs import load_runs
     from mmbench.experiments.probe import ProbeResult, probe
     from mmbench.experiments.profiling import Profile, profile
     from mmbench.experiments.result import RunResult, load_run
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mmbench.experiments.run import run
     from mmbench.experiments.score_files import score
     from mmbench.experiments.study import StudyResult, run_study
+    from mmbench.experiments.zero_shot import ZeroShotResult, zero_shot
     from mmbench.reports.report import report
     from mmbench.study import Study, make_study, read_study
 
@@ -46,6 +48,7 @@ _HOME = {
     "robustness": "mmbench.experiments.robustness",
     "RunResult": "mmbench.experiments.result",
     "load_run": "mmbench.experiments.result",
+    "load_runs": "mmbench.experiments.load_runs",
     "run": "mmbench.experiments.run",
     "report": "mmbench.reports.report",
     "Study": "mmbench.study",
@@ -53,6 +56,8 @@ _HOME = {
     "make_study": "mmbench.study",
     "read_study": "mmbench.study",
     "run_study": "mmbench.experiments.study",
+    "ZeroShotResult": "mmbench.experiments.zero_shot",
+    "zero_shot": "mmbench.experiments.zero_shot",
 }
 
 __all__ = [
@@ -64,9 +69,11 @@ __all__ = [
     "RunResult",
     "Study",
     "StudyResult",
+    "ZeroShotResult",
     "compare",
     "compare_predictions",
     "load_run",
+    "load_runs",
     "make_study",
     "probe",
     "profile",
@@ -76,7 +83,13 @@ __all__ = [
     "run",
     "run_study",
     "score",
+    "zero_shot",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names, whether they were imported before or not."""
+    return sorted({*__all__, "__version__", "__doc__", "__name__", "__file__", "__path__"})
 
 
 def __getattr__(name: str) -> Any:

@@ -152,6 +152,17 @@ class TaskModel(nn.Module, ABC):
         """
         raise NotImplementedError
 
+    def drawn(self, batch: Batch) -> list[str]:
+        """A text per query, drawn as the model finds texts likely, the same one for the same query.
+
+        Captions are bootstrapped (`data.captions` of a stage) of a model that writes texts, and
+        refused for one that leaves this as it is.
+
+        Args:
+            batch: as `answer` takes it.
+        """
+        raise NotImplementedError
+
     def conclude(self, queries: Sequence[Query], answers: Iterable[Any]) -> Iterable[Any]:
         """The final answers, in order, of what `answer` gave for each query.
 

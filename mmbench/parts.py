@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from mmbench import registry
 from mmbench.errors import MMBenchError, raised
 from mmbench.recipe import FUSION_KINDS, Part, Recipe
 from mmbench.sources import OWN_PACKAGES
+from mmbench.zoo.decoders.text import TextDecoder
 from mmbench.zoo.encoders.base import Encoder
 from mmbench.zoo.fusion.base import Fusion
 from mmbench.zoo.fusion.late import LateFusion
@@ -87,6 +88,53 @@ def build_fusion(recipe: Recipe, contexts: Sequence[str]) -> Fusion:
     _check_weights(recipe, fusion)
     _try_out(fusion, recipe.width)
     return fusion
+
+
+def build_text_decoder(
+    recipe: Recipe,
+    options: Mapping[str, Any],
+    contexts: Sequence[str],
+    vocabulary: Words,
+    longest: int,
+) -> TextDecoder:
+    """The recipe's decoder, which writes text, with the fusion that joins the contexts to it.
+
+    Args:
+        recipe: resolved.
+        options: the decoder's.
+        contexts: the names of the media that it is handed.
+        vocabulary: of the texts.
+        longest: the most words that it reads.
+    Raises: MMBenchError if it writes no text, or there is no fusion where one is needed, or one
+        where none is.
+    """
+    assert recipe.decoder is not None  # a resolved recipe has one
+    name = recipe.decoder.name
+    if getattr(registry.load("decoders", name), "fuses", False):
+        if recipe.fusion is not None:
+            raise MMBenchError(
+                f"the decoder {name} joins the media by layers of its own, and the recipe names "
+                f"the fusion {recipe.fusion.name} besides: set fusion to null"
+            )
+    elif bool(contexts) != bool(recipe.fusion):
+        raise MMBenchError(
+            "a recipe that writes texts needs a fusion and at least one encoder, or (a language "
+            f"model) neither; it has {len(contexts)} encoders and "
+            f"{recipe.fusion.name if recipe.fusion else 'no fusion'}"
+        )
+    decoder = build_part(
+        "decoders",
+        name,
+        options,
+        dim=recipe.width,
+        vocabulary=vocabulary,
+        fusion=(lambda: build_fusion(recipe, contexts)) if contexts else None,
+        contexts=tuple(contexts),
+        longest=longest,
+    )
+    if not isinstance(decoder, TextDecoder):
+        raise MMBenchError(f"the decoder {name} writes no text")
+    return decoder
 
 
 def fuses_late(recipe: Recipe) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -54,6 +54,10 @@ class StageData(Settings):
         share: of the groups that it is trained on: always the same ones, by a hash of their names,
             whatever the seed; those of a smaller share are among those of a larger. Validation
             stays whole.
+        noise: share of the captions of training that are exchanged for another sample's, always the
+            same ones: pairs that are wrong, as those of the web are.
+        captions: "given", or "bootstrapped": those that the model, as earlier stages trained it,
+            finds to match, of the given ones and of one that it writes of each sample itself.
         data_dir: the folder of the dataset's files, for one that does not come with mmbench.
     """
 
@@ -62,6 +66,8 @@ class StageData(Settings):
     split: str = setting("train", added_with="train")
     validation: str = setting("validation", added_with="validation")
     share: float = setting(1.0, added_with=1.0, gt=0, le=1)
+    noise: float = setting(0.0, added_with=0.0, ge=0, le=1)
+    captions: Literal["given", "bootstrapped"] = setting("given", added_with="given")
     data_dir: Path | None = Field(None, strict=False)
 
     @property
@@ -83,7 +89,9 @@ class StageData(Settings):
         of = self.dataset or "the run's data"
         of += f" for {self.task}" if self.task else ""
         of += f", split {self.split}" if self.split != "train" else ""
-        return of if self.share == 1 else f"{100 * self.share:g}% of {of}"
+        of = of if self.share == 1 else f"{100 * self.share:g}% of {of}"
+        of += f", {100 * self.noise:g}% of captions exchanged" if self.noise else ""
+        return of if self.captions == "given" else f"{of}, captions {self.captions}"
 
     def chosen(self, groups: Iterable[str]) -> set[str]:
         """Of groups, those that its share holds.

@@ -105,6 +105,10 @@ class Task(ABC):
         """The dataset as a resolved recipe needs it, such as its images in another size."""
         return dataset
 
+    def metrics_on(self, dataset: DatasetSpec) -> Sequence[str]:
+        """Names of the metrics that a dataset is scored by, the primary one first."""
+        return dataset.metrics or self.metrics
+
     def references(self, dataset: DatasetSpec) -> Sequence[str]:
         """Recipes that fuse nothing, for a dataset's modalities: what a fusion must be better than.
 
@@ -151,11 +155,12 @@ class Task(ABC):
         """The answers from the `prediction` column of the record's table, as `table` put them."""
         return list(column)
 
-    def file_metrics(self, references: Path) -> Sequence[str]:
+    def file_metrics(self, references: Path, targets: Sequence[Any] = ()) -> Sequence[str]:
         """Names of the metrics that predictions made elsewhere are scored by, if none are named.
 
         Args:
             references: the file that they are held against.
+            targets: the right answers in it; none where answers are images.
         """
         return self.metrics
 

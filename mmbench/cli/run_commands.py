@@ -182,6 +182,12 @@ def compare(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be run, and stop there.")
     ] = False,
+    array: Annotated[
+        bool,
+        typer.Option(
+            "--array", help="Print a Slurm job array of the runs that are new, and stop there."
+        ),
+    ] = False,
     jobs: Annotated[
         int, typer.Option(help="Runs at a time, on one device; they share the cores.")
     ] = 1,
@@ -216,6 +222,7 @@ def compare(
     What has a record is not run again, so that an interrupted comparison goes on where it was.
     """
     from mmbench.cli.progress import QuietWatch, TerminalWatch
+    from mmbench.experiments.array_script import array_script
     from mmbench.experiments.study import carry_out_study
     from mmbench.experiments.study_setup import prepare
     from mmbench.reports.study import plan_text, study_result_text
@@ -229,7 +236,7 @@ def compare(
         complain(f"{where}{model} seed {seed}: {value:.2f} ({source})")
 
     settings = settings_given(context, changed=study is not None)
-    for option in ("study", "dry_run"):
+    for option in ("study", "dry_run", "array"):
         settings.pop(option, None)
     settings |= {o: context.params[o] for o in ("robustness", "corruptions") if context.params[o]}
     if study is None:
@@ -242,6 +249,9 @@ def compare(
     made = prepare(asked)
     if dry_run:
         say(plan_text(made.plan))
+        return
+    if array:
+        say(array_script(made))
         return
     result = carry_out_study(
         made,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbench import registry
 from mmbench.cli import fusions
+from mmbench.direct_names import kind_of_class
 from mmbench.elsewhere import forms
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.reports.escape import one_line
@@ -130,7 +131,8 @@ def show_text(
             return _dataset(name, task, data_dir)
         _shown_for("a model", width=width)
         return _recipe(name, task, dataset, data_dir)
-    for kind in LISTED.values():
+    written_as = kind_of_class(name)
+    for kind in sorted(LISTED.values(), key=lambda kind: kind != written_as):
         if registry.has(kind, name):
             if kind == "recipes":
                 _shown_for("a model", width=width)
@@ -195,7 +197,7 @@ def _task(name: str) -> str:
         registry.summary("tasks", name),
         {
             "inputs": ", ".join(task.inputs),
-            "metrics": ", ".join(default.metrics or task.metrics),
+            "metrics": ", ".join(task().metrics_on(default)),
             "datasets": ", ".join(datasets),
             "default": f"{default.name}, split {default.evaluate_on}",
             "encoders": ", ".join(f"{k}: {_plain(v)}" for k, v in task.encoders.items()),

@@ -14,7 +14,7 @@ from mmbench.experiments.measured_runs import measured_runs, same_samples
 from mmbench.experiments.result import RunResult
 from mmbench.experiments.score import load_metrics
 from mmbench.experiments.shown import Shown
-from mmbench.experiments.watch import SILENT, Watch
+from mmbench.experiments.watch import Watch
 from mmbench.records.record import MetricEntry
 from mmbench.statistics.comparison import ModelEstimate
 from mmbench.statistics.family import Family, Pair, compare_models
@@ -154,7 +154,7 @@ def compare(
     baseline: str | None = None,
     references: bool | Sequence[str] = False,
     jobs: int = 1,
-    watch: Watch = SILENT,
+    watch: Watch | None = None,
     told: Callable[[str, int, RunResult], None] = lambda *_: None,
     notice: Callable[[str], None] = lambda _: None,
     **settings: Any,
@@ -178,7 +178,7 @@ def compare(
         jobs: how many runs at a time, each in a process of its own. Unless `threads` says
             otherwise, the cores are shared out among them; on a CPU the number of threads is part
             of a run's identity then.
-        watch: told of each run's progress.
+        watch: told of each run's progress; it is shown in a terminal or a notebook if None.
         told: called with model, seed and result after each run.
         notice: called with what should be known before hours are spent: trainings that are not
             equal, and which runs are new and why.

@@ -82,8 +82,9 @@ def compare_predictions(
     else:
         if draws_images(task):
             raise MMBenchError(NO_PAIRS)
-        chosen = metrics_of_files(task, metrics, Path(references), allow_hub_code)
         given = [read_files(task, p, Path(references), questions) for p in sides.values()]
+        targets = [sample.target for sample in given[0].samples]
+        chosen = metrics_of_files(task, metrics, Path(references), targets, allow_hub_code)
     return compare_models(_measured_files(given, chosen))
 
 

@@ -159,9 +159,9 @@ def make_plan(request: RunRequest, read: dict[str, Splits] | None = None) -> Pla
     else:
         header, source = _find_checkpoint(task, spec, recipe, request)
         weights = Weights(source=source, sha256=header.sha256, file=Path(header.path).name)
-    metrics = load_metrics(spec.metrics or task.metrics, request.allow_hub_code)
     read = {} if read is None else read
     splits = splits_of(task, spec, read)
+    metrics = load_metrics(splits.metrics, request.allow_hub_code)
     trained = weights.source == "trained"
     sources = stage_sources(request, task, spec, recipe, read) if trained else {}
     split = request.split or spec.evaluate_on

@@ -27,7 +27,7 @@ from mmbench.experiments.rescore import rescored
 from mmbench.experiments.result import RunResult, predictions_file
 from mmbench.experiments.score import score_answers
 from mmbench.experiments.training_state import TrainingState
-from mmbench.experiments.watch import SILENT, Watch
+from mmbench.experiments.watch import SILENT, Watch, shown
 from mmbench.predictors.given import name_of, settings_of, source_of
 from mmbench.published_checkpoint import checkpoints_of
 from mmbench.records.environment import PeakMemory, environment
@@ -60,7 +60,7 @@ DEFAULT_BATCH = 128  # groups a batch in inference
 
 
 def run(
-    task: str, model: str | Path | Predictor, *, watch: Watch = SILENT, **settings: Any
+    task: str, model: str | Path | Predictor, *, watch: Watch | None = None, **settings: Any
 ) -> RunResult:
     """Run a model on a task and leave a record; an equal run's record is reused.
 
@@ -73,12 +73,13 @@ def run(
             elsewhere ("hf:NAME"), or any object with `predict(queries)`. An object that has
             `settings()`, all that decides its answers as plain JSON, has its record reused; another
             one answers anew each time, since its state cannot be known.
-        watch: told of progress.
+        watch: told of progress; it is shown in a terminal or a notebook if None.
         settings: dataset, split, train, seed, overrides, limit, device, deterministic, compile,
             threads, batch_size, checkpoint, init, data_dir, skip_bad, allow_hub_code, out, force,
             resume: see `mmbench.request.RunRequest`.
     Raises: MMBenchError for any mistake in these.
     """
+    watch = shown(watch)
     if isinstance(model, str | Path):
         return carry_out(run_request(task=task, model=str(model), **settings), watch)
     name, own = name_of(model), settings_of(model)

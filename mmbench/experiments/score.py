@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from mmbench import registry
 from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError, NotMeasurable, ToolError
 from mmbench.metrics.adapters import PREFIXES, adapted
 from mmbench.metrics.base import FloatArray, IntArray, MeanMetric, Metric, TotalsMetric
+from mmbench.metrics.called import metric_called
 from mmbench.metrics.retrieval import QueryMean
 from mmbench.metrics.suite import compute_statistics
 from mmbench.records.record import IntervalEntry, MetricEntry
@@ -35,9 +35,7 @@ def load_metrics(names: Sequence[str], allow_hub_code: bool = False) -> list[Met
         allow_hub_code: whether code of `evaluate:<name>` may be downloaded from the hub and run.
     """
     return [
-        adapted(name, allow_hub_code)
-        if name.startswith(PREFIXES)
-        else registry.load("metrics", name)()
+        adapted(name, allow_hub_code) if name.startswith(PREFIXES) else metric_called(name)
         for name in dict.fromkeys(names)
     ]
 

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mmbench.data.cache import cache_folder, discard, unwritable
+from mmbench.data.sample import SampleSet
 from mmbench.experiments.plan import Plan
 from mmbench.model import TaskModel
 from mmbench.recipe import Train, digest
@@ -33,6 +34,7 @@ class SharedPart:
     Args:
         decides: what the objectives say that decides it.
         model: with the weights that the stage begins from.
+        samples: that the stage is trained on, and those that choose its epoch.
     Attributes:
         seed: of its training: the same for all that share it.
     """
@@ -45,9 +47,10 @@ class SharedPart:
         decides: Mapping[str, Any],
         model: TaskModel,
         objectives: WeightedObjectives,
+        samples: tuple[SampleSet, SampleSet],
         device: torch.device,
     ) -> None:
-        train, validation = plan.trained_on(stage.name)
+        train, validation = samples
         tensors = model.state_dict()
         reached = [name for name in tensors if objectives.reach(name)]
         self._names = stage.trained(reached)
@@ -61,6 +64,8 @@ class SharedPart:
         }
         if stage.data is not None and stage.data.share != 1:
             decided["share"] = stage.data.share
+        if stage.data is not None and stage.data.noise:
+            decided["noise"] = stage.data.noise
         self.seed = int(digest(decided)[:7], 16)
         if plan.identity.threads:  # the same training but for the last bits
             decided["threads"] = plan.identity.threads

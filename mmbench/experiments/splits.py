@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from mmbench import registry
+from mmbench.data.caption_noise import with_noise
 from mmbench.data.dataset import DatasetSpec, tasks_of
 from mmbench.data.fingerprints import SplitFacts, facts_of, known_facts, remember_facts
 from mmbench.data.sample import SampleSet
@@ -22,6 +24,11 @@ class Splits:
         self._task = task
         self._spec = spec
         self._read: dict[str, SampleSet] = {}
+
+    @cached_property
+    def metrics(self) -> list[str]:
+        """Names of the metrics that they are scored by, the primary one first."""
+        return list(self._task.metrics_on(self._spec))
 
     def samples(self, split: str) -> SampleSet:
         """The samples of a split."""
@@ -64,19 +71,25 @@ class StageSource:
     def fingerprints(self) -> dict[str, str]:
         """By what an identity calls them, the fingerprints of what it is trained on and chosen by.
 
-        Those of a share are of the whole splits: which share it is stands among the settings.
+        Those of a share are of the whole splits: which share it is stands among the settings, and
+        so does how much noise there is.
         """
         used = self.data.split, self.data.validation
         if not self.data.elsewhere and used == ("train", "validation"):
             return {}  # those of the run
         return {f"{self.stage}.{name}": self.splits.facts(name).fingerprint for name in used}
 
-    @property
+    @cached_property
     def train(self) -> SampleSet:
-        """What it is trained on.
+        """What it is trained on, its noise put in.
 
-        Raises: MMBenchError if its share of them holds no group.
+        Raises: MMBenchError if its share of them holds no group, or noise finds no captions.
         """
+        return with_noise(self.right, self.data.noise) if self.data.noise else self.right
+
+    @property
+    def right(self) -> SampleSet:
+        """The same without noise."""
         samples = self.splits.samples(self.data.split)
         if self.data.share == 1:
             return samples

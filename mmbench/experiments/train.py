@@ -18,6 +18,7 @@ from mmbench.experiments.answers import values_of
 from mmbench.experiments.beginning import assets_of, begin_from
 from mmbench.experiments.epoch_choice import LOSS, choosing_metric
 from mmbench.experiments.infer import ModelPredictor
+from mmbench.experiments.kept_captions import kept_captions
 from mmbench.experiments.plan import Plan
 from mmbench.experiments.shared_parts import SharedPart
 from mmbench.experiments.watch import Watch
@@ -25,6 +26,7 @@ from mmbench.model import TaskModel
 from mmbench.recipe import Recipe, Train
 from mmbench.stages import Stage
 from mmbench.task import Task
+from mmbench.training.bootstrapping import BOOTSTRAPPED
 from mmbench.training.held_out import mean_loss, measured
 from mmbench.training.loop import Trained, fit
 from mmbench.training.objectives.weighted import WeightedObjectives
@@ -59,7 +61,7 @@ def ready_model(plan: Plan, device: torch.device, batch: int, state: Path, watch
     stages = stages_of(plan.recipe, model)
     learnt = {stage.name: plan.trained_on(stage.name)[0] for stage in stages}
     check_stages(stages, model, plan.recipe.train, plan.recipe.balance, learnt)
-    notes = []
+    notes: list[str] = []
     if plan.init is not None:
         begun = begin_from(model, read_checkpoint(Path(plan.init.path)), plan.recipe, assets)
         notes = [f"begins from {plan.init.path} (sha256 {plan.init.sha256[:16]}): {begun.words}"]
@@ -70,7 +72,7 @@ def ready_model(plan: Plan, device: torch.device, batch: int, state: Path, watch
     for stage in stages:
         title = f"{plan.model} {stage.name}" if len(stages) > 1 else plan.model
         trained = _train_stage(
-            plan, model, stage, allowed, title, device, batch, state / stage.name, watch
+            plan, model, stage, allowed, title, device, batch, state / stage.name, watch, notes
         )
         log = [{"stage": stage.name, **entry} for entry in trained.log]
         if trained.measured:
@@ -143,7 +145,13 @@ def _train_stage(
     batch: int,
     state: Path,
     watch: Watch,
+    notes: list[str],
 ) -> Trained:
+    """Train one stage.
+
+    Args:
+        notes: what the record should say of it is added to these.
+    """
     settings = settings_of(stage, plan.recipe.train)
     if settings.dropout and not isinstance(model, ComposedModel):
         raise MMBenchError(
@@ -152,6 +160,11 @@ def _train_stage(
         )
     model.dropout = settings.dropout
     samples, validation = plan.trained_on(stage.name)
+    if stage.data is not None and stage.data.captions == BOOTSTRAPPED:
+        right = plan.sources[stage.name].right
+        samples, kept = kept_captions(model, samples, right, device, state)
+        notes.append(f"stage {stage.name}: {kept.words}")
+        watch.says(notes[-1])
     torch.manual_seed(plan.seed)
     balance = plan.recipe.balance
     objectives = WeightedObjectives(stage, model, settings, balance).to(device)
@@ -186,7 +199,8 @@ def _train_stage(
 
     if (decides := objectives.shared(model, plan.recipe)) is None:
         return train(objectives, plan.seed)
-    shared = SharedPart(plan, stage, settings, decides, model, objectives, device)
+    learnt = samples, validation
+    shared = SharedPart(plan, stage, settings, decides, model, objectives, learnt, device)
     if (found := shared.read(model)) is not None:
         return found
     with making(shared.path):

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mmbench.data.media import MediaRef
+from mmbench.data.media import MediaRef, media_of
 from mmbench.data.sample import Query
 from mmbench.errors import MMBenchError, in_one_line
 from mmbench.predictors.loading import Loading, on
@@ -16,6 +16,7 @@ from mmbench.prefetch import prefetched
 from mmbench.prompts import Prompt
 from mmbench.task import Answer
 from mmbench.zoo.transformers_network import quiet
+from mmbench.zoo.words import IMAGE_PLACE
 
 
 class ChatModel:
@@ -77,17 +78,15 @@ class ChatModel:
         return queries, inputs
 
     def _message(self, query: Query) -> dict[str, Any]:
-        parts: list[dict[str, Any]] = []
+        images: list[MediaRef] = []
         for name, value in query.inputs.items():
-            if not isinstance(value, MediaRef):
-                continue
-            if name != "image":
+            images += media_of(value)
+            if media_of(value) and name != "image":
                 raise MMBenchError(
                     f"hf: asks about images, and {query.id} has a {name}: score such a model's "
                     "answers from a file (`mmbench score --help`)"
                 )
-            parts.append({"type": "image", "image": value.pil()})
-        parts.append({"type": "text", "text": self._prompt.asks(query.inputs)})
+        parts = interleaved(self._prompt.asks(query.inputs), [image.pil() for image in images])
         return {"role": "user", "content": parts}
 
     def _written(self, inputs: Any) -> list[str]:
@@ -102,3 +101,20 @@ class ChatModel:
         new = tokens[:, inputs["input_ids"].shape[1] :]
         found: list[str] = self._processor.batch_decode(new, skip_special_tokens=True)
         return found
+
+
+def interleaved(text: str, images: Sequence[Any]) -> list[dict[str, Any]]:
+    """A message's parts: each image where the text has a place for it, or all before the text.
+
+    >>> interleaved("□ is a dax. □ is a?", ["one", "two"])[2]
+    {'type': 'image', 'image': 'two'}
+    """
+    shown = [{"type": "image", "image": image} for image in images]
+    told = text.split(IMAGE_PLACE)
+    if len(told) != len(images) + 1:
+        return [*shown, {"type": "text", "text": text}]
+    parts = []
+    for number, words in enumerate(told):
+        parts += [{"type": "text", "text": words.strip()}] if words.strip() else []
+        parts += shown[number : number + 1]
+    return parts

@@ -11,6 +11,7 @@ from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.model import TaskModel
 from mmbench.recipe import Part, Recipe, Train
 from mmbench.stages import TASK, Stage, is_within
+from mmbench.training.bootstrapping import BOOTSTRAPPED, check_bootstrapping
 from mmbench.training.objectives.weighted import WeightedObjectives
 from mmbench.yaml_file import validate
 
@@ -75,11 +76,14 @@ def check_stages(
             f"balance: {balance.name} has no effect, since no stage minimises task: drop it"
         )
     with torch.random.fork_rng(devices=[]):  # what objectives draw here leaves the run as it is
-        for stage in stages:
+        for place, stage in enumerate(stages):
+            learnt = None if samples is None else samples[stage.name]
+            if stage.data is not None and stage.data.captions == BOOTSTRAPPED:
+                check_bootstrapping(stage, stages[:place], model, learnt)
             objectives = WeightedObjectives(stage, model, settings_of(stage, train), balance)
             _check_accumulation(stage, settings_of(stage, train), balance)
-            if samples is not None:
-                objectives.check(model, samples[stage.name])
+            if learnt is not None:
+                objectives.check(model, learnt)
             for part in [*(stage.trains or ()), *stage.freezes]:
                 _check_exists(part, stage, model)
             reached = [n for n, _ in model.named_parameters() if objectives.reach(n)]

@@ -6,22 +6,22 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 
 from mmbench.compose import ComposedModel, forms_of
 from mmbench.data.sample import Query, Sample
 from mmbench.data.words import Vocabulary
-from mmbench.errors import MMBenchError
 from mmbench.model import Batch, Losses
-from mmbench.parts import build_fusion
+from mmbench.parts import build_fusion, build_text_decoder
 from mmbench.recipe import Recipe
 from mmbench.yaml_file import validate
 from mmbench.zoo.decoders.search import Search, write
-from mmbench.zoo.decoders.text import TextDecoder
-from mmbench.zoo.fusion.base import QUERY
-from mmbench.zoo.part import build_part
+from mmbench.zoo.fusion.base import QUERY, Form
+from mmbench.zoo.matching import matching_head
 
 NOTHING = -100  # a target where there is no word: no loss
+_DRAWN = Search.model_validate({"kind": "nucleus", "top_p": 0.9})
 
 
 class CaptioningModel(ComposedModel):
@@ -29,6 +29,13 @@ class CaptioningModel(ComposedModel):
 
     The decoder's option `search` says how captions are written (see `Search`). A recipe without
     any encoder is a language model that looks at nothing: the floor.
+
+    A recipe may name an encoder of texts besides, for objectives of its stages, as BLIP does: the
+    media's encoders are then shared by three uses. Texts and media are projected into one space
+    (`nt_xent`), and where a stage has `itm`, a fusion of a text's tokens with the media and a head
+    judge whether they belong together. Writing uses neither.
+
+    Source: Li et al., BLIP, 2022 (arXiv 2201.12086), sec. 3.1 and 3.2.
 
     Args:
         recipe: resolved.
@@ -39,32 +46,34 @@ class CaptioningModel(ComposedModel):
     answers_at_once = False
 
     def __init__(self, recipe: Recipe, words: list[str], longest: int) -> None:
-        super().__init__(recipe, [m for m in recipe.encoders if m != "text"], Vocabulary(words))
-        contexts = list(self.encoders)
-        if bool(contexts) != bool(recipe.fusion):
-            raise MMBenchError(
-                "a captioning recipe needs a fusion and at least one encoder, or (a language "
-                f"model) neither; it has {len(contexts)} encoders and "
-                f"{recipe.fusion.name if recipe.fusion else 'no fusion'}"
-            )
+        media = [modality for modality in recipe.encoders if modality != "text"]
+        super().__init__(recipe, ["text", *media], Vocabulary(words), beside=["text"])
+        contexts = [modality for modality in media if modality in self.encoders]
         assert recipe.decoder is not None  # a resolved recipe has one
         options = dict(recipe.decoder.options)
         self._search = validate(Search, options.pop("search", {}), "decoder.search")
-        self.decoder = build_part(
-            "decoders",
-            recipe.decoder.name,
-            options,
-            dim=recipe.width,
-            vocabulary=self.vocabulary,
-            fusion=(lambda: build_fusion(recipe, contexts)) if contexts else None,
-            longest=longest + 1,
-        )
-        if not isinstance(self.decoder, TextDecoder):
-            raise MMBenchError(f"the decoder {recipe.decoder.name} writes no text")
+        self.decoder = build_text_decoder(recipe, options, contexts, self.vocabulary, longest + 1)
         self.fused_contexts = tuple(contexts)
         self._longest = longest * self.decoder.pieces
-        self.reads(forms_of(self.decoder, [QUERY, *contexts]))
+        forms = forms_of(self.decoder, [QUERY, *contexts])
+        if "text" in self.encoders:
+            forms["text"] = self._align(recipe, contexts)
+        self.reads(forms, always_pools="text" in self.encoders)
         self.count_shares(self.decoder, ["text", *contexts])
+
+    def _align(self, recipe: Recipe, contexts: Sequence[str]) -> Form:
+        """Make what objectives of the stages train besides: projections, and what matches.
+
+        Returns: in what form texts are read.
+        """
+        self.project = nn.ModuleDict(
+            {side: nn.Linear(recipe.width, recipe.width) for side in ("text", *contexts)}
+        )
+        if not any("itm" in stage.objective for stage in recipe.stages):
+            return "pooled"
+        self.fusion = build_fusion(recipe, contexts)
+        self.matching = matching_head(recipe.width)
+        return self.fusion.query_form
 
     def collate(self, queries: Sequence[Query]) -> Batch:
         """Returns: see `ComposedModel.inputs`; and `seed` (B,) int64 of each query's draws."""
@@ -98,12 +107,19 @@ class CaptioningModel(ComposedModel):
 
     def answer(self, batch: Batch) -> list[str]:
         """A caption per sample."""
+        return self._written(batch, self._search)
+
+    def drawn(self, batch: Batch) -> list[str]:
+        """By nucleus sampling, as BLIP's captioner (sec. 4.2 and table 2)."""
+        return self._written(batch, _DRAWN)
+
+    def _written(self, batch: Batch, search: Search) -> list[str]:
         numbers = write(
             self.decoder,
             self.contexts(batch),
             len(batch["seed"]),
             longest=self._longest,
-            search=self._search,
+            search=search,
             seeds=batch["seed"].tolist(),
         )
         return [self.decoder.spell(row) for row in numbers]

@@ -17,6 +17,7 @@ from mmbench.data.sample import Sample, SampleSet
 from mmbench.data.splits import load_split
 from mmbench.data.words import Vocabulary
 from mmbench.prompts import Prompt
+from mmbench.stages import TASK
 from mmbench.task import Task
 
 if TYPE_CHECKING:
@@ -43,6 +44,18 @@ class Captioning(Task):
     unit = "images"
     shown_as = {"target": "captions"}
     prompt = Prompt(text="Describe the {medium} in one sentence.", reads="line")
+
+    def resolve(self, recipe: Recipe, dataset: DatasetSpec) -> Recipe:
+        """With an encoder of texts too where a recipe names one for objectives of its stages.
+
+        Writing needs none; aligning texts with the medium, or matching them, does.
+        """
+        text = recipe.encoders.get("text")
+        if text is None or not any(set(stage.objective) - {TASK} for stage in recipe.stages):
+            return super().resolve(recipe, dataset)
+        media = {modality: part for modality, part in recipe.encoders.items() if modality != "text"}
+        resolved = super().resolve(recipe.model_copy(update={"encoders": media}), dataset)
+        return resolved.model_copy(update={"encoders": {"text": text, **resolved.encoders}})
 
     def references(self, dataset: DatasetSpec) -> Sequence[str]:
         """A language model of the captions, which sees no medium."""

@@ -69,7 +69,7 @@ class Generation(Task):
             samples.append(Sample(name, {"text": captions[chosen]}, target, row["group"]))
         return SampleSet(samples, dataset.name, split, data.fingerprint, skipped=data.skipped)
 
-    def file_metrics(self, references: Path) -> Sequence[str]:
+    def file_metrics(self, references: Path, targets: Sequence[Any] = ()) -> Sequence[str]:
         """Distances to real images; of prompts, how well the images fit them."""
         return ("clipscore",) if references.suffix == ".json" else self.metrics
 

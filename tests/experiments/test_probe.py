@@ -12,7 +12,7 @@ from mmbench import registry
 from mmbench.checkpoint import Checkpoint
 from mmbench.data.dataset import load_spec
 from mmbench.errors import MMBenchError
-from mmbench.experiments.probe import labelled
+from mmbench.experiments.labelled import labelled
 from mmbench.experiments.probed_features import encoder_features, forgetful, raw_features
 from mmbench.recipe import load_recipe
 from mmbench.scenes.build import load_scenes

@@ -14,7 +14,14 @@ from tests.zoo.test_encoders import encoder
 from tests.zoo.test_fusion_contract import CAUSAL
 
 BERT = {"encoders.text": {"name": "bert", "layers": 2}}
+BLIP = {
+    "encoders.text": {"name": "bert", "layers": 1},
+    "fusion": "cross_attention",
+    "decoder": "transformer",
+    "stages": [{"name": "one", "objective": ["nt_xent", "itm"]}],
+}
 DALLE = {"decoder.name": "dalle", "encoders.text": "bag_of_words", "fusion": None}
+FLAMINGO = {"decoder": {"name": "flamingo", "layers": 2}, "fusion": None}
 ALIGNED = ("nt_xent", "siglip", "itm", "project")
 STEPS = [
     *((task, "task", {}) for task in registry.names("tasks")),
@@ -26,6 +33,7 @@ STEPS = [
     ("generation", "clm", {"encoders.text": {"name": "gpt2", "layers": 2}}),
     *((task, name, {}) for task in ("retrieval", "vqa") for name in ALIGNED),
     ("vqa", "itm", {"fusion": "co_attention"}),
+    *(("captioning", name, BLIP) for name in ("nt_xent", "itm", "task")),
     ("captioning", {"project": {"by": "captioning"}}, {}),
     ("captioning", {"project": {"by": "captioning"}}, {"decoder": "gpt2"}),
     ("generation", "autoencoder", {}),
@@ -36,6 +44,11 @@ STEPS = [
     ("captioning", "task", {"decoder": "transformer"}),
     ("captioning", "task", {"decoder": "gpt2"}),
     ("captioning", "task", {"decoder": {"name": "rnn", "attention": True}}),
+    ("captioning", "clm", {"decoder": "transformer"}),
+    ("captioning", "clm", FLAMINGO),
+    ("captioning", "task", FLAMINGO),
+    ("vqa", "task", {"encoders.text": None, **FLAMINGO}),
+    ("vqa", "task", {"encoders.text": None, "decoder": "transformer"}),
     *(
         ("vqa", "task", {"encoders.image": {"name": name, **sizes}})
         for name, sizes in {

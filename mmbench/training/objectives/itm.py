@@ -20,8 +20,11 @@ from mmbench.recipe import Recipe
 from mmbench.training.objectives.base import encoders_of
 from mmbench.training.objectives.pairs import PairObjective, composed, own_projections
 from mmbench.zoo.fusion.base import Fusion
+from mmbench.zoo.matching import matching_head
 from mmbench.zoo.precision import in_float32
 from mmbench.zoo.stream import Stream
+
+MATCHING = "matching"  # what models call a head of their own
 
 
 class ITM(PairObjective):
@@ -30,8 +33,8 @@ class ITM(PairObjective):
     Of each pair the right one is judged, the text with a wrong image, and the image with a wrong
     text. Wrong ones are drawn by softmax(x_i . y_j / tau) of the vectors that both sides have: the
     model's projections (retrieval's), or else the encoders' pooled vectors, which an alignment
-    before this stage makes comparable (`nt_xent` with `project: false`). The head is thrown away
-    after the stage, and the fusion stays.
+    before this stage makes comparable (`nt_xent` with `project: false`). The fusion stays; the head
+    does where the model has one of its own (`matching`), and is thrown away otherwise.
 
     Args:
         between: the text and the medium that the fusion joins to it; its first by default.
@@ -55,9 +58,10 @@ class ITM(PairObjective):
             )
         self._temperature = temperature
         self.reaches = (f"encoders.{self.first}", f"encoders.{self.second}", "fusion")
-        self.head = nn.Sequential(
-            nn.Linear(fusion.dim, fusion.dim), nn.GELU(), nn.Linear(fusion.dim, 2)
-        )
+        if own_head(model) is None:
+            self.head = matching_head(fusion.dim)
+        else:
+            self.reaches = (*self.reaches, MATCHING)
 
     def losses(self, model: TaskModel, batch: Batch) -> Losses:
         """Cross-entropy of the right pairs and of two wrong ones for each."""
@@ -86,14 +90,32 @@ class ITM(PairObjective):
 
     def match(self, model: TaskModel, text: Stream, medium: Stream) -> Tensor:
         """Logits (P, 2) of pairs, wrong and right."""
-        fusion = _fusion(model)
-        contexts = [medium if name == self.second else None for name in fusion.contexts]
-        logits: Tensor = self.head(fusion(text, contexts).stream.pool())
-        return logits
+        return matched(model, own_head(model) or self.head, text, medium, self.second)
 
     def shared(self, model: TaskModel, recipe: Recipe) -> Mapping[str, Any] | None:
         """It trains the fusion, which is what runs of a comparison differ in."""
         return None
+
+
+def own_head(model: TaskModel) -> nn.Module | None:
+    """The head by which a model itself judges pairs; None if it has none."""
+    return dict(model.named_children()).get(MATCHING)
+
+
+def matched(
+    model: TaskModel, head: nn.Module, text: Stream, medium: Stream, modality: str
+) -> Tensor:
+    """Logits (P, 2) of pairs, wrong and right.
+
+    Args:
+        head: see `matching_head`.
+        text, medium: a row a pair, as the model encodes them.
+        modality: the medium's; others that the fusion joins are missing.
+    """
+    fusion = _fusion(model)
+    contexts = [medium if name == modality else None for name in fusion.contexts]
+    logits: Tensor = head(fusion(text, contexts).stream.pool())
+    return logits
 
 
 def _fusion(model: TaskModel) -> Fusion:

@@ -6,11 +6,12 @@ Source: Radford et al., Learning Transferable Visual Models From Natural Languag
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
 from mmbench.zoo.encoders.huggingface import HuggingFaceVision, patch_of
+from mmbench.zoo.encoders.stem import ConvolutionalStem
 from mmbench.zoo.transformers_network import LoRA, Start, transformer_sizes
 
 
@@ -24,6 +25,8 @@ class CLIPVision(HuggingFaceVision):
         dim: width D of the tokens.
         layers, heads, hidden: of a network from nothing; its width is D if `hidden` is not given.
         patch: pixels a side of a patch, in an image of `size` a side, to which others are resized.
+        stem: what makes a vector of a patch: "patches", one layer that is linear, or
+            "convolutions" (`mmbench.zoo.encoders.stem`), which are not CLIP's and learn sooner.
         pretrained, revision, unfreeze, lora: see `mmbench.zoo.transformers_network.Start`.
     Shape: (B, 3, H, W) uint8 -> (B, 1 + (size / patch)^2, D).
     """
@@ -36,6 +39,7 @@ class CLIPVision(HuggingFaceVision):
         "hidden": None,
         "patch": 8,
         "size": 64,
+        "stem": "patches",
         "pretrained": None,
         "revision": None,
         "unfreeze": "none",
@@ -50,6 +54,7 @@ class CLIPVision(HuggingFaceVision):
         hidden: int | None = None,
         patch: int = 8,
         size: int = 64,
+        stem: Literal["patches", "convolutions"] = "patches",
         pretrained: str | None = None,
         revision: str | None = None,
         unfreeze: str = "none",
@@ -69,9 +74,15 @@ class CLIPVision(HuggingFaceVision):
             CLIPVisionModel,
             configuration,
             Start(pretrained, revision, unfreeze, lora),
-            {"layers": layers, "heads": heads, "hidden": hidden, "patch": patch, "size": size},
+            {
+                **{"layers": layers, "heads": heads, "hidden": hidden},
+                **{"patch": patch, "size": size, "stem": stem},
+            },
             size=size,
         )
+        if stem == "convolutions":
+            embeddings: Any = self.network.embeddings
+            embeddings.patch_embedding = ConvolutionalStem(self.features, patch)
 
     def run(self, network: Any, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         found = network(pixel_values=self.pixels(x)).last_hidden_state

@@ -1,0 +1,82 @@
+"""What of a dataset has an attribute: what probes and zero-shot classification are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmbench import registry
+from mmbench.data.dataset import DatasetSpec, tasks_of
+from mmbench.data.splits import load_split, reader_of
+from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.task import Task
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What of a split has the target.
+
+    Attributes:
+        values: of the modality, as an encoder reads them.
+        labels: of the target.
+        groups: of the samples.
+    """
+
+    values: Sequence[Any]
+    labels: Sequence[str]
+    groups: Sequence[str]
+
+
+def labelled(spec: DatasetSpec, split: str, target: str, modality: str) -> Labelled:
+    """What of a split has a target and a modality.
+
+    Raises: MMBenchError if nothing has, or the split does not exist.
+    """
+    kind = "captions"
+    if spec.layout is not None and split in spec.splits:
+        reader = reader_of(spec, spec.splits[split].of or split)
+        kind = "captions" if "captions" in reader.kinds else reader.kinds[0]
+        if "attributes" in type(reader).model_fields:  # told only to those who ask
+            layout = spec.layout.model_copy(update={"attributes": True})
+            spec = spec.model_copy(update={"layout": layout})
+    elif spec.hub is not None and "captions" not in spec.hub.columns:
+        kind = "questions"
+    data = load_split(spec, split, kind)  # type: ignore[arg-type]
+    rows = data.rows.to_list()
+    if target not in rows[0]:
+        others = [name for name in rows[0] if not name.endswith("_row") and name != "row"]
+        raise MMBenchError(
+            f"{spec.name} knows no attribute '{target}' of its samples."
+            f"{did_you_mean(target, others)} It knows {', '.join(others)}."
+        )
+    chosen = [row for row in rows if row[target] is not None]
+    if odd := next((row[target] for row in chosen if not isinstance(row[target], str | int)), None):
+        raise MMBenchError(f"{target} of {spec.name} is no class, but {type(odd).__name__}")
+    if not chosen:
+        raise MMBenchError(f"no sample of {spec.name}, split {split}, has a {target}")
+    if modality != "text" and modality not in data.media:
+        raise MMBenchError(
+            f"{spec.name} has no {modality}: it has {', '.join([*data.media, 'text'])}. "
+            "Name one of them as --modality"
+        )
+    texts = [row.get("text") or (row.get("captions") or [""])[0] for row in chosen]
+    media = [data.inputs(row) for row in chosen]
+    if modality != "text" and any(isinstance(found[modality], tuple) for found in media):
+        raise MMBenchError(f"a probe reads one {modality} a sample, and {spec.name} has several")
+    return Labelled(
+        values=texts if modality == "text" else [found[modality] for found in media],
+        labels=[str(row[target]) for row in chosen],
+        groups=[str(row["group"]) for row in chosen],
+    )
+
+
+def labelled_dataset(
+    name: str, task: Task, data_dir: str | Path | None, skip_bad: bool
+) -> DatasetSpec:
+    """A dataset, as this task sees it if it is for that, else as its first one does."""
+    known = tasks_of(name)
+    whose = task if task.name in known else registry.load("tasks", known[0])()
+    spec: DatasetSpec = whose.dataset(name, data_dir, skip_bad)
+    return spec
