@@ -6,6 +6,7 @@ sec. 2.6: candidates are ranked by a contrastive model of images and texts (CLIP
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import torch
@@ -15,9 +16,10 @@ from torch.nn import functional
 from mmbench import registry
 from mmbench.checkpoint import named_weights, read_checkpoint
 from mmbench.data.dataset import load_spec
+from mmbench.data.media import MediaRef, MediaSet
 from mmbench.data.sample import stable_number
 from mmbench.errors import MMBenchError
-from mmbench.model import Batch
+from mmbench.model import Batch, move
 from mmbench.published_checkpoint import RANKER_TASK
 from mmbench.recipe import Recipe
 from mmbench.yaml_file import validate
@@ -87,7 +89,8 @@ class Ranker(HoldsNetwork):
         model = self.network_on(images.device)
         given = {k.removeprefix(_PREFIX): v for k, v in batch.items() if k.startswith(_PREFIX)}
         texts, text = model.encode("text", given)
-        media, medium = model.encode("image", {"image": resized(images, self._size)})
+        shown = move(model.read("image", _media(resized(images, self._size))), images.device)
+        media, medium = model.encode("image", shown)
         scores = (texts * media).sum(-1) * model.scale()
         if model.fusion is None:
             return scores
@@ -104,6 +107,14 @@ def resized(images: Tensor, size: int | None) -> Tensor:
         images.float(), size=(size, size), mode="bicubic", antialias=True
     )
     return found.round().clamp(0, 255).to(torch.uint8)
+
+
+def _media(images: Tensor) -> list[MediaRef]:
+    """Images (B, 3, S, S) uint8 as samples hold them, for encoders to prepare as they do."""
+    pixels = images.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    digest = hashlib.sha256(pixels.tobytes()).hexdigest()
+    media = MediaSet(pixels, digest)
+    return [MediaRef(media, digest, row) for row in range(len(pixels))]
 
 
 def candidate_seed(seed: int, number: int) -> int:

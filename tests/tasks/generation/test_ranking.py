@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import mmbench
+from mmbench import registry
 from mmbench.checkpoint import Checkpoint, read_checkpoint, shipped_weights
 from mmbench.data.media import MediaRef, MediaSet
 from mmbench.data.sample import Query
@@ -125,6 +126,27 @@ def test_a_retrieval_model_with_a_fusion_ranks_by_its_matching_score_too():
         plain = Ranker("scenes/dual_encoder")
         assert not torch.allclose(scores, plain(plain.read(PROMPTS), images))
         torch.testing.assert_close(scores[1:2], ranker(ranker.read(PROMPTS[1:2]), images[1:2]))
+
+
+def test_a_ranker_whose_encoders_prepare_what_they_read_scores_as_it_does_in_retrieval(tmp_path):
+    task = registry.load("tasks", "retrieval")()
+    spec = task.dataset("scenes")
+    recipe = task.resolve(load_recipe("clip", {"width": 16, "encoders.text.hidden": 16}), spec)
+    assets = {"words": sorted(set(" ".join(PROMPTS).split()))}
+    torch.manual_seed(0)
+    retrieval = task.build(recipe, assets).eval()
+    about = {"task": "retrieval", "dataset": "scenes", "seed": 0}
+    path = tmp_path / "clip.safetensors"
+    kept = Checkpoint(retrieval.state_dict(), recipe.settings(), assets, about)
+    path.write_bytes(kept.to_bytes())
+    images = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
+    media = MediaSet(resized(images, spec.image_size).permute(0, 2, 3, 1).numpy(), "x")
+    shown = [Query(f"i{row}", {"image": MediaRef(media, "x", row)}) for row in range(3)]
+    with torch.inference_mode():
+        found = [e.embedding for e in retrieval.answer(retrieval.collate([*queries(), *shown]))]
+        expected = (torch.stack(found[:3]) * torch.stack(found[3:])).sum(-1) * retrieval.scale()
+        ranker = Ranker(str(path))
+        torch.testing.assert_close(ranker(ranker.read(PROMPTS), images), expected)
 
 
 def test_real_pictures_rank_above_those_of_other_prompts(real):
