@@ -44,6 +44,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 maximum_signature_line_length = 80
+smartquotes = False  # an option's two dashes are two dashes
 default_role = "code"  # docstrings say `name`
 napoleon_use_rtype = False
 napoleon_use_ivar = True

@@ -147,7 +147,7 @@ def costs(runs: Sequence[RunResult]) -> dict[str, float | None]:
 
 def compare(
     task: str,
-    models: Sequence[str],
+    models: str | Sequence[str],
     *,
     dataset: str | None = None,
     seeds: int | Sequence[int] = 3,
@@ -169,7 +169,7 @@ def compare(
 
     Args:
         task: a registered task.
-        models: two or more recipes.
+        models: two or more recipes; a list, or names separated by commas.
         dataset: of the task; its default one if None.
         seeds: how many, 0, 1, ... each; or which.
         baseline: the model that the others are compared with; all pairs if None.
@@ -191,7 +191,7 @@ def compare(
 
     study = make_study(
         task=[task],
-        models=list(models),
+        models=models if isinstance(models, str) else list(models),
         dataset=[] if dataset is None else [dataset],
         seeds=seeds,
         baseline=baseline,

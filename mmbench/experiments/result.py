@@ -84,8 +84,13 @@ def _plain(target: Any) -> Any:
 
 
 def load_run(path: str | Path) -> RunResult:
-    """The result of an earlier run from its record's folder."""
+    """The result of an earlier run from its record's folder.
+
+    Raises: MMBenchError if there is no record, or it was changed after its run.
+    """
     folder = Path(path)
+    if not folder.exists():
+        raise MMBenchError(f"no record at {folder}: there is no such folder")
     folder = folder.parent if folder.is_file() else folder
     return RunResult(verified(folder), folder, reused=True)
 

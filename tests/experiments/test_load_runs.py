@@ -24,6 +24,12 @@ def test_a_row_is_a_metric_and_category_of_a_run():
     assert row["low"] < row["value"] <= row["high"]
 
 
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    for load in (mmbench.load_run, mmbench.load_runs):
+        with pytest.raises(MMBenchError, match="nowhere"):
+            load(tmp_path / "nowhere")
+
+
 def test_an_edited_record_is_left_out_and_named(tmp_path):
     shutil.copytree(EASY / "majority", tmp_path / "majority")
     file = next(tmp_path.glob("majority/*/seed-1/run.json"))
