@@ -146,10 +146,13 @@ class Task(ABC):
         """
         return list(answers), []
 
+    def targets(self, samples: Sequence[Sample]) -> list[Any]:
+        """The right answers, as the record's table of predictions has them."""
+        return [sample.target for sample in samples]
+
     def table(self, samples: Sequence[Sample], answers: Sequence[Any]) -> dict[str, list[Any]]:
         """Columns of the record's predictions, a row a sample: `target` and `prediction`."""
-        targets = [sample.target for sample in samples]
-        return {"target": targets, "prediction": list(answers)}
+        return {"target": self.targets(samples), "prediction": list(answers)}
 
     def answers(self, column: Sequence[Any]) -> list[Any]:
         """The answers from the `prediction` column of the record's table, as `table` put them."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmbench.cli.options import (
+    AllowFailed,
     AllowHubCode,
     AllowUnchecked,
     BatchSize,
@@ -87,6 +88,7 @@ def run(
     data_dir: DataDir = None,
     skip_bad: SkipBad = False,
     allow_hub_code: AllowHubCode = False,
+    allow_failed: AllowFailed = False,
     out: Out = Path("results"),
     force: Annotated[
         bool, typer.Option("--force", help="Run although there is a record, from nothing.")
@@ -207,6 +209,7 @@ def compare(
     data_dir: DataDir = None,
     skip_bad: SkipBad = False,
     allow_hub_code: AllowHubCode = False,
+    allow_failed: AllowFailed = False,
     allow_unchecked: AllowUnchecked = False,
     out: Out = Path("results"),
     force: Annotated[

@@ -150,7 +150,7 @@ class Record(_Entry):
         schema_version: of this layout.
         created: when the run ended, UTC, ISO 8601.
         task, dataset, split, limit, fingerprint: the data; `fingerprint` is of the whole split.
-        samples, groups: how many were scored.
+        samples, groups: how many were asked; all are scored but those that failed.
         model: the recipe's name.
         recipe: its resolved settings.
         overrides: what `--set` changed.
@@ -164,6 +164,7 @@ class Record(_Entry):
         notes: what a reader of the numbers should know, such as empty captions.
         skipped: by split, how many samples were left out since they could not be read.
         failed: by metric, why it could not be computed.
+        unanswered: by reason, how many queries have no answer, and so are not scored.
         peak_memory_mb: largest resident size of the process during this run, in 10^6 bytes; None
             where the system does not tell it for a run alone.
         peak_gpu_memory_mb: most memory that tensors took on the GPU, in 10^6 bytes.
@@ -198,6 +199,7 @@ class Record(_Entry):
     notes: list[str] = []
     skipped: dict[str, int] = {}
     failed: dict[str, str] = {}
+    unanswered: dict[str, int] = {}
     files: dict[str, str]
     content: str = ""
 
@@ -210,6 +212,11 @@ class Record(_Entry):
     def primary(self) -> MetricEntry:
         """The metric that models are ranked by, over all samples."""
         return self.metrics[0]
+
+    @property
+    def unanswered_count(self) -> int:
+        """How many queries have no answer."""
+        return sum(self.unanswered.values())
 
     def sealed(self) -> Record:
         """The record with `content` filled in."""

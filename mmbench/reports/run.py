@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmbench.experiments.failures import bounds_words, failed_words
 from mmbench.reports.escape import one_line
 
 if TYPE_CHECKING:
@@ -69,6 +70,9 @@ def run_facts(record: Record, path: Path) -> dict[str, str]:
     """What else is known of a run, under a word each."""
     first = record.metrics[0] if record.metrics else None
     facts = {"signature": first.signature} if first else {}
+    if record.unanswered:
+        words = [f"at {failed_words(record)}, which are not scored", bounds_words(record)]
+        facts["failed"] = "; ".join(filter(None, words))
     if first and first.interval:
         facts["interval"] = (
             f"{first.interval.level:.0%} {first.interval.method}, {first.interval.replicates:,} "
