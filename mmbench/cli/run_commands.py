@@ -51,8 +51,8 @@ def run(
     model: Annotated[
         str | None,
         typer.Option(
-            help="A recipe (`mmbench list models`, or a YAML file), hf:NAME_OR_FOLDER, or a "
-            "predictor's module:Class.",
+            help="A recipe (`mmbench list models`, or a YAML file), hf:NAME_OR_FOLDER, "
+            "openai:NAME, or a predictor's module:Class.",
             autocompletion=names_of("recipes"),
         ),
     ] = None,
@@ -74,6 +74,10 @@ def run(
         typer.Option(
             help="How a model from elsewhere is asked, in place of the dataset's own way: '{text}'."
         ),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(help="Of openai:NAME, the server: http://localhost:8000/v1."),
     ] = None,
     limit: Limit = None,
     device: Device = "auto",

@@ -11,6 +11,7 @@ import numpy as np
 
 from mmbench.data.sample import Query
 from mmbench.errors import MMBenchError
+from mmbench.records.record import RequestsEntry
 from mmbench.records.statistics_file import BoolArray
 from mmbench.task import Answer, Failure, Predictor
 
@@ -53,6 +54,31 @@ class Answered:
             return values
         pairs = zip(values, self.given, strict=True)
         return [value for value, each in pairs if isinstance(each, Answer)]
+
+
+def requests_of(answered: Answered) -> RequestsEntry | None:
+    """What the answers of a server took; None where none was asked."""
+    used = [each.usage for each in answered.given if each.usage is not None]
+    if not used:
+        return None
+    seconds = [answer.seconds for answer in answered.answers if answer.seconds is not None]
+    return RequestsEntry(
+        requests=sum(usage.requests for usage in used),
+        kept=sum(usage.kept for usage in used),
+        tokens_in=_sum(usage.tokens_in for usage in used),
+        tokens_out=_sum(usage.tokens_out for usage in used),
+        latency_p50=float(np.percentile(seconds, 50)) if seconds else None,
+        latency_p95=float(np.percentile(seconds, 95)) if seconds else None,
+        price=_sum(usage.price for usage in used),
+    )
+
+
+N = TypeVar("N", int, float)
+
+
+def _sum(values: Iterable[N | None]) -> N | None:
+    known = [value for value in values if value is not None]
+    return sum(known[1:], known[0]) if known else None
 
 
 def reasons_of(failures: Iterable[str]) -> dict[str, int]:

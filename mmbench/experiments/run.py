@@ -21,7 +21,7 @@ from mmbench.computing import (
 from mmbench.data.checks import first_reasons
 from mmbench.data.reading import reporting_to
 from mmbench.errors import Interrupted, MMBenchError
-from mmbench.experiments.answers import answers_of, reasons_of
+from mmbench.experiments.answers import answers_of, reasons_of, requests_of
 from mmbench.experiments.failures import check_can_be_scored, check_failed
 from mmbench.experiments.plan import Plan, Splits, make_plan
 from mmbench.experiments.rescore import rescored
@@ -207,7 +207,12 @@ def _carry_out(
     queries = plan.samples.queries
     if plan.recipe.predictor:
         part = plan.recipe.predictor
-        told = {"answer_kind": plan.task.answer_kind, "device": str(device)}
+        told = {
+            "answer_kind": plan.task.answer_kind,
+            "device": str(device),
+            "anew": plan.request.force,
+            "draw": plan.seed,
+        }
         predictor = given or build_part("predictors", part.name, part.options, **told)
         advanced = watch.answered
         if (counted := getattr(predictor, "parameters", None)) is not None:
@@ -238,6 +243,7 @@ def _carry_out(
     began = time.perf_counter()
     answered = answers_of(predictor, queries, plan.model, advanced)
     seconds = time.perf_counter() - began
+    predictor_notes = getattr(predictor, "notes", list)
     failures = answered.failures
     reasons = reasons_of(failures.values())
     by_sample = plan.task.answers_by_sample
@@ -294,6 +300,7 @@ def _carry_out(
             latency_p95=float(np.percentile(latencies, 95)) if latencies else None,
             latency_samples=len(latencies),
         ),
+        requests=requests_of(answered),
         peak_memory_mb=memory.resident_mb(),
         peak_gpu_memory_mb=memory.gpu_mb(),
         environment=environment(
@@ -305,6 +312,7 @@ def _carry_out(
         notes=[
             *scores.notes,
             *notes,
+            *predictor_notes(),
             *(model.notes() if model else []),
             *training_notes,
             *_checkpoint_notes(plan),

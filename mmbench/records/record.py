@@ -113,6 +113,26 @@ class InferenceEntry(_Entry):
     latency_samples: int = 0
 
 
+class RequestsEntry(_Entry):
+    """What the answers of a server took.
+
+    Attributes:
+        requests: that this run made, with those that failed.
+        kept: answers that were kept from an earlier run, and so needed none.
+        tokens_in, tokens_out: that were read and written for all its answers; None if unknown.
+        latency_p50, latency_p95: seconds that an answer took, median and 95th percentile.
+        price: of the tokens; None where no prices were given.
+    """
+
+    requests: int
+    kept: int = 0
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    latency_p50: float | None = None
+    latency_p95: float | None = None
+    price: float | None = None
+
+
 class Environment(_Entry):
     """Where the run ran.
 
@@ -161,6 +181,7 @@ class Record(_Entry):
         parameters: by part.
         flops_per_sample: of the forward pass of one sample alone; None for a predictor without.
         training, inference: time and throughput; None where there was none.
+        requests: what the answers of a server took; None where none was asked.
         notes: what a reader of the numbers should know, such as empty captions.
         skipped: by split, how many samples were left out since they could not be read.
         failed: by metric, why it could not be computed.
@@ -193,6 +214,7 @@ class Record(_Entry):
     flops_per_sample: int | None
     training: TrainingEntry | None
     inference: InferenceEntry | None
+    requests: RequestsEntry | None = None
     peak_memory_mb: float | None
     peak_gpu_memory_mb: float | None = None
     environment: Environment

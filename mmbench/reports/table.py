@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mmbench import registry
 from mmbench.experiments.conditions import footnotes, unequal_training
 from mmbench.experiments.result import RunResult
 from mmbench.recipe import digest
@@ -18,6 +19,7 @@ from mmbench.records.record import MetricEntry, Record
 from mmbench.reports.cells import Cell, Column, Kept, fill_in
 from mmbench.reports.names import model_title
 from mmbench.statistics.measured import Measured
+from mmbench.versions import undeciding
 
 Wanted = Callable[[Record, MetricEntry], bool]
 
@@ -206,10 +208,20 @@ def _kind(record: Record, differing: Sequence[str]) -> str:
 
 def label_of(record: Record) -> str:
     """What records call a run's model: recipe, changes to it, origin of its weights."""
-    changes = [f"{key}={value}" for key, value in record.overrides.items()]
+    nothing = _deciding_nothing(record)
+    changes = [f"{k}={v}" for k, v in record.overrides.items() if k not in nothing]
     if record.weights.source in ("shipped", "checkpoint"):
         changes.append(f"{record.weights.source} weights")
     return record.model + (f" ({', '.join(changes)})" if changes else "")
+
+
+def _deciding_nothing(record: Record) -> set[str]:
+    """Changes that are no other model, such as where the server of one is."""
+    name = (record.recipe.get("predictor") or {}).get("name")
+    if name is None or not registry.has("predictors", name):
+        return set()
+    options = undeciding("predictors", name)
+    return {*options, *(f"predictor.{option}" for option in options)}
 
 
 def _tell_apart(rows: list[Row], keys: list[tuple[str, str]]) -> None:
