@@ -12,8 +12,8 @@ import json
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
@@ -94,11 +94,26 @@ class Responses:
 
         Raises: MMBenchError if it cannot be written, such as on a full disk.
         """
+        self.put_all({key: response})
+
+    def put_all(self, responses: Mapping[str, Response]) -> None:
+        """Keep some, by key: all or none.
+
+        Raises: MMBenchError if they cannot be written.
+        """
+        now = time.time()
+        rows = [(key, json.dumps(asdict(each)), now) for key, each in responses.items()]
         with self._errors():
-            self._database.execute(
-                "INSERT OR REPLACE INTO responses VALUES (?, ?, ?)",
-                (key, json.dumps(asdict(response)), time.time()),
-            )
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                self._database.executemany(
+                    "INSERT OR REPLACE INTO responses VALUES (?, ?, ?)", rows
+                )
+                self._database.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):  # it may be over by itself
+                    self._database.execute("ROLLBACK")
+                raise
 
     def close(self) -> None:
         """No more is read or written."""

@@ -23,8 +23,16 @@ def message(prompt: Prompt, query: Query) -> dict[str, Any]:
 
 
 def known_message(prompt: Prompt, query: Query) -> dict[str, Any]:
-    """The same with a hash of the pixels in place of an image: what it is known by."""
+    """The same with a hash of the pixels in place of an image: what its answer is known by."""
     return _message(prompt, query, media_digest)
+
+
+def not_asked_about(query: Query, modality: str) -> MMBenchError:
+    """The error of a query about something else than images."""
+    return MMBenchError(
+        f"models from elsewhere are asked about images, and {query.id} has a {modality}: score "
+        "such a model's answers from a file (`mmbench score --help`)"
+    )
 
 
 def _message(prompt: Prompt, query: Query, url: Any) -> dict[str, Any]:
@@ -33,10 +41,7 @@ def _message(prompt: Prompt, query: Query, url: Any) -> dict[str, Any]:
         if not isinstance(value, MediaRef):
             continue
         if name != "image":
-            raise MMBenchError(
-                f"openai: asks about images, and {query.id} has a {name}: score such a model's "
-                "answers from a file (`mmbench score --help`)"
-            )
+            raise not_asked_about(query, name)
         parts.append({"type": "image_url", "image_url": {"url": url(value)}})
     words = prompt.asks(query.inputs)
     content = [*parts, {"type": "text", "text": words}] if parts else words
