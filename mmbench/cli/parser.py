@@ -14,7 +14,7 @@ from mmbench.cli.near_options import unknown_option
 from mmbench.cli.output import say
 
 _OF_THE_MODEL = ("prompt", "base_url")  # set like --set: its record tells them
-_NOT_OF_A_RUN = ("json", "log", "quiet", "request", "robustness", "corruptions")
+_NOT_OF_A_RUN = ("json", "log", "quiet", "repeats", "request", "robustness", "corruptions")
 
 
 class OneValueCommand(TyperCommand):

@@ -37,6 +37,7 @@ from mmbench.cli.parser import settings_given
 from mmbench.errors import MMBenchError
 
 if TYPE_CHECKING:
+    from mmbench.experiments.repeats import Repeats
     from mmbench.experiments.result import RunResult
     from mmbench.experiments.watch import Watch
     from mmbench.request import RunSettings
@@ -79,6 +80,10 @@ def run(
         str | None,
         typer.Option(help="Of openai:NAME, the server: http://localhost:8000/v1."),
     ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(help="Of openai:NAME at a temperature: draws, with seeds of their own."),
+    ] = None,
     limit: Limit = None,
     device: Device = "auto",
     deterministic: Deterministic = False,
@@ -112,6 +117,7 @@ def run(
     """Run a model on a task, print its scores, and leave a record."""
     from mmbench.cli.progress import QuietWatch, TerminalWatch
     from mmbench.cli.robustness import under_damage
+    from mmbench.experiments.repeats import repeat
     from mmbench.experiments.run import carry_out
     from mmbench.request import read_request, run_request
 
@@ -124,6 +130,11 @@ def run(
         asked = read_request(request, **settings_given(context, changed=True))
     after = under_damage(asked, [asked.model], robustness, corruptions, quiet)
     watch = _logged(QuietWatch() if quiet else TerminalWatch(), log, asked)
+    if repeats is not None:
+        if robustness or corruptions:
+            raise MMBenchError("--repeats draws answers to undamaged inputs: drop --robustness")
+        _print_repeats(repeat(asked, repeats, watch), json)
+        return
     result = carry_out(asked, watch)
     found = after({result.record.model: [result]})
     if json:
@@ -131,6 +142,17 @@ def run(
         return
     print_run(result, quiet)
     say(found, end="")
+
+
+def _print_repeats(found: Repeats, json: bool) -> None:
+    """Print what several draws say together, or all their records, a line each."""
+    from mmbench.reports.repeats import repeats_text
+
+    if json:
+        for run in found.runs:
+            say(run.record.model_dump_json())
+    else:
+        say(repeats_text(found))
 
 
 def _logged(watch: Watch, log: str | None, asked: RunSettings) -> Watch:

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from pandas import read_parquet as load
 
 import mmbench
 from mmbench import registry
@@ -362,3 +363,37 @@ def test_the_command_takes_the_address(model, tmp_path, mmbench):
     assert np.isfinite(
         json.loads(next(tmp_path.rglob("run.json")).read_text())["metrics"][0]["value"]
     )
+
+
+def test_repeats_give_the_mean_over_draws_and_their_spread(model, tmp_path, mmbench):
+    draws = itertools.count()
+    words = ["yes", "no", "blue"]
+
+    def answer(body):
+        return words[(next(draws) // 7) % 3]
+
+    asked = ("run", "--task", "vqa", "--model", f"openai:{model}", "--limit", "60", "--repeats")
+    with ChatServer(answer) as server:
+        place = ("--base-url", server.url, "--out", str(tmp_path))
+        none = mmbench(*asked, "3", *place)
+        assert none.returncode == 2
+        assert "temperature of 0" in none.stderr
+        done = mmbench(*asked, "3", "--set", "temperature=1.0", *place)
+        assert done.returncode == 0, done.stderr
+        requests = len(server.bodies)
+        again = mmbench(*asked, "2", "--set", "temperature=1.0", *place)
+        assert len(server.bodies) == requests
+    tables = [load(file)["accuracy"].to_numpy() for file in sorted(tmp_path.rglob("*.parquet"))]
+    means = [100 * values.mean() for values in tables]
+    line = next(line for line in done.stdout.splitlines() if line.strip().startswith("accuracy"))
+    assert line.split()[1] == f"{np.mean(means):.2f}"
+    assert line.split()[2] == f"{np.std(means, ddof=1):.2f}"
+    assert f"{100 * np.max(tables, axis=0).mean():.2f}" in line
+    assert [f"{mean:.2f}" in line for mean in means] == [True] * 3
+    assert "2 draws" in again.stdout
+
+
+def test_repeats_of_a_recipe_are_refused(tmp_path, mmbench):
+    done = mmbench("run", "--task", "vqa", "--model", "majority", "--repeats", "2")
+    assert done.returncode == 2
+    assert "is none" in done.stderr
