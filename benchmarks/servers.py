@@ -1,11 +1,12 @@
 """Asking a server: how much of what its slots allow is reached, with and without failures, and how
 quickly answers that are kept are scored again.
 
-    python benchmarks/servers.py
+    python benchmarks/servers.py [--latency 0.05] [--tries 3]
 
 The server is a process of its own that answers after 50 ms, 32 requests at a time; more wait. It
 counts what it is asked and what it answered. Beside the rates stands what the client alone reaches,
-in a bare loop of 32 at once, since a busy machine slows both.
+in a bare loop of 32 at once, since a busy machine slows both: there a larger --latency shows what
+is lost by how it is asked.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import json
 import multiprocessing
 import os
 import random
+import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -113,7 +116,7 @@ def bare(url: str, messages: list) -> float:
     return asyncio.run(run())
 
 
-def throughput(faults: float, beside: bool) -> None:
+def throughput(latency: float, faults: float, beside: bool) -> None:
     from mmbench import registry
     from mmbench.predictors.messages import message
     from mmbench.predictors.openai_server import OpenAIServer
@@ -129,9 +132,9 @@ def throughput(faults: float, beside: bool) -> None:
         type(q)(q.id, {**q.inputs, "text": f"{n}: {q.inputs['text']}"})
         for n, q in enumerate(queries)
     ]
-    allowed = QUERIES / SLOTS * LATENCY
+    allowed = QUERIES / SLOTS * latency
     print(f"\n{QUERIES:,} queries, {faults:.0%} random 429 and 500: slots allow {allowed:.2f} s")
-    with Server(faults=faults) as server:
+    with Server(latency, faults) as server:
         predictor = OpenAIServer(f"bench-{time.time()}", "text", base_url=server.url)
         warm = [type(queries[0])("warm", {"text": "warm"})]
         list(OpenAIServer("warm", "text", base_url=server.url, anew=True).predict(warm))
@@ -147,12 +150,42 @@ def throughput(faults: float, beside: bool) -> None:
         f"{1e3 * used / requests:.2f} ms of CPU a request"
     )
     if beside:
-        with Server() as server:
+        with Server(latency) as server:
             alone = bare(server.url, [message(prompt, query) for query in queries])
         print(
             f"  bare loop   {alone:.2f} s, {allowed / alone:.2f} of what the slots allow; "
             f"mmbench at {alone / seconds:.2f} of it"
         )
+
+
+_KILLED = """
+import sys
+from mmbench.data.sample import Query
+from mmbench.predictors.openai_server import OpenAIServer
+queries = [Query(str(n), {"text": f"question {n}"}) for n in range(int(sys.argv[3]))]
+for answer in OpenAIServer(sys.argv[1], "text", base_url=sys.argv[2]).predict(queries):
+    print(answer.usage.kept, flush=True)
+"""
+
+
+def killed(times: int = 10) -> None:
+    """Kill a run again and again, each time after some new answers, and let the last one end."""
+    model, draw = f"killed-{time.time()}", random.Random()
+    with Server(latency=0.005) as server:
+        for number in range(times + 1):
+            command = [sys.executable, "-c", _KILLED, model, server.url, str(QUERIES)]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+                new, most = 0, draw.randrange(1, 2 * QUERIES // times)
+                for line in run.stdout:
+                    new += line.strip() == "False"
+                    if number < times and new >= most:
+                        run.kill()
+                        break
+    twice = sum(count > 1 for count in server.answered.values())
+    print(
+        f"\n{QUERIES:,} queries, killed {times} times: {len(server.answered):,} answered, {twice} "
+        f"twice, since they were under way at a kill (of {64 * times} that may be)"
+    )
 
 
 def scored_again() -> None:
@@ -178,11 +211,14 @@ def scored_again() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tries", type=int, default=3)
+    parser.add_argument("--latency", type=float, default=LATENCY)
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
         os.environ.setdefault("MMBENCH_CACHE", cache)
-        for _ in range(parser.parse_args().tries):
-            throughput(0.0, beside=True)
-            throughput(0.1, beside=False)
+        for _ in range(options.tries):
+            throughput(options.latency, 0.0, beside=True)
+            throughput(options.latency, 0.1, beside=False)
+        killed()
         scored_again()
 
 

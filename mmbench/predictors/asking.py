@@ -17,6 +17,7 @@ from mmbench.predictors.limits import Budget, Limit, wait_before
 from mmbench.responses import Response
 from mmbench.task import Failure
 
+GRACE = 1.5  # seconds that requests under way get when all is stopped: they may be paid for
 LONGEST_WAIT = 300.0  # seconds that a server may ask to wait
 _GIVE_UP = 20  # queries in a row that failed, after which no more are asked
 _ABSENT_TRIES = 3  # of a server that has answered nothing yet
@@ -77,6 +78,7 @@ class Asking(Generic[T]):
         self._ask, self._ended = ask, ended
         self._limit, self._budget = limit, budget
         self._retries, self._wait = retries, wait
+        self._under_way: set[asyncio.Task[Any] | None] = set()
         self._answered = False
         self._over = False  # since one request said that no other would be answered
         self._failed_in_a_row = 0
@@ -88,6 +90,8 @@ class Asking(Generic[T]):
         Args:
             queries: with their keys.
             most: requests at once.
+        Where it is cancelled, requests that are under way still get a moment.
+
         Raises: MMBenchError if nothing is answered, or nothing would be.
         """
         live = asyncio.Semaphore(_LIVE * most)
@@ -120,6 +124,12 @@ class Asking(Generic[T]):
                 task.add_done_callback(over)
             while tasks and not self._over:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            for task in tasks - self._under_way:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks, timeout=GRACE)
+            raise
         finally:
             for task in tasks:
                 task.cancel()
@@ -144,6 +154,7 @@ class Asking(Generic[T]):
         tries = 1
         while True:
             refused: Refused | None = None
+            self._under_way.add(asyncio.current_task())
             try:
                 response = await self._ask(query)
             except Refused as error:
@@ -152,6 +163,7 @@ class Asking(Generic[T]):
                 self._over = True
                 raise
             finally:
+                self._under_way.discard(asyncio.current_task())
                 self._limit.release(refused is not None and refused.crowded)
             if refused is None:
                 self._answered, self._failed_in_a_row = True, 0
