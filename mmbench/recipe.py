@@ -23,7 +23,7 @@ from mmbench.optimizers import optimizer_options
 from mmbench.prompts import Prompt
 from mmbench.published_checkpoint import identified
 from mmbench.stages import Stage
-from mmbench.versions import part_defaults
+from mmbench.versions import part_defaults, undeciding
 from mmbench.yaml_file import Settings, parse_yaml, read_yaml, setting, validate
 
 
@@ -328,8 +328,9 @@ class Recipe(Settings):
                 continue
             found[key] = part.name
             now, added = part_defaults(kind, part.name)
+            left_out = undeciding(kind, part.name)
             for option, value in (now | identified(kind, part)).items():
-                if value != added.get(option, _ABSENT):
+                if option not in left_out and value != added.get(option, _ABSENT):
                     found[f"{key}.{option}"] = value
         if not self.predictor:
             found |= {key: v for key, v in self.changed().items() if key == "width"}

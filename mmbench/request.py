@@ -36,6 +36,7 @@ class RunSettings(Settings):
         data_dir: the folder of the dataset's files, for one that does not come with mmbench.
         skip_bad: leave out samples whose media cannot be read, and count them in the record.
         allow_hub_code: download and run metrics `evaluate:<name>` of the hub.
+        allow_failed: show the score of the samples that were answered where more than 1% failed.
         out: where records are kept.
         force: run although there is a record.
     """
@@ -54,6 +55,7 @@ class RunSettings(Settings):
     data_dir: Path | None = Field(None, strict=False)
     skip_bad: bool = False
     allow_hub_code: bool = False
+    allow_failed: bool = False
     out: Path = Field(Path("results"), strict=False)
     force: bool = False
 

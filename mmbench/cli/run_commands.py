@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmbench.cli.options import (
+    AllowFailed,
     AllowHubCode,
     AllowUnchecked,
     BatchSize,
@@ -36,6 +37,7 @@ from mmbench.cli.parser import settings_given
 from mmbench.errors import MMBenchError
 
 if TYPE_CHECKING:
+    from mmbench.experiments.repeats import Repeats
     from mmbench.experiments.result import RunResult
     from mmbench.experiments.watch import Watch
     from mmbench.request import RunRequest, RunSettings
@@ -53,8 +55,8 @@ def run(
     model: Annotated[
         str | None,
         typer.Option(
-            help="A recipe (`mmbench list models`, or a YAML file), hf:NAME_OR_FOLDER, or a "
-            "predictor's module:Class.",
+            help="A recipe (`mmbench list models`, or a YAML file), hf:NAME_OR_FOLDER, "
+            "openai:NAME, or a predictor's module:Class.",
             autocompletion=names_of("recipes"),
         ),
     ] = None,
@@ -77,6 +79,14 @@ def run(
             help="How a model from elsewhere is asked, in place of the dataset's own way: '{text}'."
         ),
     ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(help="Of openai:NAME, the server: http://localhost:8000/v1."),
+    ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(help="Of openai:NAME at a temperature: draws, with seeds of their own."),
+    ] = None,
     limit: Limit = None,
     device: Device = "auto",
     deterministic: Deterministic = False,
@@ -90,6 +100,7 @@ def run(
     data_dir: DataDir = None,
     skip_bad: SkipBad = False,
     allow_hub_code: AllowHubCode = False,
+    allow_failed: AllowFailed = False,
     out: Out = Path("results"),
     force: Annotated[
         bool, typer.Option("--force", help="Run although there is a record, from nothing.")
@@ -109,6 +120,7 @@ def run(
     """Run a model on a task, print its scores, and leave a record."""
     from mmbench.cli.progress import QuietWatch, TerminalWatch
     from mmbench.cli.robustness import under_damage
+    from mmbench.experiments.repeats import repeat
     from mmbench.experiments.run import carry_out
     from mmbench.request import read_request, run_request
 
@@ -127,6 +139,11 @@ def run(
                 "give --task one of them and --checkpoint its weights"
             )
         _run_together(asked, watch, json, quiet)
+        return
+    if repeats is not None:
+        if robustness or corruptions:
+            raise MMBenchError("--repeats draws answers to undamaged inputs: drop --robustness")
+        _print_repeats(repeat(asked, repeats, watch), json)
         return
     after = under_damage(asked, [asked.model], robustness, corruptions, quiet)
     result = carry_out(asked, watch)
@@ -150,6 +167,17 @@ def _run_together(asked: RunRequest, watch: Watch, json: bool, quiet: bool) -> N
         return
     for result in results.values():
         print_run(result, quiet)
+
+
+def _print_repeats(found: Repeats, json: bool) -> None:
+    """Print what several draws say together, or all their records, a line each."""
+    from mmbench.reports.repeats import repeats_text
+
+    if json:
+        for run in found.runs:
+            say(run.record.model_dump_json())
+    else:
+        say(repeats_text(found))
 
 
 def _logged(watch: Watch, log: str | None, asked: RunSettings) -> Watch:
@@ -232,6 +260,7 @@ def compare(
     data_dir: DataDir = None,
     skip_bad: SkipBad = False,
     allow_hub_code: AllowHubCode = False,
+    allow_failed: AllowFailed = False,
     allow_unchecked: AllowUnchecked = False,
     out: Out = Path("results"),
     force: Annotated[

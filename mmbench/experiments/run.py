@@ -21,7 +21,8 @@ from mmbench.computing import (
 from mmbench.data.checks import first_reasons
 from mmbench.data.reading import reporting_to
 from mmbench.errors import Interrupted, MMBenchError
-from mmbench.experiments.answers import answers_of
+from mmbench.experiments.answers import answers_of, reasons_of, requests_of
+from mmbench.experiments.failures import check_can_be_scored, check_failed
 from mmbench.experiments.plan import Plan, Splits, make_plan
 from mmbench.experiments.rescore import rescored
 from mmbench.experiments.result import RunResult, predictions_file
@@ -40,6 +41,7 @@ from mmbench.records.store import (
     WEIGHTS_FILE,
     check_writable,
     clear,
+    read_record,
     recover,
     write_record,
 )
@@ -75,9 +77,9 @@ def run(
             one answers anew each time, since its state cannot be known.
         watch: told of progress; it is shown in a terminal or a notebook if None.
         settings: dataset, split, train, seed, overrides, limit, device, deterministic, compile,
-            threads, batch_size, checkpoint, init, data_dir, skip_bad, allow_hub_code, out, force,
-            resume: see `mmbench.request.RunRequest`.
-    Raises: MMBenchError for any mistake in these.
+            threads, batch_size, checkpoint, init, data_dir, skip_bad, allow_hub_code,
+            allow_failed, out, force, resume: see `mmbench.request.RunRequest`.
+    Raises: MMBenchError for any mistake in these, or where more than 1% of the queries failed.
     """
     watch = shown(watch)
     if isinstance(model, str | Path):
@@ -114,8 +116,8 @@ def carry_out(
         plan = make_plan(request, read)
     folder = plan.folder
     recover(folder)
-    if folder.exists() and not request.force:
-        return recorded(plan, folder, watch)
+    if has_record(plan):
+        return recorded(plan, watch)
     from mmbench.compiled import compiling
     from mmbench.training.device import choose_device
     from mmbench.training.memory import within_memory
@@ -123,8 +125,8 @@ def carry_out(
     device = choose_device(request.device)
     check_writable(request.out)
     with held(request.out, folder, watch.says):
-        if folder.exists() and not request.force:  # another process made it meanwhile
-            return recorded(plan, folder, watch)
+        if has_record(plan):  # another process made it meanwhile
+            return recorded(plan, watch)
         clear(folder)
         watch.began(plan.model, plan.seed)
         watch.will_record(folder)
@@ -157,11 +159,23 @@ def carry_out(
             watch.done()
             state.close()
         state.drop()
+    check_failed(record, folder, request.allow_failed)
     return RunResult(record, folder, reused=False)
 
 
-def recorded(plan: Plan, folder: Path, watch: Watch) -> RunResult:
-    """The record's result; scored again from its answers if it lacks a metric that is asked for."""
+def has_record(plan: Plan) -> bool:
+    """Whether a plan's record is there and is not made again, as one with failures is."""
+    if plan.request.force or not plan.folder.exists():
+        return False
+    try:
+        return not read_record(plan.folder).unanswered
+    except MMBenchError:
+        return True  # whoever takes it says what is wrong with it
+
+
+def recorded(plan: Plan, watch: Watch) -> RunResult:
+    """A record's result; scored again from its answers if it lacks a metric that is asked for."""
+    folder = plan.folder
     record = verified(folder)
     have = {entry.name: entry.signature for entry in record.metrics}
     failed = set(record.failed)
@@ -218,7 +232,12 @@ def record_of(
     if ready is None:
         part = plan.recipe.predictor
         assert part is not None
-        told = {"answer_kind": plan.task.answer_kind, "device": str(device)}
+        told = {
+            "answer_kind": plan.task.answer_kind,
+            "device": str(device),
+            "anew": plan.request.force,
+            "draw": plan.seed,
+        }
         predictor = given or build_part("predictors", part.name, part.options, **told)
         advanced = watch.answered
         if (counted := getattr(predictor, "parameters", None)) is not None:
@@ -248,15 +267,24 @@ def record_of(
     began = time.perf_counter()
     answered = answers_of(predictor, queries, plan.model, advanced)
     seconds = time.perf_counter() - began
-    answers, notes = plan.task.conclude(plan.samples, [answer.value for answer in answered])
+    predictor_notes = getattr(predictor, "notes", list)
+    failures = answered.failures
+    reasons = reasons_of(failures.values())
+    by_sample = plan.task.answers_by_sample
+    check_can_be_scored(plan.model, plan.task.name, by_sample, reasons, len(queries))
+    samples = answered.of_answered(plan.samples)
+    values = [answer.value for answer in answered.answers]
+    answers, notes = plan.task.conclude(samples, values)
 
-    scores = score_answers(plan.metrics, plan.samples, answers)
-    table = plan.task.table(plan.samples, answers)
-    if any(answer.written is not None for answer in answered):
-        table["written"] = [answer.written for answer in answered]
-    files[PREDICTIONS_FILE] = predictions_file(plan.samples, table, scores.statistics)
-    files[STATISTICS_FILE] = scores.kept(plan.samples).to_bytes()
-    files |= plan.task.pictures(plan.samples, answers)
+    scores = score_answers(plan.metrics, samples, answers)
+    table = plan.task.table(samples, answers)
+    if failures:
+        table["target"] = plan.task.targets(plan.samples)
+    if any(answer.written is not None for answer in answered.answers):
+        table["written"] = [answer.written for answer in answered.answers]
+    files[PREDICTIONS_FILE] = predictions_file(plan.samples, table, scores.statistics, failures)
+    files[STATISTICS_FILE] = scores.kept(plan.samples, answered.mask).to_bytes()
+    files |= plan.task.pictures(samples, answers)
     watch.done()
     training = None
     if trained and plan.train and plan.validation:
@@ -297,6 +325,7 @@ def record_of(
             latency_p95=float(np.percentile(latencies, 95)) if latencies else None,
             latency_samples=len(latencies),
         ),
+        requests=requests_of(answered),
         peak_memory_mb=memory.resident_mb(),
         peak_gpu_memory_mb=memory.gpu_mb(),
         environment=environment(
@@ -308,6 +337,7 @@ def record_of(
         notes=[
             *scores.notes,
             *notes,
+            *predictor_notes(),
             *(model.notes() if model else []),
             *training_notes,
             *_checkpoint_notes(plan),
@@ -315,6 +345,7 @@ def record_of(
         ],
         skipped={s.split: len(s.skipped) for s in plan.read() if s.skipped},
         failed=scores.failed,
+        unanswered=reasons,
         files={},
     )
     return record, files

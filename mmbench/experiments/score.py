@@ -17,7 +17,7 @@ from mmbench.metrics.called import metric_called
 from mmbench.metrics.retrieval import QueryMean
 from mmbench.metrics.suite import compute_statistics
 from mmbench.records.record import IntervalEntry, MetricEntry
-from mmbench.records.statistics_file import Statistics, statistics_of
+from mmbench.records.statistics_file import BoolArray, Statistics, statistics_of
 from mmbench.statistics.bootstrap import Interval, bca_interval, group_codes
 from mmbench.statistics.comparison import estimate
 from mmbench.statistics.measured import Measured, measure
@@ -57,11 +57,15 @@ class Scores:
     notes: list[str] = field(default_factory=list)
     replicates: dict[str, FloatArray] = field(default_factory=dict)
 
-    def kept(self, samples: Sequence[Sample]) -> Statistics:
+    def kept(self, samples: Sequence[Sample], answered: BoolArray | None = None) -> Statistics:
         """What a record of these samples keeps of them.
 
         Statistics that are not statistics of a sample (an adapter's), or too wide to be kept
         (features of many images), are left out; the replicates stand for those.
+
+        Args:
+            samples: all that were asked.
+            answered: which of them these scores are of; None for all.
         """
         return statistics_of(
             {
@@ -73,6 +77,7 @@ class Scores:
             [sample.group for sample in samples],
             [sample.category for sample in samples],
             self.replicates,
+            answered,
         )
 
 

@@ -18,7 +18,7 @@ from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.joint_plan import joint_plans, requests_of
 from mmbench.experiments.plan import Plan
 from mmbench.experiments.result import RunResult
-from mmbench.experiments.run import DEFAULT_BATCH, carry_out, record_of, recorded
+from mmbench.experiments.run import DEFAULT_BATCH, carry_out, has_record, record_of, recorded
 from mmbench.experiments.splits import Splits
 from mmbench.experiments.training_state import TrainingState
 from mmbench.experiments.watch import SILENT, Watch
@@ -72,16 +72,16 @@ def carry_out_together(
         plans = joint_plans(request, read)
     for plan in plans.values():
         recover(plan.folder)
-    if not _lacking(plans, request):
-        found = {task: recorded(plan, plan.folder, watch) for task, plan in plans.items()}
+    if not _lacking(plans):
+        found = {task: recorded(plan, watch) for task, plan in plans.items()}
     else:
         found = _run(plans, request, watch)
     return {task: found[task] for task in requests}
 
 
-def _lacking(plans: Mapping[str, Plan], request: RunRequest) -> list[str]:
+def _lacking(plans: Mapping[str, Plan]) -> list[str]:
     """The tasks that have no record yet, or are to be run all the same."""
-    return [task for task, plan in plans.items() if request.force or not plan.folder.exists()]
+    return [task for task, plan in plans.items() if not has_record(plan)]
 
 
 def _run(plans: Mapping[str, Plan], request: RunRequest, watch: Watch) -> dict[str, RunResult]:
@@ -95,10 +95,10 @@ def _run(plans: Mapping[str, Plan], request: RunRequest, watch: Watch) -> dict[s
     with ExitStack() as locks:
         for plan in plans.values():
             locks.enter_context(held(request.out, plan.folder, watch.says))
-        lacking = _lacking(plans, request)
+        lacking = _lacking(plans)
         for task in plans:
             if task not in lacking:
-                found[task] = recorded(plans[task], plans[task].folder, watch)
+                found[task] = recorded(plans[task], watch)
         if not lacking:  # another process made them meanwhile
             return found
         for task in lacking:

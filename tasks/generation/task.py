@@ -83,13 +83,14 @@ class Generation(Task):
 
         return GenerationModel(recipe, words=assets["words"])
 
-    def table(self, samples: Sequence[Sample], answers: Sequence[Any]) -> dict[str, list[Any]]:
-        """Of each sample, what its prompt claims, as JSON, and the image as a PNG file's bytes."""
+    def targets(self, samples: Sequence[Sample]) -> list[Any]:
+        """Of each sample, what its prompt claims, as JSON."""
         claims = [sample.target.get("claims") for sample in samples]
-        return {
-            "target": [None if found is None else json.dumps(found) for found in claims],
-            "prediction": [_png(answer) for answer in answers],
-        }
+        return [None if found is None else json.dumps(found) for found in claims]
+
+    def table(self, samples: Sequence[Sample], answers: Sequence[Any]) -> dict[str, list[Any]]:
+        """The targets, and the images as PNG files' bytes."""
+        return super().table(samples, [_png(answer) for answer in answers])
 
     def answers(self, column: Sequence[Any]) -> list[Any]:
         """The images, (H, W, 3) uint8, from PNG files' bytes."""

@@ -13,9 +13,11 @@ from mmbench.corruptions.conditions import Condition, damaged, partners
 from mmbench.data.batches import query_batches
 from mmbench.data.checks import row_problems
 from mmbench.data.media import MediaRef, media_of
+from mmbench.data.sample import Query
 from mmbench.errors import MMBenchError
-from mmbench.experiments.probe import labelled
-from mmbench.predictors.chat_model import interleaved
+from mmbench.experiments.labelled import labelled
+from mmbench.predictors.messages import interleaved, known_message
+from mmbench.prompts import Prompt
 from mmbench.recipe import Recipe, load_recipe
 from mmbench.reports.page.samples import _content
 from mmbench.training.objectives.content import contents_of
@@ -90,10 +92,19 @@ def test_a_row_has_several_images_where_its_reader_gives_them(images, several, s
 
 
 def test_a_chat_model_is_shown_each_image_where_the_text_has_a_place_for_it():
-    image = {"type": "image", "image": "one"}
+    image, other = {"type": "image", "image": "one"}, {"type": "image", "image": "two"}
     told = {"type": "text", "text": "dax."}
-    assert interleaved("□ dax. □", ["one", "two"]) == [image, told, {**image, "image": "two"}]
-    assert interleaved("dax.", ["one"]) == [image, told]
+    assert interleaved("□ dax. □", [image, other]) == [image, told, other]
+    assert interleaved("dax.", [image]) == [image, told]
+
+
+def test_an_answer_is_known_by_all_images_that_it_is_about(samples):
+    prompt = Prompt(text="{text}")
+    query = max(samples, key=lambda sample: len(media_of(sample.inputs["image"]))).query
+    images = query.inputs["image"]
+    turned = Query(query.id, {**query.inputs, "image": images[::-1]})
+    assert len(images) > 1
+    assert known_message(prompt, turned) != known_message(prompt, query)
 
 
 def test_a_probe_says_that_it_reads_one_image_a_sample(task, few):
