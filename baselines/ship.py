@@ -16,8 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mmbench.checkpoint import read_checkpoint
-from mmbench.experiments.plan import shipped_weights
+from mmbench.checkpoint import read_checkpoint, shipped_weights
 from mmbench.experiments.run import run
 from mmbench.records.record import Record
 from mmbench.records.store import WEIGHTS_FILE, find_records

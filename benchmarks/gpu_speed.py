@@ -35,7 +35,8 @@ from mmbench.experiments.infer import ModelPredictor
 from mmbench.experiments.result import load_run
 from mmbench.experiments.watch import SILENT
 from mmbench.model import move
-from mmbench.training.loop import fit, train_mode
+from mmbench.training.loop import fit
+from mmbench.training.modes import train_mode
 from mmbench.training.objectives.weighted import moved, total
 from mmbench.training.optimizer import optimizer_for
 

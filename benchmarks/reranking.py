@@ -16,11 +16,10 @@ import numpy as np
 import torch
 
 from mmbench import registry
-from mmbench.checkpoint import read_checkpoint
+from mmbench.checkpoint import read_checkpoint, shipped_weights
 from mmbench.data.sample import Sample
 from mmbench.experiments.answers import values_of
 from mmbench.experiments.infer import ModelPredictor
-from mmbench.experiments.plan import shipped_weights
 from mmbench.recipe import load_recipe
 
 DATASETS = ("scenes", "scenes_video", "scenes_audio")

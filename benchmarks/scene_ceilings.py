@@ -7,7 +7,7 @@ one is meant. All captions mention every object.
 Captioning: five captions of one picture differ in what they tell and how, so that even captions
 made from the facts by the generator itself do not agree.
 VQA: what the likeliest answer to a kind of question, or to its template, is worth without an image.
-Interactions: what can be told of the answer from some of the modalities, exactly.
+Interactions and episodes: what can be told of the answer from some of the modalities, exactly.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ from mmbench.scenes.build import SceneSplit, load_scenes, load_sounds, load_vide
 from mmbench.scenes.captions import captions
 from mmbench.scenes.ceilings import OVERALL, ceilings
 from mmbench.scenes.counter import Dice
+from mmbench.scenes.episodes import BLOCKS, Episode, sample_blocks
 from mmbench.scenes.facts import Claims, ObjectFact, check, place
 from mmbench.scenes.interactions import (
     PAIR_CATEGORIES,
     PICTURE_CATEGORIES,
-    Pairs,
-    Pictures,
+    Asked,
     sample_pairs,
     sample_pictures,
 )
 from mmbench.scenes.questions import Question
+from mmbench.scenes.tellings import EXAMPLES
 from mmbench.scenes.video import sample_videos
 from mmbench.scenes.world import sample_scenes
 
@@ -171,8 +172,7 @@ def questions(scenes: SceneSplit) -> None:
     show("its template", lambda question: question.template)
 
 
-def interactions(name: str, facts: Pairs | Pictures, categories: Sequence[str]) -> None:
-    asked = list(chain(*facts.asked()))
+def shown_alone(name: str, asked: Sequence[Asked | Episode], categories: Sequence[str]) -> None:
     columns = (*categories, OVERALL)
     print(f"{name}, the best that can be made of what is shown: {', '.join(columns)}")
     for count in range(len(asked[0].shown) + 1):
@@ -184,8 +184,11 @@ def interactions(name: str, facts: Pairs | Pictures, categories: Sequence[str]) 
 
 if __name__ == "__main__":
     block = np.arange(128)  # every split is made of such blocks, in which all facts are crossed
-    interactions("interactions", sample_pairs("test", block), PAIR_CATEGORIES)
-    interactions("interactions_image", sample_pictures("test", block), PICTURE_CATEGORIES)
+    shown_alone("interactions", list(chain(*sample_pairs("test", block).asked())), PAIR_CATEGORIES)
+    asked = list(chain(*sample_pictures("test", block).asked()))
+    shown_alone("interactions_image", asked, PICTURE_CATEGORIES)
+    episodes = list(chain(*sample_blocks("test", np.arange(BLOCKS["test"])).episodes()))
+    shown_alone("scenes_words", episodes, [f"{count} examples" for count in EXAMPLES])
     test = load_scenes("test")
     questions(test)
     retrieval(test)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mmbench.errors import MMBenchError
     from mmbench.experiments.compare import Comparison, compare
     from mmbench.experiments.compare_files import compare_predictions
+    from mmbench.experiments.load_runs import load_runs
     from mmbench.experiments.probe import ProbeResult, probe
     from mmbench.experiments.profiling import Profile, profile
     from mmbench.experiments.result import RunResult, load_run
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mmbench.experiments.run import run
     from mmbench.experiments.score_files import score
     from mmbench.experiments.study import StudyResult, run_study
+    from mmbench.experiments.together import run_together
     from mmbench.experiments.zero_shot import ZeroShotResult, zero_shot
     from mmbench.reports.report import report
     from mmbench.study import Study, make_study, read_study
@@ -47,7 +49,9 @@ _HOME = {
     "robustness": "mmbench.experiments.robustness",
     "RunResult": "mmbench.experiments.result",
     "load_run": "mmbench.experiments.result",
+    "load_runs": "mmbench.experiments.load_runs",
     "run": "mmbench.experiments.run",
+    "run_together": "mmbench.experiments.together",
     "report": "mmbench.reports.report",
     "Study": "mmbench.study",
     "StudyResult": "mmbench.experiments.study",
@@ -71,6 +75,7 @@ __all__ = [
     "compare",
     "compare_predictions",
     "load_run",
+    "load_runs",
     "make_study",
     "probe",
     "profile",
@@ -79,9 +84,15 @@ __all__ = [
     "robustness",
     "run",
     "run_study",
+    "run_together",
     "score",
     "zero_shot",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names, whether they were imported before or not."""
+    return sorted({*__all__, "__version__", "__doc__", "__name__", "__file__", "__path__"})
 
 
 def __getattr__(name: str) -> Any:

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
+from mmbench import registry
 from mmbench.errors import MMBenchError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FORMAT = 1
+MODELS = (
+    "models"  # of several tasks: what is before the names of tensors that one of them has alone
+)
 _SCALE = " scale"  # after the name of a tensor in bytes: what stands for its rows' scales
 
 
@@ -37,6 +42,16 @@ class Header:
     path: str
     sha256: str
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """That its weights answer."""
+        return tasks_of(self.about)
+
+    def of(self, task: str) -> Header:
+        """What it says of one of its tasks; all that the others share with it of another."""
+        recipe, assets, about = _said_of(task, self.recipe, self.assets, self.about)
+        return replace(self, recipe=recipe, assets=assets, about=about)
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -44,9 +59,11 @@ class Checkpoint:
 
     Attributes:
         tensors: by name, as `nn.Module.state_dict` names them.
-        recipe: the resolved recipe's settings.
-        assets: what `Task.assets` gave.
-        about: task, dataset, fingerprints, seed and versions that it was trained with.
+        recipe: the resolved recipe's settings. Of several tasks the parts that they share, and by
+            task (`tasks`) the recipe as it is resolved for each.
+        assets: what `Task.assets` gave. Of several tasks the words, and by task (`tasks`) all.
+        about: task, dataset, fingerprints, seed and versions that it was trained with. Of several
+            tasks, by task (`tasks`) its dataset and fingerprint.
         path, sha256: the file that it was read from, and its content's hash.
     """
 
@@ -56,6 +73,24 @@ class Checkpoint:
     about: dict[str, Any]
     path: str = ""
     sha256: str = ""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """That its weights answer."""
+        return tasks_of(self.about)
+
+    def of(self, task: str) -> Checkpoint:
+        """What one of its tasks has, by the names of a model of that task alone.
+
+        The fusion that its tasks share is called `fusion`, wherever a model has it. Of a task that
+        it was not trained on, what its tasks share.
+        """
+        if len(self.tasks) == 1:
+            return self
+        own = f"{MODELS}.{task}."
+        tensors = {name.removeprefix(own): tensor for name, tensor in self.tensors.items()}
+        recipe, assets, about = _said_of(task, self.recipe, self.assets, self.about)
+        return replace(self, tensors=tensors, recipe=recipe, assets=assets, about=about)
 
     def to_bytes(self) -> bytes:
         """The safetensors file's content."""
@@ -111,6 +146,52 @@ class Checkpoint:
                 "Name the recipe that it was trained with, or train anew with --train."
             )
         model.load_state_dict({k: v.to(expected[k].dtype) for k, v in self.tensors.items()})
+
+
+def shipped_weights(task: str, dataset: str, model: str) -> Path:
+    """Where a recipe's package ships its weights for a dataset."""
+    folder = registry.path("recipes", model).parent
+    return folder / "weights" / task / dataset / f"{Path(model).stem}.safetensors"
+
+
+def named_weights(name: str, task: str, what: str) -> Path:
+    """The file of a task's checkpoint: at a path, or shipped, named as `scenes/dual_encoder`.
+
+    Args:
+        name: of it.
+        task: that it is of.
+        what: names it, for an error.
+    Raises: MMBenchError if there is none.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    dataset, _, model = name.partition("/")
+    if model and registry.has("recipes", model):
+        shipped = shipped_weights(task, dataset, model)
+        if shipped.is_file():
+            return shipped
+    raise MMBenchError(
+        f"{what}: there is no file {name}, and no weights of {task} are shipped under that name. "
+        "Give the path of a weights.safetensors, or DATASET/MODEL of shipped ones "
+        "(scenes/dual_encoder)"
+    )
+
+
+def tasks_of(about: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tasks that a checkpoint says its weights answer, one or several."""
+    return tuple(about["tasks"]) if "tasks" in about else (str(about.get("task")),)
+
+
+def _said_of(
+    task: str, recipe: Mapping[str, Any], assets: Mapping[str, Any], about: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """What a checkpoint's recipe, assets and facts say of one of its tasks."""
+    several = about.get("tasks", {})
+    if task not in several:
+        return dict(recipe), dict(assets), dict(about)
+    own = {**about, **several[task], "task": task}
+    return recipe["tasks"][task], assets["tasks"][task], own
 
 
 def read_header(path: Path) -> Header:

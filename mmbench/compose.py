@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmbench.data.batches import distinct
+from mmbench.data.batches import distinct_each
 from mmbench.data.features import FeatureCache, Features
 from mmbench.data.media import at_hand
 from mmbench.data.sample import Query, Sample
@@ -120,7 +121,7 @@ class ComposedModel(TaskModel):
         """Compute what a frozen encoder makes of these values, once; of another one, nothing."""
         if (cache := self._caches.get(modality)) is not None:
             compute = partial(self._compute, modality)
-            cache.add(distinct(list(values))[0], compute, f"computing features of {modality}")
+            cache.add(distinct_each(list(values))[0], compute, f"computing features of {modality}")
 
     def _compute(self, modality: str, values: Sequence[Any]) -> Iterator[Features]:
         """The features (N, F) of each of these values, by a frozen encoder."""
@@ -141,12 +142,13 @@ class ComposedModel(TaskModel):
         """The queries' inputs, each distinct one once.
 
         Returns: for each modality that the queries have what `read` gives, and for example
-            `text_rows` (B,), which place them in the queries.
+            `text_rows` (B,), which place them in the queries; where some have several images
+            `image_rows` (B, K), -1 behind the last of those that have fewer.
         """
         batch: Batch = {}
         for modality in self._asked:
             try:
-                found, rows = distinct([query.inputs[modality] for query in queries])
+                found, rows = distinct_each([query.inputs[modality] for query in queries])
             except KeyError:
                 raise MMBenchError(f"a query has no {modality}, which the model reads") from None
             batch |= self.read(modality, found)
@@ -182,7 +184,8 @@ class ComposedModel(TaskModel):
     def keep(self, queries: Sequence[Query], modalities: Sequence[str]) -> None:
         self._kept.clear()
         for modality in modalities if queries else ():
-            values = distinct([q.inputs[modality] for q in queries if modality in q.inputs])[0]
+            given = [q.inputs[modality] for q in queries if modality in q.inputs]
+            values = distinct_each(given)[0]
             if (kept := self._streams_of(modality, values)) is not None:
                 self._kept[modality] = kept
 
@@ -222,7 +225,7 @@ class ComposedModel(TaskModel):
         encoded = self._encoded(modality, batch)
         if not (self.dropout and self.training):
             return encoded
-        return Stream(functional.dropout(encoded.tokens, self.dropout), encoded.mask)
+        return replace(encoded, tokens=functional.dropout(encoded.tokens, self.dropout))
 
     def _encoded(self, modality: str, batch: Batch) -> Stream:
         encoder = self.encoder(modality)
@@ -242,9 +245,15 @@ class ComposedModel(TaskModel):
         return Stream(encoder.pool(stream)[:, None], stream.present[:, None])
 
     def by_sample(self, modality: str, batch: Batch) -> Stream:
-        """The encoded input of each query, (B, N, D); without tokens where it is dropped."""
+        """The encoded input of each query, (B, N, D); without tokens where it is dropped.
+
+        Of several images the tokens stand side by side, (B, K * N, D), as so many parts.
+        """
+        stream, rows = self.stream(modality, batch), batch[f"{modality}_rows"]
+        if rows.ndim == 1:
+            return self.kept(modality, stream.take(rows), batch)
         return self.kept(
-            modality, self.stream(modality, batch).take(batch[f"{modality}_rows"]), batch
+            modality, stream.take(rows.clamp(min=0).flatten()).beside(rows >= 0), batch
         )
 
     def contexts_kept(
@@ -259,7 +268,7 @@ class ComposedModel(TaskModel):
     def kept(self, modality: str, stream: Stream, batch: Batch) -> Stream:
         """The stream without the tokens of rows that `contexts_kept` drops."""
         kept = batch.get(f"{modality}_kept")
-        return stream if kept is None else Stream(stream.tokens, stream.mask & kept[:, None])
+        return stream if kept is None else stream.where(kept[:, None])
 
     def contexts(self, batch: Batch) -> list[Stream]:
         """The encoded inputs of every modality of the queries, a row a query, (B, N, D) each."""

@@ -13,17 +13,31 @@ from pathlib import Path
 from mmbench.errors import MMBenchError, did_you_mean, in_one_line
 from mmbench.sources import descends, parsed, spec_of
 
-# Of metrics, `evaluate:NAME` is of the hub; those of one's own are registered to be in records.
-KINDS = ("encoders", "fusions", "late_fusions", "decoders", "balance", "predictors")
+KINDS = (
+    *("encoders", "fusions", "late_fusions", "decoders"),
+    *("objectives", "balance", "metrics", "predictors"),
+)
+_CONTRACTS = {  # by kind, what its classes descend from
+    "late_fusions": ("LateFusion",),
+    "fusions": ("Fusion",),
+    "encoders": ("Encoder",),
+    "decoders": ("TextDecoder", "ImageDecoder"),
+    "objectives": ("Objective",),
+    "balance": ("Balance",),
+    "metrics": ("Metric",),
+}
+OTHER_LIBRARIES = ("evaluate:", "torchmetrics:")  # what their metrics' names begin with
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def is_direct(kind: str, name: str) -> bool:
-    """Whether a name is `module:Class`, of a kind that a recipe may name so.
+    """Whether a name is `module:Class`, of a kind that may be named so.
 
     >>> is_direct("fusions", "my_fusion:Mine"), is_direct("fusions", "gated")
     (True, False)
     """
+    if kind == "metrics" and name.startswith(OTHER_LIBRARIES):
+        return False
     return kind in KINDS and _NAME.fullmatch(name) is not None
 
 
@@ -44,6 +58,18 @@ def direct_entry(kind: str, name: str) -> EntryPoint | None:
         if late is not (kind == "late_fusions"):
             return None
     return EntryPoint(name=name, value=name, group=f"mmbench.{kind}")
+
+
+def kind_of_class(name: str) -> str | None:
+    """The kind whose contract the class `module:Class` extends, as far as its source tells."""
+    if _NAME.fullmatch(name) is None:
+        return None
+    module, _, attribute = name.partition(":")
+    _find_here(module)
+    for kind, ancestors in _CONTRACTS.items():
+        if any(descends(module, attribute, ancestor) for ancestor in ancestors):
+            return kind
+    return None
 
 
 def _find_here(module: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,9 @@ import torch
 from mmbench import registry
 from mmbench.errors import MMBenchError, raised
 from mmbench.recipe import FUSION_KINDS, Part, Recipe
+from mmbench.sharing import shared_now
 from mmbench.sources import OWN_PACKAGES
+from mmbench.zoo.decoders.text import TextDecoder
 from mmbench.zoo.encoders.base import Encoder
 from mmbench.zoo.fusion.base import Fusion
 from mmbench.zoo.fusion.late import LateFusion
@@ -26,9 +28,20 @@ from mmbench.zoo.words import Words
 def build_encoder(modality: str, part: Part, width: int, vocabulary: Words) -> Encoder:
     """The encoder that a recipe names for a modality, with the pooling that it asks for.
 
+    Models of several tasks that are built together share it (`mmbench.sharing`).
+
     Raises: MMBenchError for one of another modality or of an earlier contract, an unknown pooling,
-        or whatever `build_part` refuses.
+        whatever `build_part` refuses, or one that cannot be shared.
     """
+    if (shared := shared_now()) is None:
+        return _new_encoder(modality, part, width, vocabulary)
+    options = ", ".join(f"{key}={value}" for key, value in part.options.items())
+    words = f"{part.name} of width {width}" + (f" with {options}" if options else "")
+    asked = words, part, len(vocabulary)
+    return shared.encoder(modality, asked, lambda: _new_encoder(modality, part, width, vocabulary))
+
+
+def _new_encoder(modality: str, part: Part, width: int, vocabulary: Words) -> Encoder:
     cls = registry.load("encoders", part.name)
     takes = inspect.signature(cls.forward).parameters
     if not issubclass(cls, Encoder) or len(takes) < 3 or _annotated(cls, "vocabulary") is int:
@@ -58,6 +71,8 @@ def build_encoder(modality: str, part: Part, width: int, vocabulary: Words) -> E
 def build_fusion(recipe: Recipe, contexts: Sequence[str]) -> Fusion:
     """The recipe's fusion for these context modalities.
 
+    Models of several tasks that are built together share one (`mmbench.sharing`).
+
     Raises: MMBenchError if it names none, one that joins decisions, one that is not defined for so
         many contexts, or one of an earlier contract.
     """
@@ -76,6 +91,8 @@ def build_fusion(recipe: Recipe, contexts: Sequence[str]) -> Fusion:
             f"the fusion {name} is defined for at most {cls.most_contexts} modalities beside the "
             f"query; here there are {len(contexts)}: {', '.join(contexts)}"
         )
+    if (shared := shared_now()) is not None:
+        return shared.fusion(cls, recipe.width, contexts)
     try:
         fusion = build_part(
             "fusions", name, recipe.fusion.options, dim=recipe.width, contexts=tuple(contexts)
@@ -87,6 +104,53 @@ def build_fusion(recipe: Recipe, contexts: Sequence[str]) -> Fusion:
     _check_weights(recipe, fusion)
     _try_out(fusion, recipe.width)
     return fusion
+
+
+def build_text_decoder(
+    recipe: Recipe,
+    options: Mapping[str, Any],
+    contexts: Sequence[str],
+    vocabulary: Words,
+    longest: int,
+) -> TextDecoder:
+    """The recipe's decoder, which writes text, with the fusion that joins the contexts to it.
+
+    Args:
+        recipe: resolved.
+        options: the decoder's.
+        contexts: the names of the media that it is handed.
+        vocabulary: of the texts.
+        longest: the most words that it reads.
+    Raises: MMBenchError if it writes no text, or there is no fusion where one is needed, or one
+        where none is.
+    """
+    assert recipe.decoder is not None  # a resolved recipe has one
+    name = recipe.decoder.name
+    if getattr(registry.load("decoders", name), "fuses", False):
+        if recipe.fusion is not None:
+            raise MMBenchError(
+                f"the decoder {name} joins the media by layers of its own, and the recipe names "
+                f"the fusion {recipe.fusion.name} besides: set fusion to null"
+            )
+    elif bool(contexts) != bool(recipe.fusion):
+        raise MMBenchError(
+            "a recipe that writes texts needs a fusion and at least one encoder, or (a language "
+            f"model) neither; it has {len(contexts)} encoders and "
+            f"{recipe.fusion.name if recipe.fusion else 'no fusion'}"
+        )
+    decoder = build_part(
+        "decoders",
+        name,
+        options,
+        dim=recipe.width,
+        vocabulary=vocabulary,
+        fusion=(lambda: build_fusion(recipe, contexts)) if contexts else None,
+        contexts=tuple(contexts),
+        longest=longest,
+    )
+    if not isinstance(decoder, TextDecoder):
+        raise MMBenchError(f"the decoder {name} writes no text")
+    return decoder
 
 
 def fuses_late(recipe: Recipe) -> bool:

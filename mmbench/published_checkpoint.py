@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from mmbench import registry
+from mmbench.checkpoint import named_weights, read_header
 from mmbench.errors import MMBenchError, in_one_line
 from mmbench.hub_network import offline_without_network
 from mmbench.json_text import parse_json
 from mmbench.sources import class_value
 
 WEIGHTS, SHARDS = "model.safetensors", "model.safetensors.index.json"
+RANKER_TASK = "retrieval"  # of the checkpoints that rank images
 _PREPARATION = "preprocessor_config.json"  # of images and sounds
 WORDS = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 _SETTINGS = (
@@ -127,11 +129,19 @@ def checkpoint_of(kind: str, part: Any) -> PublishedCheckpoint | None:
 
 
 def identified(kind: str, part: Any) -> dict[str, Any]:
-    """The options of a part, with the hash of a checkpoint in place of its name and revision."""
+    """The options of a part, with the hash of a checkpoint in place of its name and revision.
+
+    So too for the checkpoint of mmbench's own that ranks what an image decoder draws.
+    """
+    options = dict(part.options)
+    sampling = options.get("sampling")
+    if isinstance(sampling, dict) and isinstance(name := sampling.get("ranked_by"), str):
+        ranker = read_header(named_weights(name, RANKER_TASK, f"{kind}: ranked_by"))
+        options["sampling"] = sampling | {"ranked_by": f"sha256:{ranker.sha256}"}
     checkpoint = checkpoint_of(kind, part)
     if checkpoint is None:
-        return dict(part.options)
-    options = {key: value for key, value in part.options.items() if key != "revision"}
+        return options
+    options.pop("revision", None)
     return options | {"pretrained": f"sha256:{checkpoint.sha256}"}
 
 

@@ -23,7 +23,7 @@ from mmbench.optimizers import optimizer_options
 from mmbench.prompts import Prompt
 from mmbench.published_checkpoint import identified
 from mmbench.stages import Stage
-from mmbench.versions import part_defaults
+from mmbench.versions import part_defaults, undeciding
 from mmbench.yaml_file import Settings, parse_yaml, read_yaml, setting, validate
 
 
@@ -228,6 +228,10 @@ class Recipe(Settings):
         names = [stage.name for stage in self.stages]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"stages has two called {twice}: give each a name of its own")
+        if several := [stage.name for stage in self.stages if stage.tasks][1:]:
+            raise ValueError(
+                f"stages trains tasks together a second time, in {several[0]}: one stage has all"
+            )
         for stage in self.stages:
             try:
                 validate(Train, stage.train, f"the stage {stage.name}: train")
@@ -281,6 +285,11 @@ class Recipe(Settings):
         own = part.model_copy(update={"options": filled | part.options})
         return self.model_copy(update={"predictor": own})
 
+    @property
+    def joint(self) -> Stage | None:
+        """The stage that trains several tasks together, if there is one."""
+        return next((stage for stage in self.stages if stage.tasks), None)
+
     def settings(self) -> dict[str, Any]:
         """All that decides what the model computes: the recipe less its words, as plain JSON."""
         return self.model_dump(mode="json", exclude={"title", "summary", "source", "search"})
@@ -298,7 +307,7 @@ class Recipe(Settings):
         if self.predictor:
             found["predictor"] = "predictors", self.predictor
         for stage in self.stages:
-            for name, asked in stage.objective.items():
+            for name, asked in () if stage.tasks else stage.objective.items():
                 part = Part(name=name, options=asked.options)
                 found[f"stages.{stage.name}.{name}"] = "objectives", part
         return found
@@ -319,8 +328,9 @@ class Recipe(Settings):
                 continue
             found[key] = part.name
             now, added = part_defaults(kind, part.name)
+            left_out = undeciding(kind, part.name)
             for option, value in (now | identified(kind, part)).items():
-                if value != added.get(option, _ABSENT):
+                if option not in left_out and value != added.get(option, _ABSENT):
                     found[f"{key}.{option}"] = value
         if not self.predictor:
             found |= {key: v for key, v in self.changed().items() if key == "width"}
@@ -379,7 +389,7 @@ def _put(value: dict[str, Any], key: str, new: Any) -> None:
         if not isinstance(inner, dict):
             raise MMBenchError(f"--set {key}: '{parent}' holds no keys")
         value = inner
-    value[last] = new
+    value[last] = copy.deepcopy(new)  # which a later key may change
 
 
 def _short(path: Path) -> str:

@@ -13,6 +13,7 @@ by where it is written, `mypackage.module:Class` (`mmbench.direct_names`).
 from __future__ import annotations
 
 import importlib.util
+import shlex
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -181,9 +182,16 @@ def kind_of(name: str, kinds: Sequence[str]) -> str:
         check(kinds[0], name)
     known = sorted({other for kind in kinds for other in names(kind)})
     raise MMBenchError(
-        f"no {_SINGULAR[kinds[0]]} called '{name}'.{did_you_mean(name, known)} "
+        f"no {_SINGULAR[kinds[0]]} called '{name}'.{_or_install(name, known)} "
         f"`mmbench list {kinds[0]}` shows all {len(names(kinds[0]))}."
     )
+
+
+def _or_install(name: str, known: Sequence[str]) -> str:
+    """What to do about a name that is not known: install a package here, or take a near one."""
+    if Path(name, "pyproject.toml").is_file():
+        return f" `pip install -e {shlex.quote(name)}` installs the package that lies here."
+    return did_you_mean(name, known)
 
 
 def path(kind: str, name: str) -> Path:
@@ -230,6 +238,6 @@ def check(kind: str, name: str) -> None:
             )
         known, listed = names(kind), _COMMAND.get(kind, kind)
         raise MMBenchError(
-            f"no {_SINGULAR[kind]} called '{name}'.{did_you_mean(name, known)} "
+            f"no {_SINGULAR[kind]} called '{name}'.{_or_install(name, known)} "
             f"`mmbench list {listed}` shows all {len(known)}."
         )

@@ -36,6 +36,7 @@ class RunSettings(Settings):
         data_dir: the folder of the dataset's files, for one that does not come with mmbench.
         skip_bad: leave out samples whose media cannot be read, and count them in the record.
         allow_hub_code: download and run metrics `evaluate:<name>` of the hub.
+        allow_failed: show the score of the samples that were answered where more than 1% failed.
         out: where records are kept.
         force: run although there is a record.
     """
@@ -54,6 +55,7 @@ class RunSettings(Settings):
     data_dir: Path | None = Field(None, strict=False)
     skip_bad: bool = False
     allow_hub_code: bool = False
+    allow_failed: bool = False
     out: Path = Field(Path("results"), strict=False)
     force: bool = False
 
@@ -62,9 +64,10 @@ class RunRequest(RunSettings):
     """One run to be done.
 
     Attributes:
-        task: a registered task ("vqa").
+        task: a registered task ("vqa"); several, separated by commas, are trained together.
         model: a registered recipe ("gated_fusion"), or the path of a recipe's YAML file.
-        dataset: a dataset of the task, or the path of its YAML file; the task's default if None.
+        dataset: a dataset of the task, or the path of its YAML file; the task's default if None. Of
+            several tasks one that all have, or one for each, separated by commas.
         train: train from nothing on the train split, choosing weights on validation. Otherwise the
             weights that are shipped with the recipe, or those of `checkpoint`, are used.
         seed: of initialisation, batches and dropout.

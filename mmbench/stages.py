@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from mmbench import registry
 from mmbench.data.sample import stable_number
+from mmbench.errors import did_you_mean
 from mmbench.yaml_file import Settings, setting
 
 TASK = "task"  # the objective that asks a model for its own losses
@@ -108,7 +110,8 @@ class Stage(Settings):
     Attributes:
         name: what progress and log call it.
         objective: what it minimises: a name (`simclr`), a list of names, or a mapping of names to
-            weights.
+            weights. Where these are tasks (`{vqa: 1.0, captioning: 0.5}`), they are trained
+            together, and the weights say how often an epoch goes through the samples of each.
         trains: parts of the model by their dotted names (`encoders.image`); all of it if left out.
         freezes: of what it trains, the parts that stay as they are.
         train: settings of training that differ from the recipe's.
@@ -126,6 +129,7 @@ class Stage(Settings):
     def _has_something_to_do(self) -> Stage:
         if not self.objective:
             raise ValueError(f"of the stage {self.name} names no objective")
+        self._check_tasks()
         if self.trains == []:
             raise ValueError(f"of the stage {self.name} trains nothing: name a part in `trains`")
         for part in self.trains or ():
@@ -134,6 +138,43 @@ class Stage(Settings):
                     f"of the stage {self.name} trains {part} and freezes it too: choose one"
                 )
         return self
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that it trains together, sorted; none where it minimises objectives.
+
+        >>> Stage(name="joint", objective={"vqa": 1.0, "captioning": 0.5}).tasks
+        ('captioning', 'vqa')
+        """
+        return tuple(sorted(filter(_is_task, self.objective)))
+
+    def _check_tasks(self) -> None:
+        """Refuse what cannot be trained together."""
+        if not (tasks := self.tasks):
+            return
+        others = [name for name in self.objective if name not in tasks]
+        if odd := [name for name in others if not registry.has("objectives", name)]:
+            known = [*registry.names("tasks"), *registry.names("objectives")]
+            raise ValueError(
+                f"of the stage {self.name} names '{odd[0]}', which is neither a task nor an "
+                f"objective.{did_you_mean(odd[0], known)}"
+            )
+        if others:
+            raise ValueError(
+                f"of the stage {self.name} names tasks ({', '.join(tasks)}) and objectives "
+                f"({', '.join(others)}): give each a stage of its own"
+            )
+        if len(tasks) == 1:
+            raise ValueError(
+                f"of the stage {self.name} names one task alone, {tasks[0]}: name two or more to "
+                f"train them together, or the objective {TASK}"
+            )
+        for task in tasks:
+            if options := self.objective[task].options:
+                raise ValueError(
+                    f"of the stage {self.name} gives {task} the option {next(iter(options))}: a "
+                    "task has a weight alone"
+                )
 
     @property
     def words(self) -> str:
@@ -168,6 +209,10 @@ def _objective(name: str, asked: StageObjective) -> str:
     options = ", ".join(f"{key}={value}" for key, value in asked.options.items())
     weight = "" if asked.weight == 1 else f"{asked.weight:g} "
     return weight + name + (f"({options})" if options else "")
+
+
+def _is_task(name: str) -> bool:
+    return name != TASK and not registry.has("objectives", name) and registry.has("tasks", name)
 
 
 def is_within(name: str, part: str) -> bool:

@@ -172,7 +172,7 @@ def keep_study(study: Study, comments: Sequence[str] = ()) -> Path:
     Raises: MMBenchError if the disk does not take it.
     """
     text = study_text(study, comments)
-    mark = digest(study.model_dump(mode="json"))[:8]
+    mark = digest(study.model_dump(mode="json", exclude={"allow_failed"}))[:8]
     folder = study.out / STUDIES
     name = study.name or "-".join([*study.task, *(Path(d).stem for d in study.dataset), mark])
     file = folder / f"{safe_name(name)}.yaml"

@@ -105,6 +105,10 @@ class Task(ABC):
         """The dataset as a resolved recipe needs it, such as its images in another size."""
         return dataset
 
+    def metrics_on(self, dataset: DatasetSpec) -> Sequence[str]:
+        """Names of the metrics that a dataset is scored by, the primary one first."""
+        return dataset.metrics or self.metrics
+
     def references(self, dataset: DatasetSpec) -> Sequence[str]:
         """Recipes that fuse nothing, for a dataset's modalities: what a fusion must be better than.
 
@@ -142,20 +146,24 @@ class Task(ABC):
         """
         return list(answers), []
 
+    def targets(self, samples: Sequence[Sample]) -> list[Any]:
+        """The right answers, as the record's table of predictions has them."""
+        return [sample.target for sample in samples]
+
     def table(self, samples: Sequence[Sample], answers: Sequence[Any]) -> dict[str, list[Any]]:
         """Columns of the record's predictions, a row a sample: `target` and `prediction`."""
-        targets = [sample.target for sample in samples]
-        return {"target": targets, "prediction": list(answers)}
+        return {"target": self.targets(samples), "prediction": list(answers)}
 
     def answers(self, column: Sequence[Any]) -> list[Any]:
         """The answers from the `prediction` column of the record's table, as `table` put them."""
         return list(column)
 
-    def file_metrics(self, references: Path) -> Sequence[str]:
+    def file_metrics(self, references: Path, targets: Sequence[Any] = ()) -> Sequence[str]:
         """Names of the metrics that predictions made elsewhere are scored by, if none are named.
 
         Args:
             references: the file that they are held against.
+            targets: the right answers in it; none where answers are images.
         """
         return self.metrics
 
@@ -199,7 +207,30 @@ def _check_answers(task: Task, name: str) -> None:
         )
 
 
-TOLD = ("answer_kind", "device")  # what a predictor's constructor is told, if it asks for it
+TOLD = (
+    "answer_kind",
+    "device",
+    "anew",
+    "draw",
+)  # what a predictor's constructor is told, if it asks for it
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer of a server took.
+
+    Attributes:
+        requests: that were made for it now.
+        kept: whether it was kept from an earlier run.
+        tokens_in, tokens_out: that were read and written for it, now or then; None if unknown.
+        price: of these; None where no prices are given.
+    """
+
+    requests: int = 0
+    kept: bool = False
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    price: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +241,13 @@ class Answer:
         value: the answer; what it is depends on the task.
         seconds: that it took, where it was made by itself; None where it was one of a batch.
         written: all that was written, where the answer was read off it.
+        usage: what it took, where a server gave it.
     """
 
     value: Any
     seconds: float | None = None
     written: str | None = None
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,12 +255,14 @@ class Failure:
     """That a predictor could not answer a query: never scored as if it were an answer.
 
     Attributes:
-        reason: in a line.
+        reason: in a few words, the same for all that failed alike.
         seconds: until it failed, where known.
+        usage: what it took, where a server was asked.
     """
 
     reason: str
     seconds: float | None = None
+    usage: Usage | None = None
 
 
 class Predictor(Protocol):
@@ -236,11 +271,14 @@ class Predictor(Protocol):
     Registered under `mmbench.predictors` and named by a recipe's `predictor`, with options for its
     constructor; or by `--model module:Class`. One that also has `fit(samples)` is given the
     training samples first. Its constructor is told, where it has such parameters, `answer_kind`
-    (see `Task.answer_kind`), `device`, and the dataset's `prompt` and `reads` (`mmbench.prompts`),
-    which a recipe may set otherwise. Class attributes, none of which it must have: `answer_kinds`
-    names the kinds of answers that it can give; one without is tried on every task. `named_by`
-    names the options that follow its name in `--model NAME:OPTION@OPTION`. A method `parameters()`
-    gives how many it has, by part.
+    (see `Task.answer_kind`), `device`, `anew` (whether nothing that is kept of an earlier run
+    may be taken), `draw` (the run's seed: which of several draws this is), and the dataset's
+    `prompt` and `reads` (`mmbench.prompts`), which a recipe may set otherwise. Class attributes,
+    none of which it must have: `answer_kinds` names the kinds of answers that it can give; one
+    without is tried on every task. `named_by` names the options that follow its name in
+    `--model NAME:OPTION@OPTION`. `decides_nothing` names options that change no answer. A method
+    `parameters()` gives how many it has, by part; `notes()` what a reader of its answers should
+    know, once they are made.
     """
 
     def predict(self, queries: Sequence[Query]) -> Iterable[Answer | Failure]:

@@ -50,6 +50,11 @@ def part_defaults(kind: str, name: str) -> tuple[dict[str, Any], dict[str, Any]]
     return constructor_defaults(module, attribute), added if isinstance(added, dict) else {}
 
 
+def undeciding(kind: str, name: str) -> tuple[str, ...]:
+    """The options of a part that decide nothing of what it computes (its `decides_nothing`)."""
+    return tuple(class_value(*registry.location(kind, name), "decides_nothing") or ())
+
+
 def source_hash(module: str, what: str) -> str:
     """SHA-256 of a module's file and of those it imports from its own package or folder.
 

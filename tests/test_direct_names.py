@@ -1,13 +1,18 @@
 """Parts that are named by where they are written, and entry points that lead nowhere."""
 
+import json
 import subprocess
 import sys
 
 import pytest
 
+import mmbench
 from mmbench import registry
+from mmbench.checks.parts import failures
+from mmbench.cli.show import show_text
 from mmbench.errors import MMBenchError
 from mmbench.experiments.plan import make_plan
+from mmbench.experiments.rescore import verify_records
 from mmbench.request import run_request
 from tests.conftest import command_line, environment
 
@@ -32,6 +37,40 @@ class Late(LateMean):
 """
 
 
+METRIC = """
+import numpy as np
+from mmbench.metrics.base import MeanMetric
+
+
+class Caseless(MeanMetric):
+    "Equal whatever the case."
+
+    name = "caseless"
+    source = "here"
+
+    def statistics(self, predictions, targets):
+        pairs = zip(predictions, targets)
+        return np.array([[float(p.lower() == t.lower())] for p, t in pairs])
+"""
+OBJECTIVE = """
+from mmbench.training.objectives.base import Objective
+
+
+class Small(Objective):
+    "L = mean of the squares of what the fusion has for parameters."
+
+    def __init__(self, model):
+        super().__init__()
+
+    def collate(self, model, samples, rng):
+        return {}
+
+    def losses(self, model, batch):
+        values = [p.square().mean() for p in model.fusion.parameters()]
+        return {"small": sum(values) / len(values)}
+"""
+
+
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """A folder that one works in, with modules of one's own."""
@@ -39,6 +78,10 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "their_scales.py").write_text("SCALE = 1.0\n")
     (tmp_path / "their_late.py").write_text(LATE)
     (tmp_path / "their_slip.py").write_text("class Mine(:\n")
+    (tmp_path / "their_metric.py").write_text(METRIC)
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "__init__.py").touch()
+    (tmp_path / "theirs" / "objective.py").write_text(OBJECTIVE)
     monkeypatch.setattr("sys.path", [*sys.path])
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -83,6 +126,56 @@ def test_a_name_that_leads_nowhere_is_one_line(here, name, says):
     with pytest.raises(MMBenchError, match=says) as raised:
         registry.load(registry.kind_of(name, ("fusions", "late_fusions")), name)
     assert "\n" not in str(raised.value)
+
+
+def test_a_metric_goes_by_where_it_is_written_in_records_and_tables(here):
+    (here / "given.jsonl").write_text('{"id": 1, "prediction": "Red"}\n')
+    (here / "right.jsonl").write_text('{"id": 1, "target": "red"}\n')
+    name = "their_metric:Caseless"
+    result = mmbench.score("vqa", "given.jsonl", "right.jsonl", metrics=[name, "accuracy"])
+    values = {entry.name: entry.value for entry in result.record.metrics}
+    assert values == {name: 1.0, "accuracy": 0.0}
+    assert result.record.primary.signature == f"{name}|v:1"
+    assert [why for _, why in verify_records([result.path])] == [None]
+    head = mmbench.report("results").splitlines()[2]
+    assert "Caseless" in head
+    assert "their_metric" not in head
+    assert failures("metric", name) == []
+
+
+def test_a_metric_of_another_library_is_not_taken_for_a_module():
+    assert not registry.has("metrics", "evaluate:config")
+    assert not registry.has("metrics", "torchmetrics:Metric")
+
+
+def test_an_objective_of_a_package_in_the_folder_trains(mini, here):
+    run = mmbench.run(
+        "vqa",
+        "concat_fusion",
+        dataset=mini,
+        train=True,
+        overrides={
+            "width": 8,
+            "train.epochs": 1,
+            "stages": [{"name": "a", "objective": {"task": 1, "theirs.objective:Small": 0.5}}],
+        },
+    )
+    assert run.record.identity.parts["objectives:theirs.objective:Small"].startswith("sha256:")
+    (epoch,) = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
+    assert "theirs.objective:Small.small" in epoch["losses"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("their_metric:Caseless", "metric"),
+        ("their_fusion:Mine", "fusion"),
+        ("their_late:Late", "late fusion"),
+        ("theirs.objective:Small", "objective"),
+    ],
+)
+def test_show_says_what_it_is(here, name, kind):
+    assert show_text(name).startswith(f"{kind} {name}")
 
 
 @pytest.mark.parametrize("kind", ["fusions", "encoders"])

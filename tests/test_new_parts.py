@@ -64,6 +64,12 @@ def test_the_example_recipes_dataset_and_metric_work_together(packages, tmp_path
     assert "my_metric" in done.stdout
 
 
+def test_pictures_are_counted_and_other_files_named(mmbench, tmp_path):
+    line = mmbench("new", "dataset", "mine", "--out", str(tmp_path)).stdout.splitlines()[0]
+    assert "mine.yaml" in line
+    assert line.endswith("and 52 pictures")
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "says"),
     [

@@ -24,3 +24,13 @@ def test_idle_threads_do_not_spin_unless_the_user_says_so(given, expected):
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=clean | given, cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == expected
+
+
+def test_dir_names_what_is_public_before_it_is_imported():
+    code = "import sys, mmbench; print(*dir(mmbench)); assert 'pandas' not in sys.modules"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    names = done.stdout.split()
+    assert {"run", "compare", "load_runs", "__version__"} <= set(names)
+    assert not [n for n in names if n.startswith("_") and not n.startswith("__")]
+    assert "os" not in names

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import lru_cache
 
 import pytest
 
@@ -11,13 +12,17 @@ from mmbench_baselines.ship import SCORES
 from tests.conftest import ROOT, command_line, environment
 
 README = (ROOT / "README.md").read_text()
-EXTENDING = (ROOT / "docs" / "extending.md").read_text()
-FILES = dict(re.findall(r"```\w+ (\S+\.\w+)\n(.*?)```", EXTENDING, re.DOTALL))
+PAGES = {path: path.read_text() for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))}
+FILES = dict(
+    file
+    for text in PAGES.values()
+    for file in re.findall(r"```\w+ (\S+\.\w+)\n(.*?)```", text, re.DOTALL)
+)
 
 
 @pytest.fixture(scope="module")
 def plugins(tmp_path_factory):
-    """The package of docs/extending.md, installed by pip into a folder of its own."""
+    """The package of docs/extending.md and the pages beside it, installed by pip into a folder."""
     source, target = (tmp_path_factory.mktemp(name) for name in ("source", "target"))
     for name, content in FILES.items():
         (source / name).parent.mkdir(exist_ok=True)
@@ -107,6 +112,24 @@ def test_the_fusion_of_ones_own_keeps_the_contract(plugins):
     assert " passed" in done.stdout
 
 
+def test_an_encoder_of_ones_own(plugins, mini_folder, tmp_path):
+    assert "keeps its contract" in mmbench("check encoder patches", tmp_path, plugins)
+    dataset = f"--dataset {mini_folder / 'mini.yaml'} --set train.epochs=1 --set width=16"
+    options = f"--model gated_fusion --train --set encoders.image=patches {dataset}"
+    assert "accuracy" in mmbench(f"run --task vqa {options}", tmp_path, plugins, mini_folder)
+
+
+def test_a_metric_of_ones_own(plugins, tmp_path):
+    assert "keeps its contract" in mmbench("check metric caseless", tmp_path, plugins)
+    (tmp_path / "given.jsonl").write_text('{"id": 1, "prediction": "Circle"}\n')
+    (tmp_path / "right.jsonl").write_text('{"id": 1, "target": "circle"}\n')
+    files = "--predictions given.jsonl --references right.jsonl --metrics caseless,accuracy"
+    out = mmbench(f"score --task vqa {files}", tmp_path, plugins)
+    assert re.search(r"caseless +100\.00", out)
+    assert re.search(r"accuracy +0\.00", out)
+    assert "caseless|case:ignored|v:1" in out
+
+
 def test_a_balancing_method_of_ones_own(plugins, mini_folder, tmp_path):
     assert "even" in mmbench("list balance", tmp_path, plugins)
     dataset = f"--dataset {mini_folder / 'mini.yaml'} --set train.epochs=1 --set width=16"
@@ -137,21 +160,32 @@ def test_a_task_of_ones_own(plugins, tmp_path):
     assert "shapes/shapes" in out
 
 
-def test_every_command_is_one_that_exists():
-    text = README + EXTENDING
-    lines = re.findall(r"^mmbench (data \w+|\w+)(.*?)(?: +#.*)?$", text, re.MULTILINE)
-    assert len(lines) >= 7
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_every_command_is_one_that_exists(page, helps):
+    text = PAGES[page].replace("\\\n", " ")
+    lines = re.findall(
+        r"^ *(?:\$ )?mmbench ((?:data|cache) \w+|\w+)(?: (.*?))?(?:  +#.*)?$", text, re.MULTILINE
+    )
     for command, arguments in lines:
-        options = re.findall(r"--[\w-]+", arguments)
-        text = subprocess.run(
+        for option in re.findall(r"(?<![\w-])--[\w-]+", re.sub(r"'[^']*'", "", arguments)):
+            assert option in helps(command), f"mmbench {command} has no {option}"
+
+
+@pytest.fixture(scope="module")
+def helps():
+    """What `--help` of a command prints, by the command."""
+
+    @lru_cache
+    def printed(command: str) -> str:
+        return subprocess.run(
             command_line(*command.split(), "--help"),
             env=environment(),
             capture_output=True,
             text=True,
+            check=True,
         ).stdout
-        assert text
-        for option in options:
-            assert option in text, f"mmbench {command} has no {option}"
+
+    return printed
 
 
 def test_the_readme_is_a_first_screen_and_a_tour():

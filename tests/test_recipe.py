@@ -129,3 +129,9 @@ def test_every_fusion_of_our_own_has_recipes_that_differ_in_their_encoders_alone
     assert frozen.model_copy(update={"encoders": {}}).settings() == trained.settings()
     assert trained.source == frozen.source
     assert "frozen pretrained" in frozen.summary
+
+
+def test_overrides_are_left_as_they_were_given():
+    given = {"decoder": {"name": "image_tokens"}, "decoder.name": "cnn"}
+    assert load_recipe("gated_fusion", given).decoder.name == "cnn"
+    assert given == {"decoder": {"name": "image_tokens"}, "decoder.name": "cnn"}

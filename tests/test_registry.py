@@ -14,6 +14,15 @@ def test_an_unknown_name_is_answered_with_the_nearest():
     )
 
 
+def test_a_package_that_lies_here_is_to_be_installed(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "pyproject.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    for call in (registry.check, lambda kind, name: registry.kind_of(name, (kind, "late_fusions"))):
+        with pytest.raises(MMBenchError, match="`pip install -e mine`"):
+            call("fusions", "mine")
+
+
 @pytest.mark.parametrize("kind", registry.CODE_KINDS)
 def test_everything_registered_loads_and_has_a_summary(kind):
     assert registry.names(kind)

@@ -138,7 +138,8 @@ def check_missing(make: Make) -> None:
             module(query_of(module), masked).stream.tokens,
             f"{names} missing (None), and {names} with a mask that is False throughout",
         )
-        out.square().sum().backward()
+        if out.requires_grad:  # a fusion may have no parameters
+            out.square().sum().backward()
         for key, parameter in module.named_parameters():
             if parameter.grad is not None:
                 require_finite(parameter.grad, f"{key}'s gradient where {names} is missing")

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from mmbench import registry
 from mmbench.checks.contract import Make, require
 from mmbench.errors import MMBenchError, in_one_line
 from mmbench.metrics.base import FloatArray, Metric
+from mmbench.metrics.called import metric_called
 
 _PREDICTIONS = ["a red ball", "Yes", "two cats", "no", "a dog on a mat", "blue"]
 _TARGETS = ["a red ball", "yes", "three cats", "no", "a cat on a mat", "green"]
@@ -36,13 +36,12 @@ def metric_maker(name: str, options: Mapping[str, Any], width: int | None = None
     if options:
         raise MMBenchError(f"a metric takes no options, got {', '.join(options)}")
 
-    metric = registry.load("metrics", name)()
-    if isinstance(metric, Metric) and metric.examples() is None:
+    metric = metric_called(name)
+    if metric.examples() is None:
         examples_of(metric)
 
     def make() -> Metric:
-        found: Metric = registry.load("metrics", name)()
-        return found
+        return metric_called(name)
 
     return make
 

@@ -1,4 +1,4 @@
-"""`mmbench cache`: what is kept of decoded data and features, and its removal."""
+"""`mmbench cache`: what is kept of decoded data, features and answers, and its removal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from mmbench.cli.output import say
 from mmbench.cli.parser import CommandGroup, split_names
 
-cache = CommandGroup("cache", "List, measure and prune what is kept of decoded data and features.")
+cache = CommandGroup("cache", "List, measure and prune what is kept: media, features, answers.")
 
 Kinds = Annotated[
     str | None, typer.Option("--kind", help="Only these, by commas: images, features, ...")
@@ -43,7 +43,10 @@ def prune_cache(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed.")] = False,
 ) -> None:
-    """Remove what was not used lately. Whatever is removed is made again when it is needed."""
+    """Remove what was not used lately. Whatever is removed is made again when it is needed.
+
+    So are the answers of models (`responses`): those of a server are asked and paid for again.
+    """
     from mmbench.cli.cache import prune_text
 
     say(prune_text(_names(kind), 0.0 if everything else older_than, dry_run))

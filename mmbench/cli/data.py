@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -13,6 +14,7 @@ from mmbench.cli import output
 from mmbench.data.dataset import DatasetSpec, load_spec, tasks_of
 from mmbench.errors import MMBenchError
 from mmbench.reports.escape import for_markdown, one_line
+from mmbench.sources import class_expression
 
 if TYPE_CHECKING:
     from mmbench.data.reading import Told
@@ -58,11 +60,17 @@ def origin(spec: DatasetSpec) -> str:
     """Where a dataset's files come from."""
     if spec.source is not None:
         return f"package {spec.source.install}"
-    if spec.hub is None and not spec.folder:
+    if spec.layout is not None and _is_generated(spec.layout.reader):
         return "generated"
-    return " or ".join(
-        word for word, there in (("hub", spec.hub), ("folder", spec.folder)) if there
-    )
+    in_folder = spec.folder or spec.hub is None
+    return " or ".join(word for word, there in (("hub", spec.hub), ("folder", in_folder)) if there)
+
+
+def _is_generated(reader: str) -> bool:
+    """Whether a reader makes its samples, as its source says."""
+    where = registry.location("readers", reader)
+    made = class_expression(*where, "needs_folder", inherited=True)
+    return isinstance(made, ast.Constant) and made.value is False
 
 
 def prepare(
@@ -107,10 +115,11 @@ def exported(
 
     Args: as `mmbench.experiments.answered_dataset.asked_dataset`.
     """
+    from mmbench.data.media import media_of
     from mmbench.experiments.answered_dataset import asked_dataset
 
     for sample in asked_dataset(task, name, split, data_dir, skip_bad).samples:
-        texts = {k: v for k, v in sample.inputs.items() if isinstance(v, str | tuple)}
+        texts = {k: v for k, v in sample.inputs.items() if not media_of(v)}
         of_group = {"group": sample.group, "category": sample.category}
         yield json.dumps({"id": sample.id, **texts, **of_group})
 
@@ -123,6 +132,8 @@ def check(
 ) -> None:
     """Read all of a dataset, and say what of it is missing, broken, or not as many as it should be.
 
+    It also says how much of what is scored a model was trained on; that is no problem by itself.
+
     Args:
         name: the dataset, or the path of its YAML file.
         data_dir: the folder of its files.
@@ -133,6 +144,7 @@ def check(
     spec = _spec(name, data_dir, skip_bad=True)
     problems = 0
     counts: dict[str, int] = {}
+    held: dict[str, LoadedSplit] = {}
     for split in spec.splits:
         try:
             loaded = _load(spec, split, told)
@@ -141,6 +153,8 @@ def check(
             problems += 1
             continue
         counts[split] = len(loaded.rows) + loaded.merged
+        if split in ("train", spec.evaluate_on):
+            held[split] = loaded
         say(f"{split}: {_counts(loaded)}, fingerprint {loaded.fingerprint}")
         different = list(dict.fromkeys(loaded.skipped))
         for reason in different[:_SHOWN]:
@@ -154,6 +168,8 @@ def check(
         if settings.samples is not None and split in counts and found != settings.samples:
             say(f"{' and '.join(whole)}: {settings.samples:,} samples expected, {found:,} found")
             problems += 1
+    if len(held) == 2:
+        say(_in_both_words(held[spec.evaluate_on], held["train"], spec.evaluate_on))
     if problems:
         raise MMBenchError(f"{spec.name} is not whole: {problems} problems, said above")
     say(f"{spec.name} is whole")
@@ -178,6 +194,22 @@ def _counts(loaded: LoadedSplit) -> str:
         media.append(f"{len(loaded.rows) + loaded.merged:,} rows of a caption each")
     skipped = [f"{len(loaded.skipped):,} skipped"] if loaded.skipped else []
     return ", ".join([f"{len(loaded.rows):,} samples", *media, *skipped])
+
+
+def _in_both_words(scored: LoadedSplit, train: LoadedSplit, name: str) -> str:
+    """How much of the split that is scored stands in train too, in a line."""
+    from mmbench.data.overlap import in_both
+
+    found = in_both(scored, train)
+    parts = []
+    for modality, same in found.same.items():
+        near = found.near[modality]
+        words = f"{same:,} of {found.of[modality]:,} {modality}s"
+        parts.append(f"{words}, and nearly {near:,} more" if near is not None else words)
+    parts += [f"{m}s are too large to be compared" for m in found.not_compared]
+    if not found.not_compared:
+        parts.append(f"{found.asked:,} of {found.samples:,} samples with text and media")
+    return f"{name} in train: {'; '.join(parts)}"
 
 
 def _place(values: object) -> str:

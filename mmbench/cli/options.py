@@ -69,6 +69,10 @@ AllowHubCode = Annotated[
     bool,
     typer.Option("--allow-hub-code", help="Download and run metrics `evaluate:NAME` of the hub."),
 ]
+AllowFailed = Annotated[
+    bool,
+    typer.Option("--allow-failed", help="Show scores although over 1% of the queries failed."),
+]
 AllowMixed = Annotated[
     bool,
     typer.Option(

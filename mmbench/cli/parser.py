@@ -13,7 +13,8 @@ from typer.core import TyperCommand
 from mmbench.cli.near_options import unknown_option
 from mmbench.cli.output import say
 
-_NOT_OF_A_RUN = ("json", "log", "quiet", "request", "robustness", "corruptions")
+_OF_THE_MODEL = ("prompt", "base_url")  # set like --set: its record tells them
+_NOT_OF_A_RUN = ("json", "log", "quiet", "repeats", "request", "robustness", "corruptions")
 
 
 class OneValueCommand(TyperCommand):
@@ -109,6 +110,7 @@ def settings_given(context: typer.Context, changed: bool = False) -> dict[str, A
 
     given = {name: v for name, v in context.params.items() if not changed or written(name)}
     given["overrides"] = parse_overrides(list(given.pop("set_", None) or ()))
-    if (prompt := given.pop("prompt", None)) is not None:
-        given["overrides"]["prompt"] = prompt  # so that its record is told from others by it
+    for option in _OF_THE_MODEL:
+        if (value := given.pop(option, None)) is not None:
+            given["overrides"][option] = value
     return {name: v for name, v in given.items() if name not in _NOT_OF_A_RUN}

@@ -26,8 +26,11 @@ def new(
     from mmbench.templates import write_package
 
     folder = write_package(what, name, out)
-    files = sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
-    say_line(f"{folder}: {', '.join(files)}")
+    files = sorted(f.relative_to(folder) for f in folder.rglob("*") if f.is_file())
+    written = [str(f) for f in files if f.suffix != ".png"]
+    if pictures := len(files) - len(written):
+        written.append(f"and {pictures} pictures")
+    say_line(f"{folder}: {', '.join(written)}")
     say((folder / "README.md").read_text(encoding="utf-8").strip())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from mmbench.cli.notebook_bars import NotebookBars, in_notebook
 from mmbench.cli.output import complain
-from mmbench.experiments.watch import Watch
+from mmbench.experiments.watch import SILENT, Watch
 from mmbench.reports.escape import one_line
 
 _EVERY = 0.2  # seconds between looks at the loss: on a GPU each look waits for the device
@@ -23,7 +25,7 @@ class QuietWatch(Watch):
         complain(f"mmbench: {line}")
 
 
-class _Bars:
+class Bars:
     """The bars of all runs that go on, one below the other; none where there is no terminal."""
 
     def __init__(self) -> None:
@@ -72,8 +74,8 @@ class TerminalWatch(QuietWatch):
         bars: that its own stands among.
     """
 
-    def __init__(self, bars: _Bars | None = None) -> None:
-        self._bars = bars or _Bars()
+    def __init__(self, bars: Bars | NotebookBars | None = None) -> None:
+        self._bars = bars or Bars()
         self._title = ""
         self._reading = ""
         self._bar: TaskID | None = None
@@ -123,12 +125,12 @@ class TerminalWatch(QuietWatch):
 
     def finished_epoch(self, entry: dict[str, Any]) -> None:
         self._epoch, self._step = entry["epoch"], 0
-        self._validated = f"  validation {validation_words(entry)}"
+        self._validated = f"  validation {validation_words(entry)}{conflict_words(entry)}"
         if self._bar is None:
             self._bars.print(
                 f"{self._title} epoch {entry['epoch']}/{self._epochs}  "
-                f"loss {entry['loss']:.4f}  validation {validation_words(entry)}  "
-                f"{entry['samples_per_second']:,.0f} samples/s"
+                f"loss {entry['loss']:.4f}  validation {validation_words(entry)}"
+                f"{conflict_words(entry)}  {entry['samples_per_second']:,.0f} samples/s"
             )
 
     def started_answering(self, samples: int) -> None:
@@ -147,6 +149,24 @@ class TerminalWatch(QuietWatch):
         self.done()
         self._looked = time.perf_counter()
         self._bar = self._bars.add(title, total, completed)
+
+
+def watch_here() -> Watch:
+    """Who shows progress where one calls from Python: in a terminal or a notebook; else nobody."""
+    if in_notebook():
+        return TerminalWatch(NotebookBars())
+    return TerminalWatch() if sys.stderr.isatty() else SILENT
+
+
+def conflict_words(entry: Mapping[str, Any]) -> str:
+    """Of tasks that are trained together, the cosines of their gradients; "" of one task.
+
+    >>> conflict_words({"conflict": {"captioning/vqa": 0.25}})
+    '  cosine captioning/vqa +0.25'
+    """
+    found = (entry.get("conflict") or {}).items()
+    shown = ", ".join(f"{one_line(pair)} {value:+.2f}" for pair, value in found)
+    return f"  cosine {shown}" if shown else ""
 
 
 def validation_words(entry: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mmbench.cli.options import (
+    AllowFailed,
     AllowHubCode,
     AllowMixed,
     DataDir,
@@ -54,6 +55,7 @@ def score(
     interval: Annotated[str, typer.Option(help="percentile or bca.")] = "percentile",
     allow_hub_code: AllowHubCode = False,
     allow_mixed: AllowMixed = False,
+    allow_failed: AllowFailed = False,
     allow_outside: Annotated[
         bool,
         typer.Option("--allow-outside", help="Read images that a table names outside its folder."),
@@ -78,6 +80,7 @@ def score(
             metrics=names,
             allow_hub_code=allow_hub_code,
             allow_mixed=allow_mixed,
+            allow_failed=allow_failed,
         )
         say(paired_text(str(a), str(b), tested))
         return
@@ -143,6 +146,7 @@ def report(
         int | None, typer.Option(help="Of a page, so many of each set. Default: 10000.")
     ] = None,
     allow_mixed: AllowMixed = False,
+    allow_failed: AllowFailed = False,
 ) -> None:
     """Make tables, figures and text for a paper from records, or a page to look at (html).
 
@@ -166,6 +170,7 @@ def report(
         methods=methods,
         data_dir=data_dir,
         samples=samples,
+        allow_failed=allow_failed,
     )
     if output is None:
         say(made.text, end="")

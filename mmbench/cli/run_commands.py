@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmbench.cli.options import (
+    AllowFailed,
     AllowHubCode,
     AllowUnchecked,
     BatchSize,
@@ -36,22 +37,26 @@ from mmbench.cli.parser import settings_given
 from mmbench.errors import MMBenchError
 
 if TYPE_CHECKING:
+    from mmbench.experiments.repeats import Repeats
     from mmbench.experiments.result import RunResult
     from mmbench.experiments.watch import Watch
-    from mmbench.request import RunSettings
+    from mmbench.request import RunRequest, RunSettings
 
 
 def run(
     context: typer.Context,
     task: Annotated[
         str | None,
-        typer.Option(help="A task: `mmbench list tasks`.", autocompletion=names_of("tasks")),
+        typer.Option(
+            help="A task: `mmbench list tasks`. Several, by commas, are trained together.",
+            autocompletion=names_of("tasks"),
+        ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="A recipe (`mmbench list models`, or a YAML file), hf:NAME_OR_FOLDER, or a "
-            "predictor's module:Class.",
+            help="A recipe (`mmbench list models`, or a YAML file), hf:NAME_OR_FOLDER, "
+            "openai:NAME, or a predictor's module:Class.",
             autocompletion=names_of("recipes"),
         ),
     ] = None,
@@ -74,6 +79,14 @@ def run(
             help="How a model from elsewhere is asked, in place of the dataset's own way: '{text}'."
         ),
     ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(help="Of openai:NAME, the server: http://localhost:8000/v1."),
+    ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(help="Of openai:NAME at a temperature: draws, with seeds of their own."),
+    ] = None,
     limit: Limit = None,
     device: Device = "auto",
     deterministic: Deterministic = False,
@@ -87,6 +100,7 @@ def run(
     data_dir: DataDir = None,
     skip_bad: SkipBad = False,
     allow_hub_code: AllowHubCode = False,
+    allow_failed: AllowFailed = False,
     out: Out = Path("results"),
     force: Annotated[
         bool, typer.Option("--force", help="Run although there is a record, from nothing.")
@@ -106,6 +120,7 @@ def run(
     """Run a model on a task, print its scores, and leave a record."""
     from mmbench.cli.progress import QuietWatch, TerminalWatch
     from mmbench.cli.robustness import under_damage
+    from mmbench.experiments.repeats import repeat
     from mmbench.experiments.run import carry_out
     from mmbench.request import read_request, run_request
 
@@ -116,8 +131,21 @@ def run(
         asked = run_request(**settings_given(context))
     else:
         asked = read_request(request, **settings_given(context, changed=True))
-    after = under_damage(asked, [asked.model], robustness, corruptions, quiet)
     watch = _logged(QuietWatch() if quiet else TerminalWatch(), log, asked)
+    if "," in asked.task:
+        if robustness or corruptions:
+            raise MMBenchError(
+                "--robustness asks the model of one task again: train it for several first, then "
+                "give --task one of them and --checkpoint its weights"
+            )
+        _run_together(asked, watch, json, quiet)
+        return
+    if repeats is not None:
+        if robustness or corruptions:
+            raise MMBenchError("--repeats draws answers to undamaged inputs: drop --robustness")
+        _print_repeats(repeat(asked, repeats, watch), json)
+        return
+    after = under_damage(asked, [asked.model], robustness, corruptions, quiet)
     result = carry_out(asked, watch)
     found = after({result.record.model: [result]})
     if json:
@@ -125,6 +153,31 @@ def run(
         return
     print_run(result, quiet)
     say(found, end="")
+
+
+def _run_together(asked: RunRequest, watch: Watch, json: bool, quiet: bool) -> None:
+    """One model for several tasks: print what each of its records says."""
+    from json import dumps
+
+    from mmbench.experiments.together import carry_out_together
+
+    results = carry_out_together(asked, watch)
+    if json:
+        say(dumps([r.record.model_dump(mode="json") for r in results.values()], indent=1))
+        return
+    for result in results.values():
+        print_run(result, quiet)
+
+
+def _print_repeats(found: Repeats, json: bool) -> None:
+    """Print what several draws say together, or all their records, a line each."""
+    from mmbench.reports.repeats import repeats_text
+
+    if json:
+        for run in found.runs:
+            say(run.record.model_dump_json())
+    else:
+        say(repeats_text(found))
 
 
 def _logged(watch: Watch, log: str | None, asked: RunSettings) -> Watch:
@@ -207,6 +260,7 @@ def compare(
     data_dir: DataDir = None,
     skip_bad: SkipBad = False,
     allow_hub_code: AllowHubCode = False,
+    allow_failed: AllowFailed = False,
     allow_unchecked: AllowUnchecked = False,
     out: Out = Path("results"),
     force: Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbench import registry
 from mmbench.cli import fusions
+from mmbench.direct_names import kind_of_class
 from mmbench.elsewhere import forms
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.reports.escape import one_line
@@ -130,7 +131,8 @@ def show_text(
             return _dataset(name, task, data_dir)
         _shown_for("a model", width=width)
         return _recipe(name, task, dataset, data_dir)
-    for kind in LISTED.values():
+    written_as = kind_of_class(name)
+    for kind in sorted(LISTED.values(), key=lambda kind: kind != written_as):
         if registry.has(kind, name):
             if kind == "recipes":
                 _shown_for("a model", width=width)
@@ -195,7 +197,7 @@ def _task(name: str) -> str:
         registry.summary("tasks", name),
         {
             "inputs": ", ".join(task.inputs),
-            "metrics": ", ".join(default.metrics or task.metrics),
+            "metrics": ", ".join(task().metrics_on(default)),
             "datasets": ", ".join(datasets),
             "default": f"{default.name}, split {default.evaluate_on}",
             "encoders": ", ".join(f"{k}: {_plain(v)}" for k, v in task.encoders.items()),
@@ -261,10 +263,17 @@ def _splits(spec: DatasetSpec) -> tuple[list[str], list[str]]:
 
 
 def _recipe(name: str, task: str | None, dataset: str | None, data_dir: Path | None) -> str:
-    """The recipe on a task, or on the first task that it fits.
+    """The recipe on a task, or on the first task that it fits; on all that it is trained for.
 
     Raises: MMBenchError if it fits none: why it does not fit the first.
     """
+    from mmbench.recipe import load_recipe
+
+    if (recipe := load_recipe(name)).joint is not None:
+        from mmbench.cli.show_joint import joint_rows
+
+        title, rows = joint_rows(name, recipe, task, dataset, data_dir)
+        return _lines(title, recipe.summary, rows)
     errors = []
     for each in [task] if task else registry.names("tasks"):
         try:
@@ -277,8 +286,7 @@ def _recipe(name: str, task: str | None, dataset: str | None, data_dir: Path | N
 def _recipe_on(task_name: str, name: str, dataset: str | None, data_dir: Path | None) -> str:
     import torch
 
-    from mmbench.checkpoint import read_checkpoint
-    from mmbench.experiments.plan import shipped_weights
+    from mmbench.checkpoint import read_checkpoint, shipped_weights
     from mmbench.model import parameter_counts
     from mmbench.recipe import load_recipe
     from mmbench.training.memory import within_memory

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmbench import registry
 from mmbench.corruptions.base import Corruption
-from mmbench.data.media import Array, MediaRef, MediaSet
+from mmbench.data.media import Array, MediaRef, MediaSet, media_of
 from mmbench.data.sample import Query, Sample, stable_number
 from mmbench.errors import MMBenchError
 from mmbench.versions import part_version
@@ -145,6 +145,8 @@ class _Damage:
         """The damaged value; the same object where nothing is done to it."""
         if not self._changes:
             return value
+        if isinstance(value, tuple) and media_of(value):
+            return tuple(self.value(query, one) for one in value)
         if isinstance(value, MediaRef):
             found = self._media.get(value)
             if found is None:
@@ -204,8 +206,8 @@ def partners(samples: Sequence[Sample], seed: int) -> np.ndarray | None:
     owners: dict[Any, str] = {}
     groups = DisjointSet(dict.fromkeys(sample.group for sample in samples))
     for sample in samples:
-        for value in sample.inputs.values():
-            if isinstance(value, MediaRef):
+        for given in sample.inputs.values():
+            for value in media_of(given):
                 groups.merge(owners.setdefault(value, sample.group), sample.group)
     blocks: dict[str, list[int]] = {}
     ordered = sorted(range(len(samples)), key=lambda at: samples[at].id)

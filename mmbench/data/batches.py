@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.data.media import MediaRef
+from mmbench.data.media import MediaRef, media_of
 from mmbench.data.sample import Query, Sample
 
 IntArray = npt.NDArray[np.int64]
@@ -77,17 +77,40 @@ def query_batches(queries: Sequence[Query], batch: int) -> Iterator[list[int]]:
     [[0], [1]]
     """
     about: dict[Hashable, list[int]] = {}
-    last: list[MediaRef] = []
+    last: list[Any] = []
     same: list[int] = []
     for place, query in enumerate(queries):
-        media = [value for value in query.inputs.values() if isinstance(value, MediaRef)]
+        media = [
+            value
+            for value in query.inputs.values()
+            if isinstance(value, MediaRef) or (isinstance(value, tuple) and media_of(value))
+        ]
         if media != last or not media:  # most stand behind another one about the same: no look-up
-            key = tuple([(medium.set_digest, medium.row) for medium in media])
+            each = [medium for value in media for medium in media_of(value)]
+            key = tuple([(medium.set_digest, medium.row) for medium in each])
             last, same = media, about.setdefault(key or place, [])
         same.append(place)
     places = list(about.values())
     for start in range(0, len(places), batch):
         yield [place for same in places[start : start + batch] for place in same]
+
+
+def distinct_each(values: Sequence[Any]) -> tuple[list[Any], np.ndarray]:
+    """As `distinct`, where a value may be a tuple of several: their places (B, K) then, -1 behind
+    the last of those that have fewer; (B,) where each is one.
+
+    >>> distinct_each([("a", "b"), ("b",)])
+    (['a', 'b'], array([[ 0,  1],
+           [ 1, -1]]))
+    """
+    if not any(isinstance(value, tuple) for value in values):
+        return distinct(values)
+    several = [value if isinstance(value, tuple) else (value,) for value in values]
+    found, places = distinct([one for each in several for one in each])
+    there = np.arange(max(map(len, several))) < np.array([[len(each)] for each in several])
+    rows = np.full(there.shape, -1)
+    rows[there] = places
+    return found, rows
 
 
 def distinct(values: Sequence[T]) -> tuple[list[T], np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,7 +31,10 @@ def is_text(value: Any) -> bool:
 
 
 def row_problems(
-    rows: Sequence[Mapping[str, Any]], kind: Kind, modalities: Sequence[str] = ()
+    rows: Sequence[Mapping[str, Any]],
+    kind: Kind,
+    modalities: Sequence[str] = (),
+    several: Collection[str] = (),
 ) -> dict[int, str]:
     """By place, why a row cannot be used.
 
@@ -39,13 +42,14 @@ def row_problems(
         rows: of a table; see `mmbench.data.table.Table`.
         kind: of table.
         modalities: of its media.
+        several: those of which a row may have a list.
     """
     problems = {}
     seen = set()
     for place, row in enumerate(rows):
         key = row.get("id", row["row"])
         named = isinstance(key, int | str) and not is_missing(key)
-        why = _problem(row, kind, modalities)
+        why = _problem(row, kind, modalities, several)
         if not named:
             why = "it has no id" if is_missing(key) else f"its id is {_shown(key)}, not a text"
         elif key in seen:
@@ -58,12 +62,18 @@ def row_problems(
     return problems
 
 
-def _problem(row: Mapping[str, Any], kind: Kind, modalities: Sequence[str]) -> str:
+def _problem(
+    row: Mapping[str, Any], kind: Kind, modalities: Sequence[str], several: Collection[str]
+) -> str:
     for modality in modalities:
-        if modality in row and is_missing(key := row[modality]):
+        if modality not in row:
+            continue
+        key = row[modality]
+        if is_missing(key) or key == []:
             return f"it has no {modality}"
-        if modality in row and not isinstance(key, int | str):
-            return f"its {modality} is {_shown(key)}, not a name"
+        keys = key if isinstance(key, list) and modality in several else [key]
+        if odd := [one for one in keys if not isinstance(one, int | str)]:
+            return f"its {modality} is {_shown(odd[0])}, not a name"
     if is_missing(group := row.get("group")):
         return "it has no group"
     if not isinstance(group, int | str):

@@ -60,6 +60,9 @@ class HubSplit(Settings):
     columns: dict[str, str | list[str]] | None = None
 
 
+HELD_OUT = 0.1  # of train, as validation, where a dataset's file says nothing of it
+
+
 class HubSource(Settings):
     """A dataset on the Hugging Face hub, or a folder in a layout of the hub's, as a plain table.
 
@@ -103,6 +106,7 @@ class Split(BaseModel):
         of, hold_out: the split that this one is held out of, and the share of its groups.
         samples: how many there officially are; `mmbench data check` counts.
         reader: where it is in another layout than the dataset's.
+        by_default: whether it is held out although the dataset's file says nothing of it.
         Any other key is an option of the reader.
     """
 
@@ -112,6 +116,7 @@ class Split(BaseModel):
     hold_out: float | None = Field(None, gt=0, lt=1)
     samples: int | None = Field(None, ge=1)
     reader: str | None = None
+    by_default: bool = False
 
     @model_validator(mode="after")
     def _one_kind(self) -> Split:
@@ -158,7 +163,8 @@ class DatasetSpec(Settings):
         layout: how the files in that folder, or in the package, are laid out.
         folder: what the folder must hold, for a person who is to fill it.
         download: how large what must be fetched is: "13 GB".
-        splits: by name. A split that another is held out of loses those groups.
+        splits: by name. A split that another is held out of loses those groups. Where there is a
+            `train` and no `validation`, a tenth of the groups of train is held out.
         evaluate_on: the split that `mmbench run` scores unless told otherwise.
         modalities: of its media: image, video or audio.
         categories: by category, the targets that belong to it.
@@ -212,6 +218,18 @@ class DatasetSpec(Settings):
     def at_size(self, pixels: int) -> DatasetSpec:
         """The same with images of so many pixels a side."""
         return self.model_copy(update={"image_size": pixels})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hold_out_validation(cls, value: Any) -> Any:
+        splits = value.get("splits") if isinstance(value, dict) else None
+        if not isinstance(splits, dict) or "train" not in splits or "validation" in splits:
+            return value
+        if value.get("evaluate_on") == "validation":
+            return value  # it is to be found, and is not
+        held_out = Split(of="train", hold_out=HELD_OUT, samples=None, by_default=True)
+        names = dict.fromkeys(["train", "validation", *splits])
+        return value | {"splits": {n: splits.get(n, held_out) for n in names}}
 
     @model_validator(mode="after")
     def _splits_exist(self) -> DatasetSpec:

@@ -285,5 +285,10 @@ def _encoded(table: Any, column: str, where: str | None) -> Any:
     features = table.features or {}
     feature: Any = features.get(column)
     if not hasattr(feature, "decode"):
-        raise MMBenchError(f"the column {column} of {where} holds no media but {feature}")
+        raise MMBenchError(
+            f"the column {column} of {where} holds no media but {feature}. If these are names of "
+            "files, write the table as CSV or JSON lines, and give `layout` with a reader "
+            "(csv_table, json_table) and the pattern of its files in place of `hub`; or put the "
+            "media into the table (datasets.Image, Audio, Video)"
+        )
     return table.cast_column(column, type(feature)(decode=False))

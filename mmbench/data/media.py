@@ -67,6 +67,14 @@ class MediaRef:
         return Image.fromarray(self.array())
 
 
+def media_of(value: Any) -> tuple[MediaRef, ...]:
+    """The media that an input of a sample is: one, several, or, of a text, none."""
+    if isinstance(value, MediaRef):
+        return (value,)
+    several = isinstance(value, tuple) and bool(value) and isinstance(value[0], MediaRef)
+    return value if several else ()
+
+
 def at_hand(values: Sequence[Any]) -> Sequence[Any]:
     """The values; media that are decoded on the fly are decoded now, side by side in threads.
 

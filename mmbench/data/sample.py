@@ -14,7 +14,7 @@ class Query:
 
     Attributes:
         id: unique in its split.
-        inputs: by modality ("image": a `MediaRef`; "text": a string).
+        inputs: by modality ("image": a `MediaRef`, or a tuple of several; "text": a string).
     """
 
     id: str

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench import registry
 from mmbench.data.caption_rows import merged
-from mmbench.data.checks import complain, first_reasons, row_problems, unusable
-from mmbench.data.dataset import DatasetSpec, PackageSource
+from mmbench.data.checks import complain, first_reasons, is_missing, row_problems, unusable
+from mmbench.data.dataset import HELD_OUT, DatasetSpec, PackageSource
 from mmbench.data.decoding import Decoder, open_media
 from mmbench.data.images import ImageDecoder
 from mmbench.data.media import MediaRef, MediaSet
@@ -30,6 +31,8 @@ from mmbench.yaml_file import validate
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+_log = logging.getLogger(__name__)  # prints on standard error unless a program says otherwise
 
 Row = dict[str, Any]
 
@@ -54,11 +57,19 @@ class LoadedSplit:
     skipped: Sequence[str] = ()
     merged: int = 0
 
-    def inputs(self, row: Mapping[str, Any]) -> dict[str, MediaRef]:
-        """A row's media by modality; rows that share a medium have one reference to it."""
-        return {
-            modality: self._reference(modality, row[f"{modality}_row"]) for modality in self.media
-        }
+    def inputs(self, row: Mapping[str, Any]) -> dict[str, MediaRef | tuple[MediaRef, ...]]:
+        """A row's media by modality, several as a tuple; those that share one have one reference
+        to it.
+        """
+        found: dict[str, MediaRef | tuple[MediaRef, ...]] = {}
+        for modality in self.media:
+            place = row[f"{modality}_row"]
+            found[modality] = (
+                tuple(self._reference(modality, each) for each in place)
+                if isinstance(place, list)
+                else self._reference(modality, place)
+            )
+        return found
 
     def _reference(self, modality: str, row: int) -> MediaRef:
         found = self._references.get((modality, row))
@@ -83,6 +94,8 @@ def load_split(spec: DatasetSpec, split: str, kind: Kind) -> LoadedSplit:
             f"{spec.name} has no split '{split}'.{did_you_mean(split, spec.splits)} "
             f"It has {', '.join(spec.splits)}."
         )
+    if spec.splits[split].by_default:
+        _tell_held_out(spec.name)
     origin = spec.splits[split].of or split
     table, folder = _table(spec, origin, kind)
     held_out = {name: s.hold_out for name, s in spec.splits.items() if s.of == origin}
@@ -105,10 +118,10 @@ def load_split(spec: DatasetSpec, split: str, kind: Kind) -> LoadedSplit:
         skipped.extend(reasons)
         return [row for place, row in enumerate(rows) if place not in bad]
 
-    rows = good(rows, row_problems(rows, kind, list(table.media)))
+    media = {m: found for m, found in table.media.items() if isinstance(found, MediaSet)}
+    rows = good(rows, row_problems(rows, kind, list(table.media), media))
     for modality, files in stored.items():  # what is absent is told before anything is decoded
         rows = good(rows, _absent(rows, modality, files, folder))
-    media = {m: found for m, found in table.media.items() if isinstance(found, MediaSet)}
     for modality in media:
         rows = [row | {f"{modality}_row": row[modality]} for row in rows]
     for modality, files in stored.items():
@@ -125,6 +138,25 @@ def load_split(spec: DatasetSpec, split: str, kind: Kind) -> LoadedSplit:
 
     more = sum(len(row["captions"]) - 1 for row in rows) if len(whole) < len(table.rows) else 0
     return LoadedSplit(_as_dataset(rows), media, _fingerprint(rows, media), skipped, more)
+
+
+def targets_of(spec: DatasetSpec, split: str) -> list[Any]:
+    """The right answers of a split, and of those held out of it; no medium is read.
+
+    Raises: MMBenchError if its table cannot be read.
+    """
+    rows = _table(spec, spec.splits[split].of or split, "questions")[0].rows
+    return [row["target"] for row in rows if not is_missing(row.get("target"))]
+
+
+@cache
+def _tell_held_out(dataset: str) -> None:
+    """Say, once, what validates where a dataset's file does not."""
+    _log.warning(
+        "mmbench: %s names no validation, so that %g%% of the groups of train are held out for it "
+        "(validation: {of: train, hold_out: %g} in its file says as much)",
+        *(dataset, 100 * HELD_OUT, HELD_OUT),
+    )
 
 
 def _files_of(table: Table) -> dict[str, dict[Any, Stored]]:

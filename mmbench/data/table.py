@@ -29,7 +29,8 @@ class Table:
             is one; of "captions": `captions`, a list of strings, or one string, where several rows
             make a sample: those of one medium. Both may have `id`, unique in the split, and
             `group`; without, the row's place is its id, and its first medium its group. A row's
-            `image`, `video` or `audio` is a key into `media`.
+            `image`, `video` or `audio` is a key into `media`; a list of keys where a sample has
+            several, of a reader that gives the media themselves.
         media: by modality, the file of each key; or the media themselves, by row, as arrays.
     """
 

@@ -31,7 +31,7 @@ class AskedDataset:
     @property
     def metrics(self) -> list[str]:
         """Those that a run is scored by, in its order."""
-        return list(self.spec.metrics or self.task.metrics)
+        return list(self.task.metrics_on(self.spec))
 
     @property
     def identity(self) -> dict[str, Any]:

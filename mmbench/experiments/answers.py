@@ -2,20 +2,111 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
 
 from mmbench.data.sample import Query
 from mmbench.errors import MMBenchError
+from mmbench.records.record import RequestsEntry
+from mmbench.records.statistics_file import BoolArray
 from mmbench.task import Answer, Failure, Predictor
+
+MOST_REASONS = 12  # that a record tells apart
+OTHER_REASONS = "other reasons"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What came of queries.
+
+    Attributes:
+        given: an answer or a failure for each, in order.
+    """
+
+    given: Sequence[Answer | Failure]
+
+    @property
+    def answers(self) -> list[Answer]:
+        """Those that came, in order."""
+        return [each for each in self.given if isinstance(each, Answer)]
+
+    @property
+    def failures(self) -> dict[int, str]:
+        """By the query's place, why it has no answer."""
+        found = enumerate(self.given)
+        return {place: each.reason for place, each in found if isinstance(each, Failure)}
+
+    @property
+    def mask(self) -> BoolArray | None:
+        """Which queries have an answer; None where all have."""
+        mask = np.array([isinstance(each, Answer) for each in self.given], np.bool_)
+        return None if mask.all() else mask
+
+    def of_answered(self, values: Sequence[T]) -> Sequence[T]:
+        """Of a value per query, those of the queries that have an answer."""
+        if not self.failures:
+            return values
+        pairs = zip(values, self.given, strict=True)
+        return [value for value, each in pairs if isinstance(each, Answer)]
+
+
+def requests_of(answered: Answered) -> RequestsEntry | None:
+    """What the answers of a server took; None where none was asked."""
+    used = [each.usage for each in answered.given if each.usage is not None]
+    if not used:
+        return None
+    seconds = [answer.seconds for answer in answered.answers if answer.seconds is not None]
+    return RequestsEntry(
+        requests=sum(usage.requests for usage in used),
+        kept=sum(usage.kept for usage in used),
+        tokens_in=_sum(usage.tokens_in for usage in used),
+        tokens_out=_sum(usage.tokens_out for usage in used),
+        latency_p50=float(np.percentile(seconds, 50)) if seconds else None,
+        latency_p95=float(np.percentile(seconds, 95)) if seconds else None,
+        price=_sum(usage.price for usage in used),
+    )
+
+
+N = TypeVar("N", int, float)
+
+
+def _sum(values: Iterable[N | None]) -> N | None:
+    known = [value for value in values if value is not None]
+    return sum(known[1:], known[0]) if known else None
+
+
+def reasons_of(failures: Iterable[str]) -> dict[str, int]:
+    """How many queries failed for each reason, the most frequent first; rare ones as one.
+
+    >>> reasons_of(["HTTP 500", "no reply", "HTTP 500"])
+    {'HTTP 500': 2, 'no reply': 1}
+    """
+    counts = Counter(failures).most_common()
+    found = dict(counts[:MOST_REASONS])
+    if others := sum(count for _, count in counts[MOST_REASONS:]):
+        found[OTHER_REASONS] = others
+    return found
 
 
 def values_of(predictor: Predictor, queries: Sequence[Query], name: str) -> list[Any]:
-    """The values of a predictor's answers.
+    """The values of a predictor's answers, where each query must have one.
 
     Args: as of `answers_of`.
+    Raises: MMBenchError also where a query has none.
     """
-    return [answer.value for answer in answers_of(predictor, queries, name)]
+    answered = answers_of(predictor, queries, name)
+    for place, reason in answered.failures.items():
+        raise MMBenchError(
+            f"{name} failed at {len(answered.failures):,} of {len(queries):,} queries, the first "
+            f"of which is {queries[place].id}: {reason}. An answer to each is needed here"
+        )
+    return [answer.value for answer in answered.answers]
 
 
 def answers_of(
@@ -23,13 +114,13 @@ def answers_of(
     queries: Sequence[Query],
     name: str,
     advanced: Callable[[int], None] | None = None,
-) -> list[Answer]:
-    """A predictor's answers.
+) -> Answered:
+    """A predictor's answers, and where it failed.
 
     Args:
         name: the predictor's, for an error.
         advanced: called with 1 for each answer that comes.
-    Raises: MMBenchError if there is not an answer for each query.
+    Raises: MMBenchError if there is not an answer or a failure for each query.
     """
     answers = predictor.predict(queries)
     given = list(answers if advanced is None else _counted(answers, advanced))
@@ -41,17 +132,7 @@ def answers_of(
             f"{name} gives a {type(odd).__name__} where it must give an Answer or a Failure (of "
             "mmbench.task): was it made for an earlier mmbench?"
         )
-    failures = [
-        f"{query.id}: {answer.reason}"
-        for query, answer in zip(queries, given, strict=True)
-        if isinstance(answer, Failure)
-    ]
-    if failures:
-        raise MMBenchError(
-            f"{name} failed at {len(failures):,} of {len(given):,} queries, the first of which is "
-            f"{failures[0]}. A run needs an answer to each"
-        )
-    return [answer for answer in given if isinstance(answer, Answer)]
+    return Answered(given)
 
 
 def _counted(

@@ -11,20 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmbench import registry
-from mmbench.checkpoint import Checkpoint
+from mmbench.checkpoint import MODELS, Checkpoint
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
 from mmbench.experiments.plan import Plan
-from mmbench.model import TaskModel, part_of
+from mmbench.joint_model import WORDS
+from mmbench.model import part_of
 from mmbench.recipe import Recipe
 from mmbench.stages import Stage
 from mmbench.training.objectives.content import by_group
 
 _LEAST = 5  # times that a word of another dataset must appear for a model to know it
-_WORDS = "words"  # what tasks call the words among a model's assets
 _SHOWN = 3  # tensors that do not fit
 
 
@@ -36,17 +36,17 @@ def assets_of(plan: Plan) -> dict[str, Any]:
     """
     assert plan.train is not None
     assets = plan.task.assets(plan.train)
-    words = assets.get(_WORDS)
+    words = assets.get(WORDS)
     if not isinstance(words, list):
         return assets
-    before = plan.init.assets.get(_WORDS, []) if plan.init and _knows_words(plan) else []
+    before = plan.init.assets.get(WORDS, []) if plan.init and _knows_words(plan) else []
     known = dict.fromkeys([*before, *words])
     for stage in plan.recipe.stages:
         source = plan.sources.get(stage.name)
         if source is not None and source.data.elsewhere and _reads_texts(stage):
             texts = [t for found in by_group(source.train, "text").values() for t in found]
             known |= dict.fromkeys(Vocabulary.of(texts, _LEAST).words)
-    return {**assets, _WORDS: list(known)}
+    return {**assets, WORDS: list(known)}
 
 
 def _knows_words(plan: Plan) -> bool:
@@ -89,13 +89,18 @@ class Begun:
 
 
 def begin_from(
-    model: TaskModel, checkpoint: Checkpoint, recipe: Recipe, assets: Mapping[str, Any]
+    model: nn.Module,
+    checkpoint: Checkpoint,
+    recipe: Recipe,
+    assets: Mapping[str, Any],
+    recipes: Mapping[str, Recipe] | None = None,
 ) -> Begun:
     """Put those parts of a checkpoint into a new model that fit it.
 
     Args:
         model: to be trained, built of the recipe and assets.
         checkpoint: whose weights it begins from.
+        recipes: of a model of several tasks, by task, that of the parts which it has alone.
     Raises: MMBenchError if no part fits.
     """
     here, there = _by_part(model.state_dict()), _by_part(checkpoint.tensors)
@@ -105,12 +110,18 @@ def begin_from(
         if part not in there:
             begun.new.append(part)
             continue
-        grown = len(assets.get(_WORDS, ())) - len(checkpoint.assets.get(_WORDS, ()))
+        grown = len(assets.get(WORDS, ())) - len(checkpoint.assets.get(WORDS, ()))
         fitted = {
             name: _fitted(tensor, there[part].get(name), grown if part == "encoders.text" else 0)
             for name, tensor in tensors.items()
         }
-        why = _other_part(part, recipe, checkpoint) or _other_answers(part, assets, checkpoint)
+        if part.startswith(f"{MODELS}."):
+            _, task, own = part.split(".")
+            theirs = checkpoint.of(task)
+            why = _other_part(own, (recipes or {})[task], theirs)
+            why = why or _other_answers(own, assets["tasks"][task], theirs)
+        else:
+            why = _other_part(part, recipe, checkpoint) or _other_answers(part, assets, checkpoint)
         if why or any(tensor is None for tensor in fitted.values()):
             begun.unfit.append(f"{part} ({why or _misfits(tensors, there[part], fitted)})")
             continue
@@ -128,7 +139,9 @@ def begin_from(
 def _by_part(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     found: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        found.setdefault(part_of(name), {})[name] = tensor
+        of_task = name.startswith(f"{MODELS}.") and name.count(".") > 2
+        part = ".".join(name.split(".")[:3]) if of_task else part_of(name)
+        found.setdefault(part, {})[name] = tensor
     return found
 
 
@@ -167,7 +180,7 @@ def _other_answers(part: str, assets: Mapping[str, Any], checkpoint: Checkpoint)
     other = [
         key
         for key, value in assets.items()
-        if key != _WORDS and isinstance(value, list) and checkpoint.assets.get(key) != value
+        if key != WORDS and isinstance(value, list) and checkpoint.assets.get(key) != value
     ]
     return f"its {other[0]} are others" if other else ""
 

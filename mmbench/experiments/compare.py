@@ -10,12 +10,14 @@ import numpy as np
 
 from mmbench.errors import MMBenchError
 from mmbench.experiments.conditions import Conditions, check_mixture, conditions, footnotes
-from mmbench.experiments.measured_runs import measured_runs, same_samples
+from mmbench.experiments.failures import failure_notes
+from mmbench.experiments.measured_runs import answered_words, measured_runs, on_same_samples
 from mmbench.experiments.result import RunResult
 from mmbench.experiments.score import load_metrics
 from mmbench.experiments.shown import Shown
-from mmbench.experiments.watch import SILENT, Watch
-from mmbench.records.record import MetricEntry
+from mmbench.experiments.watch import Watch
+from mmbench.records.record import MetricEntry, Record
+from mmbench.records.statistics_file import BoolArray
 from mmbench.statistics.comparison import ModelEstimate
 from mmbench.statistics.family import Family, Pair, compare_models
 from mmbench.statistics.measured import Measured
@@ -147,14 +149,14 @@ def costs(runs: Sequence[RunResult]) -> dict[str, float | None]:
 
 def compare(
     task: str,
-    models: Sequence[str],
+    models: str | Sequence[str],
     *,
     dataset: str | None = None,
     seeds: int | Sequence[int] = 3,
     baseline: str | None = None,
     references: bool | Sequence[str] = False,
     jobs: int = 1,
-    watch: Watch = SILENT,
+    watch: Watch | None = None,
     told: Callable[[str, int, RunResult], None] = lambda *_: None,
     notice: Callable[[str], None] = lambda _: None,
     **settings: Any,
@@ -169,7 +171,7 @@ def compare(
 
     Args:
         task: a registered task.
-        models: two or more recipes.
+        models: two or more recipes; a list, or names separated by commas.
         dataset: of the task; its default one if None.
         seeds: how many, 0, 1, ... each; or which.
         baseline: the model that the others are compared with; all pairs if None.
@@ -178,7 +180,7 @@ def compare(
         jobs: how many runs at a time, each in a process of its own. Unless `threads` says
             otherwise, the cores are shared out among them; on a CPU the number of threads is part
             of a run's identity then.
-        watch: told of each run's progress.
+        watch: told of each run's progress; it is shown in a terminal or a notebook if None.
         told: called with model, seed and result after each run.
         notice: called with what should be known before hours are spent: trainings that are not
             equal, and which runs are new and why.
@@ -191,7 +193,7 @@ def compare(
 
     study = make_study(
         task=[task],
-        models=list(models),
+        models=models if isinstance(models, str) else list(models),
         dataset=[] if dataset is None else [dataset],
         seeds=seeds,
         baseline=baseline,
@@ -263,8 +265,10 @@ def compare_datasets(
         compared.
     """
     measured: list[Measured] = []
+    answered: dict[str, BoolArray | None] = {}
     for name, of in datasets.items():
-        measured += _measured(name, of, metrics)
+        found_there, answered[name] = _measured(name, of, metrics)
+        measured += found_there
     family = compare_models(
         measured,
         baseline,
@@ -285,7 +289,11 @@ def compare_datasets(
                 runs=found,
                 conditions=conditions(records, of.tuning),
                 failed=of.failed,
-                notes=[f"mixed {words}" for words in mixed] + footnotes(every),
+                notes=[
+                    *_of_failures(every, answered[name]),
+                    *(f"mixed {words}" for words in mixed),
+                    *footnotes(every),
+                ],
                 references=[model for model in found if model in of.references],
                 facts=of.facts,
             )
@@ -297,8 +305,19 @@ def _with_runs(of: DatasetRuns) -> dict[str, list[RunResult]]:
     return {model: list(results) for model, results in of.runs.items() if results}
 
 
-def _measured(name: str, of: DatasetRuns, metrics: Sequence[str]) -> list[Measured]:
-    """A dataset's models by each of the metrics that its records have."""
+def _of_failures(records: Sequence[Record], answered: BoolArray | None) -> list[str]:
+    """What the numbers are over where queries failed, and how many failed in which run."""
+    words = answered_words(answered)
+    return ([words] if words else []) + failure_notes(records)
+
+
+def _measured(
+    name: str, of: DatasetRuns, metrics: Sequence[str]
+) -> tuple[list[Measured], BoolArray | None]:
+    """A dataset's models by each of the metrics that its records have.
+
+    Returns: also which samples that is over, those that all runs answered; None for all.
+    """
     found = _with_runs(of)
     if len(found) < 2:
         reasons = "; ".join(f"{m} seed {seed}: {why}" for (m, seed), why in of.failed.items())
@@ -308,12 +327,13 @@ def _measured(name: str, of: DatasetRuns, metrics: Sequence[str]) -> list[Measur
     chosen = [metric for metric in metrics if metric in known] or [first.primary.name]
     by_seed = {m: {run.record.seed: run for run in results} for m, results in found.items()}
     kept = {m: {seed: run.statistics() for seed, run in of.items()} for m, of in by_seed.items()}
-    same_samples(kept)
+    kept = on_same_samples(kept)
+    answered = next(iter(next(iter(kept.values())).values())).answered
     return [
         measured_runs(m, metric, by_seed[m], dataset=name, kept=kept[m])
         for metric in load_metrics(chosen)
         for m in by_seed
-    ]
+    ], answered
 
 
 def _fusing(of: DatasetRuns) -> list[str]:

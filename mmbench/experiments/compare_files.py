@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 
 from mmbench.data.prediction_files import PredictionFile
@@ -10,13 +12,15 @@ from mmbench.data.sample import Sample, SampleSet
 from mmbench.errors import MMBenchError
 from mmbench.experiments.answered_dataset import answered, asked_dataset
 from mmbench.experiments.conditions import check_mixture
-from mmbench.experiments.measured_runs import measured_runs, same_samples
+from mmbench.experiments.failures import check_failed, failure_notes
+from mmbench.experiments.measured_runs import answered_words, measured_runs, on_same_samples
 from mmbench.experiments.rescore import samples_asked, samples_in_table
 from mmbench.experiments.result import RunResult, load_run
 from mmbench.experiments.score import load_metrics, per_sample
 from mmbench.experiments.score_files import draws_images, metrics_of_files, read_files, task_called
 from mmbench.metrics.base import Metric
 from mmbench.records.record import Record
+from mmbench.records.statistics_file import answered_by_all
 from mmbench.records.store import RUN_FILE
 from mmbench.statistics.bootstrap import group_codes
 from mmbench.statistics.family import Family, compare_models
@@ -42,6 +46,7 @@ def compare_predictions(
     metrics: Sequence[str] | None = None,
     allow_hub_code: bool = False,
     allow_mixed: bool = False,
+    allow_failed: bool = False,
 ) -> Family:
     """Two systems compared by every metric of both: prediction files, or the records of runs.
 
@@ -58,18 +63,24 @@ def compare_predictions(
         metrics: names; the task's usual ones, or those of the records, if None.
         allow_hub_code: download and run a metric `evaluate:<name>` from the hub.
         allow_mixed: compare runs of different kinds of device, or of versions of one part.
+        allow_failed: compare records of which more than 1% of the queries failed.
     Returns: a pair for each metric, "A" and "B", with Holm's correction over the metrics.
     Raises: MMBenchError for any mistake in these, or records of different data.
     """
     sides = {"A": Path(a), "B": Path(b)}
     records = {name for name, path in sides.items() if path.is_dir() and _is_record(path)}
     if len(records) == 2 or (sides["A"].is_dir() and sides["B"].is_dir() and task is None):
-        return compare_models(_measured_records(sides["A"], sides["B"], metrics, allow_mixed))
+        runs = {name: load_run(path) for name, path in sides.items()}
+        family = compare_models(_measured_records(runs, metrics, allow_mixed))
+        return replace(family, notes=_of_failures(runs, allow_failed))
     if records:
-        run = load_run(sides[next(iter(records))])
+        called = next(iter(records))
+        run = load_run(sides[called])
+        notes = _of_failures({called: run}, allow_failed)
         file = next(path for name, path in sides.items() if name not in records)
         names = ("A", "B") if "A" in records else ("B", "A")
-        return compare_models(_beside_record(run, file, names, metrics, dataset, data_dir))
+        family = compare_models(_beside_record(run, file, names, metrics, dataset, data_dir))
+        return replace(family, notes=notes)
     if dataset is not None and references is None:
         asked = asked_dataset(task, dataset, split, data_dir, skip_bad)
         chosen = load_metrics(metrics or asked.metrics, allow_hub_code)
@@ -82,8 +93,9 @@ def compare_predictions(
     else:
         if draws_images(task):
             raise MMBenchError(NO_PAIRS)
-        chosen = metrics_of_files(task, metrics, Path(references), allow_hub_code)
         given = [read_files(task, p, Path(references), questions) for p in sides.values()]
+        targets = [sample.target for sample in given[0].samples]
+        chosen = metrics_of_files(task, metrics, Path(references), targets, allow_hub_code)
     return compare_models(_measured_files(given, chosen))
 
 
@@ -126,9 +138,13 @@ def _beside_record(
     of_run = SampleSet(samples, record.dataset, record.split, record.fingerprint)
     given = answered(task, of_run, file)
     metrics = load_metrics(_chosen([record], [run.path], names))
-    found = per_sample(metrics, samples, given.answers)
-    codes, _ = group_codes([sample.group for sample in samples])
     kept = {0: run.statistics()}
+    answers = list(given.answers)
+    if (answered_there := kept[0].answered) is not None:
+        samples = list(compress(samples, answered_there))
+        answers = list(compress(answers, answered_there))
+    found = per_sample(metrics, samples, answers)
+    codes, _ = group_codes([sample.group for sample in samples])
     return [
         measured
         for metric in metrics
@@ -140,11 +156,22 @@ def _beside_record(
     ]
 
 
+def _of_failures(runs: Mapping[str, RunResult], allowed: bool) -> tuple[str, ...]:
+    """What a reader must know where queries of records, called so, failed.
+
+    Raises: MMBenchError where too many did, unless that is allowed.
+    """
+    for run in runs.values():
+        check_failed(run.record, run.path, allowed)
+    over = answered_words(answered_by_all(run.statistics() for run in runs.values()))
+    return tuple(filter(None, [over, *failure_notes(run.record for run in runs.values())]))
+
+
 def _measured_records(
-    a: Path, b: Path, names: Sequence[str] | None, allow_mixed: bool
+    runs: Mapping[str, RunResult], names: Sequence[str] | None, allow_mixed: bool
 ) -> list[Measured]:
     """Two records by every metric that both have, from what they keep per sample."""
-    runs = {"A": load_run(a), "B": load_run(b)}
+    a, b = (run.path for run in runs.values())
     first, second = (run.record for run in runs.values())
     for key in ("task", "dataset", "split", "fingerprint", "limit"):
         if getattr(first, key) != getattr(second, key):
@@ -156,10 +183,9 @@ def _measured_records(
         raise MMBenchError(NO_PAIRS)
     check_mixture([first, second], allow_mixed)
     both = _chosen([first, second], [a, b], names)
-    kept = {name: run.statistics() for name, run in runs.items()}
-    same_samples({name: {0: statistics} for name, statistics in kept.items()})
+    kept = on_same_samples({name: {0: run.statistics()} for name, run in runs.items()})
     return [
-        measured_runs(name, metric, {0: run}, kept={0: kept[name]})
+        measured_runs(name, metric, {0: run}, kept=kept[name])
         for metric in load_metrics(both)
         for name, run in runs.items()
     ]

@@ -12,6 +12,7 @@ from mmbench.stages import TASK, Stage
 from mmbench.task import Task
 
 LOSS = "loss"
+JOINT_LOSS = "mean relative loss"  # of several tasks, each by its own after the first epoch
 
 
 def choosing_metric(
@@ -58,6 +59,23 @@ def chosen_by(
         own = choosing_metric(task, metrics, asked, allow_hub_code)
         chooses = own if _only_task(stage) else chooses
     return chooses.signature if chooses is not None else LOSS
+
+
+def joint_chosen_by(
+    task: Task, metrics: Sequence[Metric], recipe: Recipe, allow_hub_code: bool = False
+) -> str:
+    """What chooses the epoch of several tasks that are trained together.
+
+    Raises: MMBenchError if the recipe asks for anything else.
+    """
+    stages = [stage.train["choose_by"] for stage in recipe.stages if "choose_by" in stage.train]
+    for asked in (recipe.train.choose_by, *stages):
+        if asked not in (None, LOSS):
+            raise MMBenchError(
+                f"train.choose_by: {asked} cannot choose the epoch of several tasks, which the "
+                f"mean of their losses on validation does: leave it out, or say {LOSS}"
+            )
+    return JOINT_LOSS
 
 
 def _only_task(stage: Stage) -> bool:

@@ -25,7 +25,7 @@ from mmbench.computing import threads_alone, usable_cores
 from mmbench.errors import MMBenchError
 from mmbench.experiments.plan import Splits, make_plan, recipe_name
 from mmbench.experiments.result import RunResult
-from mmbench.experiments.run import carry_out
+from mmbench.experiments.run import carry_out, has_record
 from mmbench.experiments.watch import SILENT, Watch
 from mmbench.records.names import safe_name
 from mmbench.records.verification import verified
@@ -102,14 +102,10 @@ def _in_turn(requests: Sequence[RunRequest], watch: Watch, read: dict[str, Split
         yield request, outcome
 
 
-def _has_record(request: RunRequest, read: dict[str, Splits]) -> bool:
-    return not request.force and make_plan(request, read).folder.exists()
-
-
 def _side_by_side(
     requests: Sequence[RunRequest], jobs: int, watch: Watch, read: dict[str, Splits]
 ) -> Outcomes:
-    recorded = [request for request in requests if _has_record(request, read)]
+    recorded = [request for request in requests if has_record(make_plan(request, read))]
     yield from _in_turn(recorded, watch, read)  # sooner than a process is started
     waiting = deque(request for request in requests if request not in recorded)
     said: SimpleQueue[tuple[_Worker, Any]] = SimpleQueue()

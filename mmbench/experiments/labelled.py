@@ -63,6 +63,8 @@ def labelled(spec: DatasetSpec, split: str, target: str, modality: str) -> Label
         )
     texts = [row.get("text") or (row.get("captions") or [""])[0] for row in chosen]
     media = [data.inputs(row) for row in chosen]
+    if modality != "text" and any(isinstance(found[modality], tuple) for found in media):
+        raise MMBenchError(f"a probe reads one {modality} a sample, and {spec.name} has several")
     return Labelled(
         values=texts if modality == "text" else [found[modality] for found in media],
         labels=[str(row[target]) for row in chosen],

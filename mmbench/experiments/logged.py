@@ -99,6 +99,7 @@ def values_of_entry(entry: Mapping[str, Any]) -> dict[str, float]:
     """
     found = {key: entry[key] for key in ("loss", "lr", "samples_per_second")}
     found |= {f"losses/{name}": value for name, value in entry.get("losses", {}).items()}
+    found |= {f"conflict/{pair}": value for pair, value in entry.get("conflict", {}).items()}
     sign = -1 if entry.get("lower_is_better") else 1
     found[f"validation/{entry.get('chosen_by', 'score')}"] = sign * entry["validation"]
     return found

@@ -10,7 +10,7 @@ from mmbench.errors import MMBenchError
 from mmbench.experiments.result import RunResult
 from mmbench.metrics.base import Metric
 from mmbench.records.record import MetricEntry
-from mmbench.records.statistics_file import Statistics
+from mmbench.records.statistics_file import BoolArray, Statistics, answered_by_all
 from mmbench.statistics.measured import Measured, measure
 
 
@@ -28,7 +28,8 @@ def measured_runs(
         metric: what measures it.
         runs: by seed.
         dataset: what they are of, where several are compared at once.
-        kept: what their records keep, by seed, where it was read before.
+        kept: what their records keep, by seed, where it was read before. Taken are the samples
+            that all of them answered.
     Raises: MMBenchError if a record lacks the metric, or runs are not of the same samples.
     """
     kept = kept or {seed: run.statistics() for seed, run in runs.items()}
@@ -40,6 +41,9 @@ def measured_runs(
                 f"{model}: its runs cannot be taken together: {runs[seed].path} is of other "
                 "samples, or has them in another order"
             )
+    common = answered_by_all(kept.values())
+    kept = {seed: statistics.restricted_to(common) for seed, statistics in kept.items()}
+    first = next(iter(kept.values()))
     drawn = {s: k.replicates[metric.name] for s, k in kept.items() if metric.name in k.replicates}
     by_seed = {s: k.by_metric[metric.name] for s, k in kept.items() if metric.name in k.by_metric}
     if len(by_seed) == len(runs):
@@ -80,10 +84,14 @@ def entry_of(run: RunResult, metric: Metric) -> MetricEntry:
     )
 
 
-def same_samples(models: Mapping[str, Mapping[int, Statistics]]) -> None:
-    """Check that all runs of all models are of the same samples in the same order.
+def on_same_samples(
+    models: Mapping[str, Mapping[int, Statistics]],
+) -> dict[str, dict[int, Statistics]]:
+    """What runs of models keep of the samples that all of them answered.
 
-    Raises: MMBenchError naming two models that are not.
+    Args:
+        models: by name and seed.
+    Raises: MMBenchError naming two models that are not of the same samples in the same order.
     """
     firsts: Sequence[tuple[str, str]] = [
         (model, next(iter(kept.values())).samples) for model, kept in models.items()
@@ -93,3 +101,17 @@ def same_samples(models: Mapping[str, Mapping[int, Statistics]]) -> None:
             raise MMBenchError(
                 f"{firsts[0][0]} and {model} cannot be compared: they are not of the same samples"
             )
+    common = answered_by_all(k for kept in models.values() for k in kept.values())
+    if common is not None and not common.any():
+        raise MMBenchError(f"{' and '.join(models)} have no sample that all of them answered")
+    return {
+        model: {seed: each.restricted_to(common) for seed, each in kept.items()}
+        for model, kept in models.items()
+    }
+
+
+def answered_words(answered: BoolArray | None) -> str:
+    """What a comparison of runs some of which failed is over, in words; "" where none failed."""
+    if answered is None:
+        return ""
+    return f"over the {answered.sum():,} of {len(answered):,} samples that all runs answered"

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from mmbench import registry
-from mmbench.checkpoint import Header, read_header
+from mmbench.checkpoint import Header, read_header, shipped_weights
 from mmbench.data.dataset import DatasetSpec
 from mmbench.data.sample import SampleSet
 from mmbench.elsewhere import short_name
 from mmbench.errors import MMBenchError
 from mmbench.experiments import epoch_choice
+from mmbench.experiments.joint_recipe import recipe_of_several
 from mmbench.experiments.score import load_metrics
 from mmbench.experiments.splits import Splits, StageSource, splits_of, stage_sources
 from mmbench.metrics.base import Metric
@@ -23,6 +24,7 @@ from mmbench.records.record import Weights
 from mmbench.records.store import record_folder
 from mmbench.request import RunRequest
 from mmbench.task import TOLD, Task
+from mmbench.training import JOINT_VERSION
 from mmbench.training import VERSION as TRAINING_VERSION
 from mmbench.training.kinds import device_kind
 from mmbench.versions import part_version
@@ -127,23 +129,31 @@ class Plan:
         return read
 
 
-def make_plan(request: RunRequest, read: dict[str, Splits] | None = None) -> Plan:
+def make_plan(
+    request: RunRequest,
+    read: dict[str, Splits] | None = None,
+    together: Sequence[str] = (),
+) -> Plan:
     """Find everything by name and check that it fits.
 
     Args:
         request: what is asked for.
         read: splits that were read for other requests, which this one shares and adds to.
+        together: the tasks that are trained together, the request's among them; none where it is
+            trained by itself.
     Raises: MMBenchError for whatever does not exist or does not fit.
     """
     task: Task = registry.load("tasks", request.task)()
     spec = task.dataset(request.dataset, request.data_dir, request.skip_bad)
-    recipe = task.resolve(load_recipe(request.model, request.overrides), spec)
+    recipe = load_recipe(request.model, request.overrides)
+    recipe = recipe_of_several(recipe, request, task.name, together)
+    recipe = task.resolve(recipe, spec)
     spec = task.adapt(spec, recipe)
     header = init = None
     if request.init is not None:
         if recipe.predictor:
             raise MMBenchError(f"{request.model} is not trained, so it takes no --init")
-        init = read_header(request.init)
+        init = read_header(request.init).of(task.name)
     if recipe.predictor:
         if request.checkpoint is not None:
             raise MMBenchError(f"{request.model} has no weights, so it takes no --checkpoint")
@@ -159,9 +169,9 @@ def make_plan(request: RunRequest, read: dict[str, Splits] | None = None) -> Pla
     else:
         header, source = _find_checkpoint(task, spec, recipe, request)
         weights = Weights(source=source, sha256=header.sha256, file=Path(header.path).name)
-    metrics = load_metrics(spec.metrics or task.metrics, request.allow_hub_code)
     read = {} if read is None else read
     splits = splits_of(task, spec, read)
+    metrics = load_metrics(splits.metrics, request.allow_hub_code)
     trained = weights.source == "trained"
     sources = stage_sources(request, task, spec, recipe, read) if trained else {}
     split = request.split or spec.evaluate_on
@@ -216,7 +226,11 @@ def _identity(
     chosen_by = None
     if trained:
         parts["training"] = TRAINING_VERSION
-        chosen_by = epoch_choice.chosen_by(task, metrics, recipe, request.allow_hub_code)
+        choose = epoch_choice.chosen_by
+        if recipe.joint is not None:
+            parts["joint"] = JOINT_VERSION
+            choose = epoch_choice.joint_chosen_by
+        chosen_by = choose(task, metrics, recipe, request.allow_hub_code)
     device = device_kind(request.device) if trained else None
     return Identity(
         task=task.name,
@@ -244,12 +258,6 @@ def _identity(
     )
 
 
-def shipped_weights(task: str, dataset: str, model: str) -> Path:
-    """Where a recipe's package ships its weights for a dataset."""
-    folder = registry.path("recipes", model).parent
-    return folder / "weights" / task / dataset / f"{Path(model).stem}.safetensors"
-
-
 def _find_checkpoint(
     task: Task, dataset: DatasetSpec, recipe: Recipe, request: RunRequest
 ) -> tuple[Header, Source]:
@@ -272,10 +280,11 @@ def _find_checkpoint(
                 f"the weights shipped for {model} on {place} are of seed "
                 f"{header.about.get('seed')}. Train seed {request.seed} with --train."
             )
-    if header.about.get("task") != task.name:
+    if task.name not in header.tasks:
         raise MMBenchError(
-            f"{header.path} was trained for {header.about.get('task')}, not {task.name}"
+            f"{header.path} was trained for {' and '.join(header.tasks)}, not {task.name}"
         )
+    header = header.of(task.name)
     if source == "shipped":
         _check_trained_so(header, recipe, model)
     return header, source

@@ -152,7 +152,7 @@ def probe(
         torch.manual_seed(seed)
         model = found.build()
         random = forgetful(found.encoder(model, modality))
-        found.weights.restore(model)
+        found.restore(model)
         trained = found.encoder(model, modality)
         made = {
             ENCODER: encoder_features(trained, parts, where),

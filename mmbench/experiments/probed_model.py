@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmbench import registry
-from mmbench.checkpoint import Checkpoint, read_checkpoint
+from mmbench.checkpoint import Checkpoint, read_checkpoint, shipped_weights
 from mmbench.errors import MMBenchError, did_you_mean
-from mmbench.experiments.plan import shipped_weights
+from mmbench.joint_model import new_joint_model, restored_joint_model
 from mmbench.model import TaskModel
 from mmbench.recipe import MODALITIES, Recipe
 from mmbench.task import Task
@@ -24,7 +24,7 @@ class ProbedCheckpoint:
     Attributes:
         name: as it was named.
         weights: with what the file says of them.
-        task: that it was trained for.
+        task: that it was trained for; of several the one that was named, or that reads most.
         recipe: of its model.
     """
 
@@ -35,8 +35,21 @@ class ProbedCheckpoint:
 
     def build(self) -> TaskModel:
         """Its model, with weights as torch's generator draws them."""
+        if len(self.weights.tasks) > 1:
+            return new_joint_model(self.weights).of(self.task.name)
         model: TaskModel = self.task.build(self.recipe, self.weights.assets)
         return model
+
+    def restore(self, model: TaskModel) -> None:
+        """Put the weights into a model that `build` made.
+
+        Raises: MMBenchError if they do not fit.
+        """
+        if len(self.weights.tasks) > 1:
+            whole = restored_joint_model(self.weights)
+            model.load_state_dict(whole.of(self.task.name).state_dict())
+        else:
+            self.weights.restore(model)
 
     def encoder(self, model: TaskModel, modality: str) -> Encoder:
         """The model's encoder of a modality.
@@ -64,9 +77,20 @@ def find_probed(encoder: str, task: str | None, dataset: str) -> ProbedCheckpoin
     """
     path = _file(encoder, task, dataset)
     weights = read_checkpoint(path)
-    whose: Task = registry.load("tasks", str(weights.about.get("task")))()
-    known = {key: weights.recipe[key] for key in Recipe.model_fields if key in weights.recipe}
+    name = task if task in weights.tasks else _reads_most(weights)
+    whose: Task = registry.load("tasks", name)()
+    said = weights.of(name).recipe
+    known = {key: said[key] for key in Recipe.model_fields if key in said}
     return ProbedCheckpoint(encoder, weights, whose, validate(Recipe, known, str(path)))
+
+
+def _reads_most(weights: Checkpoint) -> str:
+    """Of a checkpoint's tasks, the first whose model has the most encoders."""
+
+    def encoders(task: str) -> int:
+        return sum(part is not None for part in weights.of(task).recipe["encoders"].values())
+
+    return weights.tasks[0] if len(weights.tasks) == 1 else max(weights.tasks, key=encoders)
 
 
 def check_modality(modality: str) -> None:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mmbench import registry
 from mmbench.data.sample import Sample, SampleSet
 from mmbench.errors import MMBenchError
-from mmbench.experiments.result import RunResult, predictions_file
+from mmbench.experiments.result import FAILURE, RunResult, predictions_file
 from mmbench.experiments.score import load_metrics, score_answers
 from mmbench.metrics.base import Metric
 from mmbench.recipe import Recipe
 from mmbench.records.record import Record
 from mmbench.records.robustness_file import ROBUSTNESS_FILE, read_robustness
+from mmbench.records.statistics_file import BoolArray
 from mmbench.records.store import (
     PREDICTIONS_FILE,
     STATISTICS_FILE,
@@ -39,16 +44,22 @@ def rescored(
         metrics: the first one first.
     Raises: MMBenchError if the answers are not of these samples.
     """
-    answers = stored_answers(folder, task, samples)
-    scores = score_answers(metrics, samples, answers)
+    stored = stored_answers(folder, task, samples)
+    answered = list(compress(samples, stored.mask))
+    scores = score_answers(metrics, answered, stored.answers)
     files = {
         name: (folder / name).read_bytes() for name in record.files if (folder / name).exists()
     }
     beside = folder / ROBUSTNESS_FILE  # of the same weights and samples still
     unlisted = {ROBUSTNESS_FILE: beside.read_bytes()} if beside.exists() else {}
-    table = task.table(samples, answers)
-    files[PREDICTIONS_FILE] = predictions_file(samples, table, scores.statistics)
-    files[STATISTICS_FILE] = scores.kept(samples).to_bytes()
+    table = task.table(answered, stored.answers)
+    if stored.failures:
+        table["target"] = task.targets(samples)
+    if stored.written is not None:
+        table["written"] = stored.written
+    files[PREDICTIONS_FILE] = predictions_file(samples, table, scores.statistics, stored.failures)
+    mask = stored.mask if stored.failures else None
+    files[STATISTICS_FILE] = scores.kept(samples, mask).to_bytes()
     notes = list(dict.fromkeys([*record.notes, *scores.notes]))
     changed = {"metrics": scores.entries, "failed": scores.failed, "notes": notes}
     return write_record(folder, record.model_copy(update=changed), files, unlisted)
@@ -84,7 +95,8 @@ def _verify(
     else:
         known = record.dataset in registry.names("datasets")  # a file of the user's own is not
         samples = samples_asked(record, task, data_dir, read) if known else samples_in_table(folder)
-        answers = stored_answers(folder, task, samples)
+        stored = stored_answers(folder, task, samples)
+        samples, answers = list(compress(samples, stored.mask)), stored.answers
     scores = score_answers(metrics, samples, answers)
     values = {
         (entry.name, entry.signature, entry.category): entry.value for entry in scores.entries
@@ -139,8 +151,25 @@ def samples_asked(
     return read[key].limited(record.limit, task.limit_groups)
 
 
-def stored_answers(folder: Path, task: Task, samples: Sequence[Sample]) -> list[Any]:
-    """The answers that a record keeps, in the samples' order.
+@dataclass(frozen=True)
+class Stored:
+    """The answers that a record keeps.
+
+    Attributes:
+        answers: to the samples that were answered, in order.
+        mask: (A,), which of the samples these are.
+        failures: by place, why a sample has none.
+        written: of each sample, what the answer was read off; None where the record has none.
+    """
+
+    answers: list[Any]
+    mask: BoolArray
+    failures: dict[int, str]
+    written: list[str | None] | None
+
+
+def stored_answers(folder: Path, task: Task, samples: Sequence[Sample]) -> Stored:
+    """The answers that a record keeps.
 
     Raises: MMBenchError if they are not of these samples.
     """
@@ -150,4 +179,12 @@ def stored_answers(folder: Path, task: Task, samples: Sequence[Sample]) -> list[
             f"the answers in {folder} are of other samples than the dataset has now: they cannot "
             "be scored again"
         )
-    return task.answers(table["prediction"].tolist())
+    reasons = table[FAILURE].tolist() if FAILURE in table else [None] * len(table)
+    failures = {place: why for place, why in enumerate(reasons) if isinstance(why, str)}
+    mask = np.array([place not in failures for place in range(len(table))], np.bool_)
+    return Stored(
+        answers=task.answers(table["prediction"][mask].tolist()),
+        mask=mask,
+        failures=failures,
+        written=table["written"].tolist() if "written" in table else None,
+    )

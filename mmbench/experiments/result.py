@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+FAILURE = "failure"  # the column that says why a sample has no prediction
+
 _COMPRESSION = 15  # of zstd: half of what Parquet takes by default, at a few milliseconds
 
 
@@ -57,8 +59,10 @@ class RunResult(Shown):
         return pd.DataFrame(rows)
 
     def predictions(self) -> pd.DataFrame:
-        """A row a sample: id, group, category, its text, target, prediction, metrics."""
+        """A row a sample: id, group, category, its text, target, prediction, metrics.
 
+        Where queries failed, `failure` says why, and they have no prediction.
+        """
         return self.predictions_in(self.path)
 
     @staticmethod
@@ -84,23 +88,45 @@ def _plain(target: Any) -> Any:
 
 
 def load_run(path: str | Path) -> RunResult:
-    """The result of an earlier run from its record's folder."""
+    """The result of an earlier run from its record's folder.
+
+    Raises: MMBenchError if there is no record, or it was changed after its run.
+    """
     folder = Path(path)
+    if not folder.exists():
+        raise MMBenchError(f"no record at {folder}: there is no such folder")
     folder = folder.parent if folder.is_file() else folder
     return RunResult(verified(folder), folder, reused=True)
 
 
 def predictions_file(
-    samples: Sequence[Sample], table: Mapping[str, Sequence[Any]], statistics: Mapping[str, Any]
+    samples: Sequence[Sample],
+    table: Mapping[str, Sequence[Any]],
+    statistics: Mapping[str, Any],
+    failures: Mapping[int, str] | None = None,
 ) -> bytes:
     """The Parquet file of all answers, with the value per sample of metrics that have one.
 
     Args:
         samples: that were asked.
-        table: columns of targets and predictions, from `Task.table`.
-        statistics: by metric, (N, k).
+        table: columns of targets and predictions, from `Task.table`: a row for each sample, or for
+            each that was answered.
+        statistics: by metric, (N, k) of these.
+        failures: by place among the samples, why one was not answered.
     """
     import pandas as pd
+
+    failed = failures or {}
+    answered = [place for place in range(len(samples)) if place not in failed]
+
+    def spread(values: Sequence[Any], empty: Any = None) -> list[Any]:
+        """A value for each sample, from those of the answered ones."""
+        if len(values) == len(samples):
+            return list(values)
+        found = [empty] * len(samples)
+        for place, value in zip(answered, values, strict=True):
+            found[place] = value
+        return found
 
     columns: dict[str, Any] = {
         "id": [sample.id for sample in samples],
@@ -108,10 +134,12 @@ def predictions_file(
         "category": [sample.category for sample in samples],
         "text": [sample.inputs.get("text") for sample in samples],
     }
-    columns |= {name: list(values) for name, values in table.items()}
+    columns |= {name: spread(values) for name, values in table.items()}
+    if failed:
+        columns[FAILURE] = [failed.get(place) for place in range(len(samples))]
     for name, values in statistics.items():
-        if values.shape[1] == 1 and len(values) == len(samples):
-            columns[name] = values[:, 0]
+        if values.shape[1] == 1 and len(values) == len(answered):
+            columns[name] = np.array(spread(values[:, 0], np.nan))
     buffer = io.BytesIO()
     pd.DataFrame(columns).to_parquet(
         buffer, index=False, compression="zstd", compression_level=_COMPRESSION

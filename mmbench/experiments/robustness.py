@@ -18,6 +18,7 @@ from mmbench.experiments.result import RunResult, load_run
 from mmbench.experiments.score import load_metrics
 from mmbench.experiments.shown import Shown
 from mmbench.experiments.under_damage import Settings, damaged_results, modalities_of
+from mmbench.experiments.watch import shown
 from mmbench.metrics.base import Metric
 from mmbench.records.record import MetricEntry, Record
 from mmbench.records.robustness_file import ConditionEntry, RobustnessFile
@@ -141,6 +142,7 @@ def robustness(
     """
     compared = getattr(runs, "runs", None)
     by_model = compared if compared is not None else _by_model(runs)
+    settings["watch"] = shown(settings.get("watch"))
     return robustness_of(by_model, Settings(**settings), reference=reference)
 
 

@@ -20,14 +20,15 @@ from mmbench.computing import (
 )
 from mmbench.data.checks import first_reasons
 from mmbench.data.reading import reporting_to
-from mmbench.errors import Interrupted
-from mmbench.experiments.answers import answers_of
+from mmbench.errors import Interrupted, MMBenchError
+from mmbench.experiments.answers import answers_of, reasons_of, requests_of
+from mmbench.experiments.failures import check_can_be_scored, check_failed
 from mmbench.experiments.plan import Plan, Splits, make_plan
 from mmbench.experiments.rescore import rescored
 from mmbench.experiments.result import RunResult, predictions_file
 from mmbench.experiments.score import score_answers
 from mmbench.experiments.training_state import TrainingState
-from mmbench.experiments.watch import SILENT, Watch
+from mmbench.experiments.watch import SILENT, Watch, shown
 from mmbench.predictors.given import name_of, settings_of, source_of
 from mmbench.published_checkpoint import checkpoints_of
 from mmbench.records.environment import PeakMemory, environment
@@ -40,6 +41,7 @@ from mmbench.records.store import (
     WEIGHTS_FILE,
     check_writable,
     clear,
+    read_record,
     recover,
     write_record,
 )
@@ -60,7 +62,7 @@ DEFAULT_BATCH = 128  # groups a batch in inference
 
 
 def run(
-    task: str, model: str | Path | Predictor, *, watch: Watch = SILENT, **settings: Any
+    task: str, model: str | Path | Predictor, *, watch: Watch | None = None, **settings: Any
 ) -> RunResult:
     """Run a model on a task and leave a record; an equal run's record is reused.
 
@@ -73,12 +75,13 @@ def run(
             elsewhere ("hf:NAME"), or any object with `predict(queries)`. An object that has
             `settings()`, all that decides its answers as plain JSON, has its record reused; another
             one answers anew each time, since its state cannot be known.
-        watch: told of progress.
+        watch: told of progress; it is shown in a terminal or a notebook if None.
         settings: dataset, split, train, seed, overrides, limit, device, deterministic, compile,
-            threads, batch_size, checkpoint, init, data_dir, skip_bad, allow_hub_code, out, force,
-            resume: see `mmbench.request.RunRequest`.
-    Raises: MMBenchError for any mistake in these.
+            threads, batch_size, checkpoint, init, data_dir, skip_bad, allow_hub_code,
+            allow_failed, out, force, resume: see `mmbench.request.RunRequest`.
+    Raises: MMBenchError for any mistake in these, or where more than 1% of the queries failed.
     """
+    watch = shown(watch)
     if isinstance(model, str | Path):
         return carry_out(run_request(task=task, model=str(model), **settings), watch)
     name, own = name_of(model), settings_of(model)
@@ -104,12 +107,17 @@ def carry_out(
         notes: what a reader of the record should know besides, such as what ran beside it.
         given: the object that answers, of a request that names one (`mmbench.predictors.given`).
     """
+    if "," in request.task:
+        raise MMBenchError(
+            f"a run answers one task, and '{request.task}' names several: "
+            "`mmbench.run_together` trains one model for them"
+        )
     with reporting_to(watch.read):
         plan = make_plan(request, read)
     folder = plan.folder
     recover(folder)
-    if folder.exists() and not request.force:
-        return _recorded(plan, folder, watch)
+    if has_record(plan):
+        return recorded(plan, watch)
     from mmbench.compiled import compiling
     from mmbench.training.device import choose_device
     from mmbench.training.memory import within_memory
@@ -117,8 +125,8 @@ def carry_out(
     device = choose_device(request.device)
     check_writable(request.out)
     with held(request.out, folder, watch.says):
-        if folder.exists() and not request.force:  # another process made it meanwhile
-            return _recorded(plan, folder, watch)
+        if has_record(plan):  # another process made it meanwhile
+            return recorded(plan, watch)
         clear(folder)
         watch.began(plan.model, plan.seed)
         watch.will_record(folder)
@@ -151,11 +159,23 @@ def carry_out(
             watch.done()
             state.close()
         state.drop()
+    check_failed(record, folder, request.allow_failed)
     return RunResult(record, folder, reused=False)
 
 
-def _recorded(plan: Plan, folder: Path, watch: Watch) -> RunResult:
-    """The record's result; scored again from its answers if it lacks a metric that is asked for."""
+def has_record(plan: Plan) -> bool:
+    """Whether a plan's record is there and is not made again, as one with failures is."""
+    if plan.request.force or not plan.folder.exists():
+        return False
+    try:
+        return not read_record(plan.folder).unanswered
+    except MMBenchError:
+        return True  # whoever takes it says what is wrong with it
+
+
+def recorded(plan: Plan, watch: Watch) -> RunResult:
+    """A record's result; scored again from its answers if it lacks a metric that is asked for."""
+    folder = plan.folder
     record = verified(folder)
     have = {entry.name: entry.signature for entry in record.metrics}
     failed = set(record.failed)
@@ -171,11 +191,34 @@ def _recorded(plan: Plan, folder: Path, watch: Watch) -> RunResult:
 def _carry_out(
     plan: Plan, device: torch.device, state: Path, watch: Watch, given: Predictor | None = None
 ) -> tuple[Record, dict[str, bytes]]:
+    keep_freed_memory()
+    memory = PeakMemory(device)
+    if plan.recipe.predictor:
+        return record_of(plan, None, device, memory, watch, given)
+    from mmbench.experiments.train import ready_model
+
+    batch = plan.request.batch_size or DEFAULT_BATCH
+    return record_of(plan, ready_model(plan, device, batch, state, watch), device, memory, watch)
+
+
+def record_of(
+    plan: Plan,
+    ready: Ready | None,
+    device: torch.device,
+    memory: PeakMemory,
+    watch: Watch,
+    given: Predictor | None = None,
+) -> tuple[Record, dict[str, bytes]]:
+    """The record of a run, and its files by name: what it answers, scored.
+
+    Args:
+        ready: the model with its weights; None where the recipe names a predictor.
+        memory: that was begun before the model was made.
+        given: the predictor itself, where it is at hand.
+    """
     from mmbench.training.device import device_name
 
-    keep_freed_memory()
     batch = plan.request.batch_size or DEFAULT_BATCH
-    memory = PeakMemory(device)
     files: dict[str, bytes] = {}
     trained: Trained | None = None
     training_notes: Sequence[str] = ()
@@ -186,9 +229,15 @@ def _carry_out(
     predictor: Predictor
     advanced: Callable[[int], None] | None = None  # for predictors that do not tell it themselves
     queries = plan.samples.queries
-    if plan.recipe.predictor:
+    if ready is None:
         part = plan.recipe.predictor
-        told = {"answer_kind": plan.task.answer_kind, "device": str(device)}
+        assert part is not None
+        told = {
+            "answer_kind": plan.task.answer_kind,
+            "device": str(device),
+            "anew": plan.request.force,
+            "draw": plan.seed,
+        }
         predictor = given or build_part("predictors", part.name, part.options, **told)
         advanced = watch.answered
         if (counted := getattr(predictor, "parameters", None)) is not None:
@@ -198,14 +247,13 @@ def _carry_out(
             predictor.fit(plan.train)
     else:
         from mmbench.experiments.infer import ModelPredictor, flops_per_sample, latencies_alone
-        from mmbench.experiments.train import ready_model
         from mmbench.model import parameter_counts
 
-        ready = ready_model(plan, device, batch, state, watch)
         model, trained = ready.model, ready.trained
         training_notes = ready.notes
         if trained:
-            files[WEIGHTS_FILE] = _checkpoint_of(plan, ready).to_bytes()
+            checkpoint = ready.checkpoint or _checkpoint_of(plan, ready)
+            files[WEIGHTS_FILE] = checkpoint.to_bytes()
             files[LOG_FILE] = "".join(json.dumps(e) + "\n" for e in trained.log).encode()
         parameters = parameter_counts(model)
         model.prepare(queries)  # now, so that it is not in the time of answering
@@ -219,15 +267,24 @@ def _carry_out(
     began = time.perf_counter()
     answered = answers_of(predictor, queries, plan.model, advanced)
     seconds = time.perf_counter() - began
-    answers, notes = plan.task.conclude(plan.samples, [answer.value for answer in answered])
+    predictor_notes = getattr(predictor, "notes", list)
+    failures = answered.failures
+    reasons = reasons_of(failures.values())
+    by_sample = plan.task.answers_by_sample
+    check_can_be_scored(plan.model, plan.task.name, by_sample, reasons, len(queries))
+    samples = answered.of_answered(plan.samples)
+    values = [answer.value for answer in answered.answers]
+    answers, notes = plan.task.conclude(samples, values)
 
-    scores = score_answers(plan.metrics, plan.samples, answers)
-    table = plan.task.table(plan.samples, answers)
-    if any(answer.written is not None for answer in answered):
-        table["written"] = [answer.written for answer in answered]
-    files[PREDICTIONS_FILE] = predictions_file(plan.samples, table, scores.statistics)
-    files[STATISTICS_FILE] = scores.kept(plan.samples).to_bytes()
-    files |= plan.task.pictures(plan.samples, answers)
+    scores = score_answers(plan.metrics, samples, answers)
+    table = plan.task.table(samples, answers)
+    if failures:
+        table["target"] = plan.task.targets(plan.samples)
+    if any(answer.written is not None for answer in answered.answers):
+        table["written"] = [answer.written for answer in answered.answers]
+    files[PREDICTIONS_FILE] = predictions_file(plan.samples, table, scores.statistics, failures)
+    files[STATISTICS_FILE] = scores.kept(plan.samples, answered.mask).to_bytes()
+    files |= plan.task.pictures(samples, answers)
     watch.done()
     training = None
     if trained and plan.train and plan.validation:
@@ -257,6 +314,7 @@ def _carry_out(
         seed=plan.seed,
         metrics=scores.entries,
         parameters=parameters,
+        joint=ready.joint if ready else None,
         flops_per_sample=flops,
         training=training,
         inference=InferenceEntry(
@@ -267,6 +325,7 @@ def _carry_out(
             latency_p95=float(np.percentile(latencies, 95)) if latencies else None,
             latency_samples=len(latencies),
         ),
+        requests=requests_of(answered),
         peak_memory_mb=memory.resident_mb(),
         peak_gpu_memory_mb=memory.gpu_mb(),
         environment=environment(
@@ -278,6 +337,7 @@ def _carry_out(
         notes=[
             *scores.notes,
             *notes,
+            *predictor_notes(),
             *(model.notes() if model else []),
             *training_notes,
             *_checkpoint_notes(plan),
@@ -285,6 +345,7 @@ def _carry_out(
         ],
         skipped={s.split: len(s.skipped) for s in plan.read() if s.skipped},
         failed=scores.failed,
+        unanswered=reasons,
         files={},
     )
     return record, files

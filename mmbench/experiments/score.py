@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from mmbench import registry
 from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError, NotMeasurable, ToolError
 from mmbench.metrics.adapters import PREFIXES, adapted
 from mmbench.metrics.base import FloatArray, IntArray, MeanMetric, Metric, TotalsMetric
+from mmbench.metrics.called import metric_called
 from mmbench.metrics.retrieval import QueryMean
 from mmbench.metrics.suite import compute_statistics
 from mmbench.records.record import IntervalEntry, MetricEntry
-from mmbench.records.statistics_file import Statistics, statistics_of
+from mmbench.records.statistics_file import BoolArray, Statistics, statistics_of
 from mmbench.statistics.bootstrap import Interval, bca_interval, group_codes
 from mmbench.statistics.comparison import estimate
 from mmbench.statistics.measured import Measured, measure
@@ -35,9 +35,7 @@ def load_metrics(names: Sequence[str], allow_hub_code: bool = False) -> list[Met
         allow_hub_code: whether code of `evaluate:<name>` may be downloaded from the hub and run.
     """
     return [
-        adapted(name, allow_hub_code)
-        if name.startswith(PREFIXES)
-        else registry.load("metrics", name)()
+        adapted(name, allow_hub_code) if name.startswith(PREFIXES) else metric_called(name)
         for name in dict.fromkeys(names)
     ]
 
@@ -59,11 +57,15 @@ class Scores:
     notes: list[str] = field(default_factory=list)
     replicates: dict[str, FloatArray] = field(default_factory=dict)
 
-    def kept(self, samples: Sequence[Sample]) -> Statistics:
+    def kept(self, samples: Sequence[Sample], answered: BoolArray | None = None) -> Statistics:
         """What a record of these samples keeps of them.
 
         Statistics that are not statistics of a sample (an adapter's), or too wide to be kept
         (features of many images), are left out; the replicates stand for those.
+
+        Args:
+            samples: all that were asked.
+            answered: which of them these scores are of; None for all.
         """
         return statistics_of(
             {
@@ -75,6 +77,7 @@ class Scores:
             [sample.group for sample in samples],
             [sample.category for sample in samples],
             self.replicates,
+            answered,
         )
 
 

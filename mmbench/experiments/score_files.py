@@ -104,13 +104,15 @@ def score(
     elif split is not None or data_dir is not None or skip_bad:
         raise MMBenchError("--split, --data-dir and --skip-bad are of a --dataset: name one")
     else:
-        chosen = metrics_of_files(task, metrics, Path(references), allow_hub_code)
         if draws_images(task):
+            chosen = metrics_of_files(task, metrics, Path(references), (), allow_hub_code)
             given, scores = _score_images(
                 chosen, Path(predictions), Path(references), interval, allow_outside
             )
         else:
             given = read_files(task, Path(predictions), Path(references), questions)
+            targets = [sample.target for sample in given.samples]
+            chosen = metrics_of_files(task, metrics, Path(references), targets, allow_hub_code)
             scores = score_answers(chosen, given.samples, given.answers, interval)
     model = name or Path(predictions).stem
     record = _record(task, model, given, scores, memory, identity, skipped)
@@ -156,10 +158,15 @@ def _with_earlier(scores: Scores, folder: Path) -> Scores:
 
 
 def metrics_of_files(
-    task: str, names: Sequence[str] | None, references: Path, allow_hub_code: bool
+    task: str,
+    names: Sequence[str] | None,
+    references: Path,
+    targets: Sequence[Any],
+    allow_hub_code: bool,
 ) -> list[Metric]:
-    """The metrics of these names, or those that such references are usually scored by."""
-    return load_metrics(names or task_called(task).file_metrics(references), allow_hub_code)
+    """The metrics of these names, or those that such right answers are usually scored by."""
+    usual = names or task_called(task).file_metrics(references, targets)
+    return load_metrics(usual, allow_hub_code)
 
 
 def task_called(name: str) -> Task:

@@ -25,6 +25,11 @@ class Splits:
         self._spec = spec
         self._read: dict[str, SampleSet] = {}
 
+    @cached_property
+    def metrics(self) -> list[str]:
+        """Names of the metrics that they are scored by, the primary one first."""
+        return list(self._task.metrics_on(self._spec))
+
     def samples(self, split: str) -> SampleSet:
         """The samples of a split."""
         if split not in self._read:

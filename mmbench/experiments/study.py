@@ -18,15 +18,18 @@ from mmbench.experiments.compare import Comparison, DatasetRuns, compare_dataset
 from mmbench.experiments.execution import Failed, outcomes
 from mmbench.experiments.plan import make_plan
 from mmbench.experiments.result import RunResult
+from mmbench.experiments.shown import Shown
 from mmbench.experiments.study_setup import Prepared, prepare
 from mmbench.experiments.training_state import TrainingState, any_kept
 from mmbench.experiments.tune import TUNING, Search, Trial, Tuned, run_trials
-from mmbench.experiments.watch import SILENT, Watch
+from mmbench.experiments.watch import SILENT, Watch, shown
 from mmbench.statistics.family import Family
 from mmbench.statistics.ranks import Ranks, rank_models, why_no_ranks
 from mmbench.study import Study, keep_study
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mmbench.experiments.robustness import RobustnessComparison
 
 _KEPT = "Its training is kept: the same command goes on after its last whole epoch."
@@ -35,8 +38,8 @@ Told = Callable[[str, int, RunResult], None]
 Notice = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class StudyResult:
+@dataclass(frozen=True, repr=False)
+class StudyResult(Shown):
     """What a study found.
 
     Attributes:
@@ -67,11 +70,23 @@ class StudyResult:
     file: Path
     robustness: Mapping[str, RobustnessComparison] = field(default_factory=dict)
 
+    def to_frame(self) -> pd.DataFrame:
+        """The rows of all tables (see `Comparison.to_frame`), with their dataset and metric."""
+        import pandas as pd
+
+        frames = []
+        for (dataset, metric), table in zip(self.family.columns, self.tables, strict=True):
+            frame = table.to_frame()
+            frame.insert(0, "dataset", dataset)
+            frame.insert(1, "metric", metric)
+            frames.append(frame)
+        return pd.concat(frames, ignore_index=True)
+
 
 def run_study(
     study: Study,
     *,
-    watch: Watch = SILENT,
+    watch: Watch | None = None,
     told: Told = lambda *_: None,
     notice: Notice = lambda _: None,
 ) -> StudyResult:
@@ -79,12 +94,12 @@ def run_study(
 
     Args:
         study: what is asked for.
-        watch: told of each run's progress.
+        watch: told of each run's progress; it is shown in a terminal or a notebook if None.
         told: called with model, seed and result after each run.
         notice: called with what should be known, most of it before hours are spent.
     Raises: MMBenchError for a mistake, before anything is trained where it can be seen.
     """
-    return carry_out_study(prepare(study), watch=watch, told=told, notice=notice)
+    return carry_out_study(prepare(study), watch=shown(watch), told=told, notice=notice)
 
 
 def carry_out_study(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mmbench.errors import MMBenchError
 from mmbench.experiments.conditions import unequal_training
 from mmbench.experiments.plan import Plan, make_plan
+from mmbench.experiments.run import has_record
 from mmbench.experiments.tune import recorded_trials
 from mmbench.records.identity import Identity, differences
 from mmbench.records.record import Record
@@ -132,8 +133,10 @@ def count_up(made: Prepared) -> StudyPlan:
 def why_new(plan: Plan) -> str | None:
     """Why a run is new, in words; None if it has a record that is reused."""
     folder = plan.folder
+    if folder.exists() and plan.request.force:
+        return "--force runs it again"
     if folder.exists():
-        return "--force runs it again" if plan.request.force else None
+        return None if has_record(plan) else "queries of its record failed and are asked again"
     return _nearest(folder, plan.identity)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from mmbench.checkpoint import read_checkpoint
+from mmbench.checkpoint import Checkpoint, Header, read_checkpoint
 from mmbench.compose import ComposedModel
 from mmbench.data.cache import making
 from mmbench.data.sample import SampleSet
@@ -22,8 +22,10 @@ from mmbench.experiments.kept_captions import kept_captions
 from mmbench.experiments.plan import Plan
 from mmbench.experiments.shared_parts import SharedPart
 from mmbench.experiments.watch import Watch
-from mmbench.model import TaskModel
+from mmbench.joint_model import JointModel, restored_joint_model
+from mmbench.model import TaskModel, parameter_counts
 from mmbench.recipe import Recipe, Train
+from mmbench.records.record import JointEntry
 from mmbench.stages import Stage
 from mmbench.task import Task
 from mmbench.training.bootstrapping import BOOTSTRAPPED
@@ -32,7 +34,7 @@ from mmbench.training.loop import Trained, fit
 from mmbench.training.objectives.weighted import WeightedObjectives
 from mmbench.training.stages import check_stages, enter, settings_of, stages_of, trainable
 
-_VALIDATION_BATCH = 128  # groups a batch where the loss chooses the epoch, whatever inference takes
+VALIDATION_BATCH = 128  # groups a batch where the loss chooses the epoch, whatever inference takes
 
 
 class Ready(NamedTuple):
@@ -43,18 +45,22 @@ class Ready(NamedTuple):
         trained: how it was trained; None if it was not trained now.
         assets: what it knows besides its weights.
         notes: what the record should say of its training.
+        joint: of weights that answer other tasks too, the whole of them.
+        checkpoint: that keeps the weights of all these tasks, where they were trained now.
     """
 
     model: TaskModel
     trained: Trained | None
     assets: Mapping[str, Any]
     notes: Sequence[str] = ()
+    joint: JointEntry | None = None
+    checkpoint: Checkpoint | None = None
 
 
 def ready_model(plan: Plan, device: torch.device, batch: int, state: Path, watch: Watch) -> Ready:
     """The model with its weights, trained now if they are not read."""
     if plan.checkpoint is not None:
-        return Ready(built_model(plan, device), None, plan.checkpoint.assets)
+        return _restored(plan, plan.checkpoint, device)
     torch.manual_seed(plan.seed)
     assets = assets_of(plan)
     model = plan.task.build(plan.recipe, assets)
@@ -63,7 +69,8 @@ def ready_model(plan: Plan, device: torch.device, batch: int, state: Path, watch
     check_stages(stages, model, plan.recipe.train, plan.recipe.balance, learnt)
     notes: list[str] = []
     if plan.init is not None:
-        begun = begin_from(model, read_checkpoint(Path(plan.init.path)), plan.recipe, assets)
+        checkpoint = read_checkpoint(Path(plan.init.path)).of(plan.task.name)
+        begun = begin_from(model, checkpoint, plan.recipe, assets)
         notes = [f"begins from {plan.init.path} (sha256 {plan.init.sha256[:16]}): {begun.words}"]
         watch.says(notes[0])
     model = model.to(device)
@@ -71,29 +78,36 @@ def ready_model(plan: Plan, device: torch.device, batch: int, state: Path, watch
     done: list[Trained] = []
     for stage in stages:
         title = f"{plan.model} {stage.name}" if len(stages) > 1 else plan.model
-        trained = _train_stage(
+        trained = train_stage(
             plan, model, stage, allowed, title, device, batch, state / stage.name, watch, notes
         )
-        log = [{"stage": stage.name, **entry} for entry in trained.log]
-        if trained.measured:
-            log[-1]["measured"] = trained.measured
-        done.append(replace(trained, log=log))
+        done.append(trained)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(allowed[name])
-    notes += [
+    notes += notes_of(stages, done, plan.recipe)
+    return Ready(model, in_one(stages, done), assets, notes)
+
+
+def in_one(stages: Sequence[Stage], done: Sequence[Trained]) -> Trained:
+    """The last training, with the time and the log of all: each entry says its stage."""
+    log = []
+    for stage, trained in zip(stages, done, strict=True):
+        entries = [{"stage": stage.name, **entry} for entry in trained.log]
+        if trained.measured:
+            entries[-1]["measured"] = trained.measured
+        log += entries
+    return replace(done[-1], seconds=sum(trained.seconds for trained in done), log=log)
+
+
+def notes_of(stages: Sequence[Stage], done: Sequence[Trained], recipe: Recipe) -> list[str]:
+    """What the record should say of the trainings of stages."""
+    pairs = list(zip(stages, done, strict=True))
+    measured = [
         f"stage {stage.name} on validation: {_in_words(trained.measured)}"
-        for stage, trained in zip(stages, done, strict=True)
+        for stage, trained in pairs
         if trained.measured
     ]
-    notes += [
-        note for pair in zip(stages, done, strict=True) if (note := _early(*pair, plan.recipe))
-    ]
-    trained = replace(
-        done[-1],
-        seconds=sum(trained.seconds for trained in done),
-        log=[entry for trained in done for entry in trained.log],
-    )
-    return Ready(model, trained, assets, notes)
+    return [*measured, *(note for pair in pairs if (note := _early(*pair, recipe)))]
 
 
 def _early(stage: Stage, trained: Trained, recipe: Recipe) -> str:
@@ -119,12 +133,35 @@ def built_model(plan: Plan, device: torch.device) -> TaskModel:
     return restored_model(plan.task, plan.recipe, Path(plan.checkpoint.path), device)
 
 
+def _restored(plan: Plan, header: Header, device: torch.device) -> Ready:
+    """The plan's model with the weights of its checkpoint; of one of several tasks, the whole."""
+    checkpoint = read_checkpoint(Path(header.path))
+    if len(checkpoint.tasks) == 1:
+        return Ready(built_model(plan, device), None, header.assets)
+    whole = restored_joint_model(checkpoint, {plan.task.name: plan.recipe}).to(device)
+    return Ready(
+        whole.of(plan.task.name), None, header.assets, joint=joint_entry(whole, checkpoint.about)
+    )
+
+
+def joint_entry(model: JointModel, about: Mapping[str, Any]) -> JointEntry:
+    """The whole of a model of several tasks, as their records have it.
+
+    Args:
+        about: what its checkpoint says of itself.
+    """
+    datasets = {name: facts["dataset"] for name, facts in about["tasks"].items()}
+    return JointEntry(tasks=datasets, parameters=sum(parameter_counts(model).values()))
+
+
 def restored_model(task: Task, recipe: Recipe, path: Path, device: torch.device) -> TaskModel:
-    """The model of a resolved recipe, with the weights of a checkpoint.
+    """The model of a resolved recipe, with the weights of a checkpoint, of several tasks or one.
 
     Raises: MMBenchError if the checkpoint cannot be read or does not fit.
     """
     checkpoint = read_checkpoint(path)
+    if len(checkpoint.tasks) > 1:
+        return restored_joint_model(checkpoint, {task.name: recipe}).to(device).of(task.name)
     try:
         model = task.build(recipe, checkpoint.assets)
     except (KeyError, TypeError):
@@ -135,7 +172,7 @@ def restored_model(task: Task, recipe: Recipe, path: Path, device: torch.device)
     return model.to(device)
 
 
-def _train_stage(
+def train_stage(
     plan: Plan,
     model: TaskModel,
     stage: Stage,
@@ -147,18 +184,17 @@ def _train_stage(
     watch: Watch,
     notes: list[str],
 ) -> Trained:
-    """Train one stage.
+    """Train a model in one stage, on the samples that the plan has for it, or read what it trained.
 
     Args:
+        allowed: which of its parameters its parts let be trained.
+        title: what progress calls the stage.
+        batch: groups a batch where answers choose the epoch.
+        state: the folder of its state.
         notes: what the record should say of it is added to these.
     """
     settings = settings_of(stage, plan.recipe.train)
-    if settings.dropout and not isinstance(model, ComposedModel):
-        raise MMBenchError(
-            f"train.dropout drops features of encoded streams, and {plan.model} is composed of "
-            "none: leave it at 0 (of a study that tunes, by `search: {train.dropout: [0.0]}`)"
-        )
-    model.dropout = settings.dropout
+    drop_features(plan, model, settings)
     samples, validation = plan.trained_on(stage.name)
     if stage.data is not None and stage.data.captions == BOOTSTRAPPED:
         right = plan.sources[stage.name].right
@@ -194,7 +230,7 @@ def _train_stage(
             chosen_by=choice.name,
             lower_is_better=choice.lower_is_better,
         )
-        told = measured(model, objectives, validation, _VALIDATION_BATCH, device)
+        told = measured(model, objectives, validation, VALIDATION_BATCH, device)
         return replace(trained, measured=told)
 
     if (decides := objectives.shared(model, plan.recipe)) is None:
@@ -211,6 +247,19 @@ def _train_stage(
         trained = train(objectives, shared.seed)
         shared.write(model, trained)
     return trained
+
+
+def drop_features(plan: Plan, model: TaskModel, settings: Train) -> None:
+    """Let the model drop features while it is trained, as the settings say.
+
+    Raises: MMBenchError for a model that has no encoded streams.
+    """
+    if settings.dropout and not isinstance(model, ComposedModel):
+        raise MMBenchError(
+            f"train.dropout drops features of encoded streams, and {plan.model} is composed of "
+            "none: leave it at 0 (of a study that tunes, by `search: {train.dropout: [0.0]}`)"
+        )
+    model.dropout = settings.dropout
 
 
 class _Choice(NamedTuple):
@@ -238,7 +287,7 @@ def _validation(
     if metric is None:
 
         def by_loss() -> float:
-            return -mean_loss(model, objectives, validation, _VALIDATION_BATCH, device)
+            return -mean_loss(model, objectives, validation, VALIDATION_BATCH, device)
 
         return _Choice(LOSS, by_loss, lower_is_better=True)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmbench import registry
+from mmbench.checkpoint import shipped_weights
 from mmbench.computing import computing_on, exact_float32, with_threads
 from mmbench.corruptions.conditions import (
     SHUFFLED,
@@ -21,7 +22,7 @@ from mmbench.corruptions.conditions import (
 from mmbench.data.reading import reporting_to
 from mmbench.data.sample import SampleSet
 from mmbench.errors import Interrupted, MMBenchError
-from mmbench.experiments.plan import recipe_name, shipped_weights
+from mmbench.experiments.plan import recipe_name
 from mmbench.experiments.rescore import samples_asked
 from mmbench.experiments.result import RunResult
 from mmbench.experiments.score import load_metrics

@@ -48,3 +48,12 @@ class Watch:
 
 
 SILENT = Watch()
+
+
+def shown(watch: Watch | None) -> Watch:
+    """The watch, or, if none is given, one that shows progress in a terminal or a notebook."""
+    if watch is not None:
+        return watch
+    from mmbench.cli.progress import watch_here
+
+    return watch_here()

@@ -128,7 +128,7 @@ def zero_shot(
     with computing_on(str(where)), exact_float32():
         model = found.build()
         _check_compares(found, model, modality)
-        found.weights.restore(model)
+        found.restore(model)
         model = model.to(where).eval()
         text = found.encoder(model, "text")
         _check_names(text, classes, target)

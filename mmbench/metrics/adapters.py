@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from mmbench.direct_names import OTHER_LIBRARIES
 from mmbench.errors import MMBenchError, ToolError, in_one_line
 from mmbench.metrics.base import FloatArray, Metric
 
-PREFIXES = ("evaluate:", "torchmetrics:")
+PREFIXES = OTHER_LIBRARIES
 
 
 class Adapter(Metric):

@@ -25,6 +25,7 @@ class HuggingFace:
         pretrained: a folder that holds the checkpoint, or its name on the hub.
         answer_kind: what the task asks for.
         device: that it runs on.
+        anew: whether it answers also what it has answered before (`mmbench.responses`).
         revision: on the hub.
         prompt, reads: how it is asked and its answers are read (`mmbench.prompts`); the dataset's.
         dtype: of its weights; "auto" for the checkpoint's own.
@@ -55,6 +56,7 @@ class HuggingFace:
         pretrained: str,
         answer_kind: str,
         device: str,
+        anew: bool = False,
         revision: str | None = None,
         prompt: str | None = None,
         reads: str | None = None,
@@ -76,13 +78,19 @@ class HuggingFace:
         self._model: ChatModel | EmbeddingModel
         if answer_kind == "text":
             asked = validate(Prompt, {"text": prompt or "{text}", "reads": reads or "text"}, "hf")
-            self._model = ChatModel(loading, asked, max_new_tokens, batch)
+            self._model = ChatModel(loading, asked, max_new_tokens, batch, anew)
         else:
             self._model = EmbeddingModel(loading, batch)
 
     def predict(self, queries: Sequence[Query]) -> Iterator[Answer]:
         """An answer per query, in order, as soon as its batch is done."""
         return self._model.predict(queries)
+
+    def notes(self) -> list[str]:
+        """What a reader of its answers should know."""
+        notes = getattr(self._model, "notes", list)  # of one that writes
+        found: list[str] = notes()
+        return found
 
     def parameters(self) -> dict[str, int]:
         """How many it has, by part."""

@@ -40,6 +40,8 @@ class Identity(BaseModel):
             split otherwise differ in their last bits. On a GPU it decides nothing.
         compiled: whether it is trained compiled, which adds up in another order; None if not.
         predictions: SHA-256 of a file of predictions from elsewhere.
+        joint: of a run whose weights are trained on several tasks at once, by task what else they
+            learn from: its dataset, data, settings, parts and what it is fitted on.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,6 +62,7 @@ class Identity(BaseModel):
     threads: int | None = None
     compiled: bool | None = None
     predictions: str | None = None
+    joint: dict[str, dict[str, Any]] = {}
 
     @field_validator("*", mode="before")
     @classmethod

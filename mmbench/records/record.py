@@ -82,6 +82,19 @@ class Weights(_Entry):
     file: str | None = None
 
 
+class JointEntry(_Entry):
+    """Of a run whose weights answer several tasks, all of it.
+
+    Attributes:
+        tasks: by name, the dataset that each was trained on.
+        parameters: of all tasks' parts together, each once; those that this task's answers take
+            are the record's `parameters`.
+    """
+
+    tasks: dict[str, str]
+    parameters: int
+
+
 class TrainingEntry(_Entry):
     """How training went; see `mmbench.training.loop.Trained`."""
 
@@ -111,6 +124,26 @@ class InferenceEntry(_Entry):
     latency_p50: float | None = None
     latency_p95: float | None = None
     latency_samples: int = 0
+
+
+class RequestsEntry(_Entry):
+    """What the answers of a server took.
+
+    Attributes:
+        requests: that this run made, with those that failed.
+        kept: answers that were kept from an earlier run, and so needed none.
+        tokens_in, tokens_out: that were read and written for all its answers; None if unknown.
+        latency_p50, latency_p95: seconds that an answer took, median and 95th percentile.
+        price: of the tokens; None where no prices were given.
+    """
+
+    requests: int
+    kept: int = 0
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    latency_p50: float | None = None
+    latency_p95: float | None = None
+    price: float | None = None
 
 
 class Environment(_Entry):
@@ -150,7 +183,7 @@ class Record(_Entry):
         schema_version: of this layout.
         created: when the run ended, UTC, ISO 8601.
         task, dataset, split, limit, fingerprint: the data; `fingerprint` is of the whole split.
-        samples, groups: how many were scored.
+        samples, groups: how many were asked; all are scored but those that failed.
         model: the recipe's name.
         recipe: its resolved settings.
         overrides: what `--set` changed.
@@ -159,11 +192,14 @@ class Record(_Entry):
         seed: of initialisation, batches and dropout.
         metrics: every value, with interval and signature, the primary one first.
         parameters: by part.
+        joint: of a model that answers other tasks too, the whole of it.
         flops_per_sample: of the forward pass of one sample alone; None for a predictor without.
         training, inference: time and throughput; None where there was none.
+        requests: what the answers of a server took; None where none was asked.
         notes: what a reader of the numbers should know, such as empty captions.
         skipped: by split, how many samples were left out since they could not be read.
         failed: by metric, why it could not be computed.
+        unanswered: by reason, how many queries have no answer, and so are not scored.
         peak_memory_mb: largest resident size of the process during this run, in 10^6 bytes; None
             where the system does not tell it for a run alone.
         peak_gpu_memory_mb: most memory that tensors took on the GPU, in 10^6 bytes.
@@ -189,15 +225,18 @@ class Record(_Entry):
     seed: int
     metrics: list[MetricEntry]
     parameters: dict[str, int]
+    joint: JointEntry | None = None
     flops_per_sample: int | None
     training: TrainingEntry | None
     inference: InferenceEntry | None
+    requests: RequestsEntry | None = None
     peak_memory_mb: float | None
     peak_gpu_memory_mb: float | None = None
     environment: Environment
     notes: list[str] = []
     skipped: dict[str, int] = {}
     failed: dict[str, str] = {}
+    unanswered: dict[str, int] = {}
     files: dict[str, str]
     content: str = ""
 
@@ -210,6 +249,11 @@ class Record(_Entry):
     def primary(self) -> MetricEntry:
         """The metric that models are ranked by, over all samples."""
         return self.metrics[0]
+
+    @property
+    def unanswered_count(self) -> int:
+        """How many queries have no answer."""
+        return sum(self.unanswered.values())
 
     def sealed(self) -> Record:
         """The record with `content` filled in."""

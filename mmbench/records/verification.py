@@ -13,6 +13,7 @@ from pathlib import Path
 from mmbench import registry
 from mmbench.errors import MMBenchError
 from mmbench.metrics.base import Metric
+from mmbench.metrics.called import metric_called
 from mmbench.records.record import MetricEntry, Record, content_digest
 from mmbench.records.statistics_file import Statistics, read_statistics
 from mmbench.records.store import (
@@ -79,5 +80,5 @@ def _known(entry: MetricEntry) -> Metric | None:
     """The metric, if it is defined here as it was for the record."""
     if not registry.has("metrics", entry.name):
         return None
-    metric: Metric = registry.load("metrics", entry.name)()
+    metric = metric_called(entry.name)
     return metric if metric.signature == entry.signature else None

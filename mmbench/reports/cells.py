@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from mmbench import registry
 from mmbench.errors import MMBenchError
-from mmbench.experiments.measured_runs import measured_runs
+from mmbench.experiments.failures import failure_notes
+from mmbench.experiments.measured_runs import answered_words, measured_runs
 from mmbench.experiments.result import RunResult
 from mmbench.metrics.base import Metric
 from mmbench.records.record import MetricEntry
-from mmbench.records.statistics_file import Statistics
+from mmbench.records.statistics_file import BoolArray, Statistics, answered_by_all
 from mmbench.statistics.bootstrap import Interval
 from mmbench.statistics.comparison import ModelEstimate, estimate
 from mmbench.statistics.measured import Measured
@@ -81,36 +82,72 @@ class Filled:
     remarks: Sequence[str] = ()
 
 
-def fill_in(
-    label: str, column: Column, runs: Mapping[int, RunResult], kept: dict[Path, Statistics]
-) -> Filled:
+class Kept:
+    """What records keep per sample, read once, of the samples that all of them answered.
+
+    Args:
+        runs: of a task and dataset. Those of the same samples are held against each other.
+    Attributes:
+        remarks: which samples are left out since some run failed there.
+    """
+
+    def __init__(self, runs: Iterable[RunResult]) -> None:
+        self.remarks: list[str] = []
+        self._read: dict[Path, Statistics] = {}
+        self._common: dict[str, BoolArray] = {}
+        self._whole: dict[Path, bool] = {}
+        failed = [run for run in runs if run.record.unanswered]
+        by_samples: dict[str, list[Statistics]] = {}
+        for run in failed:
+            found = run.statistics()
+            by_samples.setdefault(found.samples, []).append(found)
+        for samples, every in by_samples.items():
+            common = answered_by_all(every)
+            if common is not None:
+                self._common[samples] = common
+                self.remarks.append(f"Values are {answered_words(common)}.")
+        self.remarks += [f"{note}." for note in failure_notes(run.record for run in failed)]
+
+    def of(self, run: RunResult) -> Statistics:
+        """What a run's record keeps of them."""
+        if run.path not in self._read:
+            found = run.statistics()
+            self._read[run.path] = found.restricted_to(self._common.get(found.samples))
+            self._whole[run.path] = self._read[run.path] is found
+        return self._read[run.path]
+
+    def is_whole(self, run: RunResult) -> bool:
+        """Whether nothing is left out of what its record's own values are of."""
+        self.of(run)
+        return self._whole[run.path]
+
+
+def fill_in(label: str, column: Column, runs: Mapping[int, RunResult], kept: Kept) -> Filled:
     """The engine's estimate; of a metric that is not known here, the record's own values.
 
     Args:
         label: the model's.
         column: of the value.
         runs: by seed.
-        kept: by folder, what records keep, read once.
+        kept: what records keep.
     """
     entries = {seed: _entry(run, column) for seed, run in sorted(runs.items())}
     metric = known_metric(column.metric, column.signature)
     if metric is None or not metric.replicates:
         return Filled(_of_records(entries))
-    for run in runs.values():
-        if run.path not in kept:
-            kept[run.path] = run.statistics()
     try:
         measured = measured_runs(
             *(label, metric, runs, repr(column)),
-            kept={seed: kept[run.path] for seed, run in runs.items()},
+            kept={seed: kept.of(run) for seed, run in runs.items()},
         )
     except MMBenchError as error:
         return Filled(_of_records(entries), remarks=[f"No interval: {error}."])
     first = next(iter(runs.values()))
-    if len(runs) == 1 and entries[first.record.seed].interval is not None:
-        return Filled(_of_records(entries), measured, kept[first.path].samples)  # may be a BCa one
+    own = entries[first.record.seed]
+    if len(runs) == 1 and own.interval is not None and kept.is_whole(first):
+        return Filled(_of_records(entries), measured, kept.of(first).samples)  # may be a BCa one
     cell = cell_of(estimate(measured), next(iter(entries.values())).scale)
-    return Filled(cell, measured, kept[first.path].samples)
+    return Filled(cell, measured, kept.of(first).samples)
 
 
 def cell_of(found: ModelEstimate, scale: float) -> Cell:

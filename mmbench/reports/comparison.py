@@ -107,7 +107,8 @@ def _cells(comparison: Comparison, found: ModelEstimate) -> list[str]:
         sign = 1 if pair.difference.a == found.model else -1
         ends = sign * pair.difference.interval.low, sign * pair.difference.interval.high
         low, high = (end * scale for end in sorted(ends))
-        difference = f"{sign * pair.difference.difference * scale:+.2f} [{low:+.2f}, {high:+.2f}]"
+        shown = round(sign * pair.difference.difference * scale, 2) + 0.0  # no -0.00
+        difference = f"{shown:+.2f} [{low:+.2f}, {high:+.2f}]"
         p_value = "<0.0001" if pair.adjusted < 1e-4 else f"{pair.adjusted:.4f}"
     times = [run.record.training.seconds for run in runs if run.record.training]
     interval = "-"

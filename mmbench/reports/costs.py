@@ -66,6 +66,11 @@ COSTS = (
         count,
     ),
     Cost(
+        *("joint_parameters", "All tasks", "Parameters", "parameters for all tasks together"),
+        lambda r: r.joint.parameters if r.joint else None,
+        count,
+    ),
+    Cost(
         *("operations", "Operations", "", "operations per sample"),
         lambda r: r.flops_per_sample,
         count,

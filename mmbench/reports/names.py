@@ -13,6 +13,7 @@ from functools import cache
 
 from mmbench import registry
 from mmbench.errors import MMBenchError
+from mmbench.metrics.called import metric_called
 
 _PLAIN = re.compile(r"[A-Za-z0-9]+([_ ./-][A-Za-z0-9]+)*")
 
@@ -48,7 +49,7 @@ def metric_title(name: str) -> tuple[str, str]:
     """
     if registry.has("metrics", name):
         try:
-            metric = registry.load("metrics", name)()
+            metric = metric_called(name)
         except MMBenchError:  # such as weights that are not here: its name will do
             return tidied(name), ""
         return metric.title or tidied(name), metric.heading

@@ -11,6 +11,7 @@ from mmbench.experiments.compare import Comparison
 from mmbench.experiments.profiling import Profile
 from mmbench.experiments.result import RunResult
 from mmbench.experiments.robustness import RobustnessComparison
+from mmbench.experiments.study import StudyResult
 from mmbench.reports.comparison import comparison_facts, comparison_rows, comparison_text
 from mmbench.reports.document import Picture
 from mmbench.reports.escape import one_line
@@ -27,6 +28,7 @@ from mmbench.reports.report import Report
 from mmbench.reports.robustness import robustness_sheets, robustness_text
 from mmbench.reports.run import record_text, run_facts, run_rows, run_title
 from mmbench.reports.sheet import Sheet, shown_text
+from mmbench.reports.study import study_facts, study_result_text
 
 
 def text_of(result: Any) -> str:
@@ -40,6 +42,8 @@ def text_of(result: Any) -> str:
             return record_text(result.record, result.path)
         case RobustnessComparison():
             return robustness_text(result)
+        case StudyResult():
+            return study_result_text(result)
         case Report():
             return result.text
     raise TypeError(f"no text is known of a {type(result).__name__}")
@@ -75,6 +79,9 @@ def line_of(result: Any) -> str:
                 f"RobustnessComparison of {len(result.models)} models on "
                 f"{record.task}/{record.dataset}: {len(result.damages)} kinds of damage"
             )
+        case StudyResult():
+            datasets = list(dict.fromkeys(dataset for dataset, _ in result.family.columns))
+            words = f"StudyResult of {result.runs} runs on {', '.join(datasets)}"
         case Report():
             words = f"Report of {len(result.sheets)} tables"
         case _:
@@ -98,6 +105,10 @@ def html_of(result: Any) -> str:
             return _section(run_title(result.record), [table], facts)
         case RobustnessComparison():
             return "\n".join(map(_sheet, robustness_sheets(result)))
+        case StudyResult():
+            shown = [html_of(each) for each in (*result.tables, *result.robustness.values())]
+            facts = study_facts(result)
+            return "\n".join([*shown, *([_section("over all tables", [], facts)] if facts else [])])
         case Report(html=True):
             return _page(result.text)
         case Report():

@@ -37,6 +37,7 @@ def paired_text(a: str, b: str, family: Family) -> str:
         lines.append(f"  {row[0].ljust(widths[0])}  {rest}")
     first = family.pairs[0].difference.interval
     lines += [f"  {one_line(pair.verdict)}" for pair in family.pairs]
+    lines += [f"  {one_line(note)}" for note in family.notes]
     lines.append(
         f"  {first.method}; {first.replicates:,} replicates over {first.groups:,} groups; "
         f"Holm over {family.tests}"

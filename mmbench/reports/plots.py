@@ -12,6 +12,7 @@ from mmbench.experiments.compare import Comparison
 from mmbench.experiments.profiling import Profile
 from mmbench.experiments.result import RunResult
 from mmbench.experiments.robustness import RobustnessComparison
+from mmbench.experiments.study import StudyResult
 from mmbench.records.store import LOG_FILE
 from mmbench.reports.cells import cell_of
 from mmbench.reports.costs import DRAWN
@@ -81,6 +82,18 @@ def plot_comparison(
     axes.set_xlabel(_name(comparison.metric.name), parse_math=False)
     axes.set_title(_name(f"{record.task}/{record.dataset}, {record.split}"), parse_math=False)
     return axes
+
+
+def plot_study(result: StudyResult, axes: Axes | None = None, table: int = 0) -> Axes:
+    """One of its tables, as `plot_comparison` draws it.
+
+    Args:
+        table: its place among the tables.
+    Raises: MMBenchError if there are not so many.
+    """
+    if not 0 <= table < len(result.tables):
+        raise MMBenchError(f"no table {table}: there are {len(result.tables)}, from 0 on")
+    return plot_comparison(result.tables[table], axes)
 
 
 def _plot_pareto(comparison: Comparison, axes: Axes | None, cost: str, seen: bool) -> Axes:
@@ -263,6 +276,7 @@ def plot_profile(profile: Profile, axes: Axes | None = None, kind: str = "parts"
 
 _PLOTS = {
     Comparison: plot_comparison,
+    StudyResult: plot_study,
     RunResult: plot_run,
     Profile: plot_profile,
     RobustnessComparison: plot_robustness,

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmbench.data.checks import first_reasons
 from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.experiments.failures import check_failed
 from mmbench.experiments.result import RunResult
 from mmbench.experiments.shown import Shown
 from mmbench.records.record import Record
@@ -86,6 +87,7 @@ def make_report(
     methods: bool = False,
     data_dir: str | Path | None = None,
     samples: int | None = None,
+    allow_failed: bool = False,
 ) -> Report:
     """The report on all records at or below the paths that can be read, and why others cannot.
 
@@ -105,7 +107,7 @@ def make_report(
     elif data_dir is not None or samples is not None:
         raise MMBenchError("--data-dir and --samples are for --format html, which shows samples")
     left_out: list[str] = []
-    runs = _usable_runs(paths, left_out)
+    runs = _usable_runs(paths, left_out, allow_failed)
     if format == HTML:
         from mmbench.reports.page.page import make_page  # matplotlib takes a while
 
@@ -160,6 +162,7 @@ def report(
     methods: bool = False,
     data_dir: str | Path | None = None,
     samples: int | None = None,
+    allow_failed: bool = False,
 ) -> Report:
     """Tables, figures and text of all records at or below the paths, to be put into a paper.
 
@@ -185,6 +188,7 @@ def report(
             rely on, both from the records.
         data_dir: of a page, the folder of a dataset's files, where they do not come with mmbench.
         samples: of a page, at most so many of each set; 10,000 if None.
+        allow_failed: report records of which more than 1% of the queries failed, too.
     Returns: the text, which in a notebook shows itself as tables and figures.
     Raises: MMBenchError if there is no record there that can be used, no such format, layout,
         style, metric or baseline, or nothing there that the layout shows.
@@ -200,6 +204,7 @@ def report(
         methods=methods,
         data_dir=data_dir,
         samples=samples,
+        allow_failed=allow_failed,
     )
     for reason in made.left_out:
         warnings.warn(f"left out of the report: {one_line(reason)}", stacklevel=2)
@@ -216,7 +221,7 @@ def _check(what: str, name: str | None, known: Collection[str | None]) -> None:
         )
 
 
-def _usable_runs(paths: Paths, left_out: list[str]) -> list[RunResult]:
+def _usable_runs(paths: Paths, left_out: list[str], allow_failed: bool) -> list[RunResult]:
     """All that can be read; why others cannot is added to a list."""
     listed = [paths] if isinstance(paths, str | Path) else paths
     runs: list[RunResult] = []
@@ -224,7 +229,9 @@ def _usable_runs(paths: Paths, left_out: list[str]) -> list[RunResult]:
         [Path(path) for path in listed], lambda _, why: left_out.append(why)
     ):
         try:
-            runs.append(RunResult(_usable(folder), folder, reused=True))
+            record = _usable(folder)
+            check_failed(record, folder, allow_failed)
+            runs.append(RunResult(record, folder, reused=True))
         except MMBenchError as error:
             left_out.append(str(error))
     if not runs:

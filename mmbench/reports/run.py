@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmbench.experiments.failures import bounds_words, failed_words
 from mmbench.reports.escape import one_line
 
 if TYPE_CHECKING:
-    from mmbench.records.record import Record
+    from mmbench.records.record import Record, RequestsEntry
 
 _INDENT = "  "
 
@@ -69,6 +70,9 @@ def run_facts(record: Record, path: Path) -> dict[str, str]:
     """What else is known of a run, under a word each."""
     first = record.metrics[0] if record.metrics else None
     facts = {"signature": first.signature} if first else {}
+    if record.unanswered:
+        words = [f"at {failed_words(record)}, which are not scored", bounds_words(record)]
+        facts["failed"] = "; ".join(filter(None, words))
     if first and first.interval:
         facts["interval"] = (
             f"{first.interval.level:.0%} {first.interval.method}, {first.interval.replicates:,} "
@@ -82,6 +86,8 @@ def run_facts(record: Record, path: Path) -> dict[str, str]:
             f"{record.training.seconds:.0f} s, {record.training.samples_per_second:,.0f} "
             f"samples/s, weights of epoch {record.training.best_epoch}"
         )
+    if record.requests:
+        facts["requests"] = ", ".join(_requests(record.requests))
     if cost := _cost(record):
         facts["cost"] = ", ".join(cost)
     if record.notes:
@@ -89,6 +95,21 @@ def run_facts(record: Record, path: Path) -> dict[str, str]:
     for name, reason in record.failed.items():
         facts[name] = f"not computed: {reason}"
     return facts | {"record": str(path)}
+
+
+def _requests(entry: RequestsEntry) -> list[str]:
+    found = [f"{entry.requests:,}"]
+    if entry.kept:
+        found.append(f"{entry.kept:,} answers kept from before")
+    if entry.tokens_in is not None:
+        found.append(f"{entry.tokens_in:,} tokens in")
+    if entry.tokens_out is not None:
+        found.append(f"{entry.tokens_out:,} out")
+    if entry.latency_p50 is not None and entry.latency_p95 is not None:
+        found.append(f"an answer in {entry.latency_p50:.2f} s (p95 {entry.latency_p95:.2f})")
+    if entry.price is not None:
+        found.append(f"price {entry.price:,.4g}")
+    return found
 
 
 def _cost(record: Record) -> list[str]:
@@ -99,6 +120,9 @@ def _cost(record: Record) -> list[str]:
     if record.parameters:
         speed = inference.samples_per_second
         found.append(parameters_words(record.parameters))
+        if record.joint:
+            tasks = ", ".join(record.joint.tasks)
+            found.append(f"{record.joint.parameters:,} for {tasks} together")
         if record.flops_per_sample is not None:
             found.append(f"{record.flops_per_sample / 1e6:.1f} MFLOPs a sample")
         found.append(f"{speed:,.0f} samples/s on {record.environment.device}")

@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 def study_result_text(result: StudyResult) -> str:
     """A table for each dataset and metric; below several, what was found over all."""
     parts = [comparison_text(table) for table in result.tables]
+    if facts := study_facts(result):
+        head = "over all tables" if len(result.tables) > 1 else "besides"
+        lines = [f"  {name:<10}  {one_line(words)}" for name, words in facts]
+        parts.append("\n".join([head, *lines]))
+    for title, robustness in result.robustness.items():
+        head = f"{one_line(title)}\n" if len(result.robustness) > 1 else ""
+        parts.append(head + robustness_text(robustness))
+    return "\n\n".join(parts)
+
+
+def study_facts(result: StudyResult) -> list[tuple[str, str]]:
+    """What holds over all tables, and why there is none of a dataset, under a word each."""
     facts: list[tuple[str, str]] = []
     if len(result.tables) > 1:
         facts.append(("found", result.family.verdict))
@@ -29,14 +41,7 @@ def study_result_text(result: StudyResult) -> str:
         facts += _ranks(result.ranks)
     elif result.no_ranks:
         facts.append(("ranks", f"not told: {result.no_ranks}"))
-    if facts:
-        head = "over all tables" if len(result.tables) > 1 else "besides"
-        lines = [f"  {name:<10}  {one_line(words)}" for name, words in facts]
-        parts.append("\n".join([head, *lines]))
-    for title, robustness in result.robustness.items():
-        head = f"{one_line(title)}\n" if len(result.robustness) > 1 else ""
-        parts.append(head + robustness_text(robustness))
-    return "\n\n".join(parts)
+    return facts
 
 
 def plan_text(plan: StudyPlan) -> str:

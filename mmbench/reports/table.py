@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
+from mmbench import registry
 from mmbench.experiments.conditions import footnotes, unequal_training
 from mmbench.experiments.result import RunResult
 from mmbench.recipe import digest
 from mmbench.records.record import MetricEntry, Record
-from mmbench.records.statistics_file import Statistics
-from mmbench.reports.cells import Cell, Column, fill_in
+from mmbench.reports.cells import Cell, Column, Kept, fill_in
 from mmbench.reports.names import model_title
 from mmbench.statistics.measured import Measured
+from mmbench.versions import undeciding
 
 Wanted = Callable[[Record, MetricEntry], bool]
 
@@ -81,6 +81,7 @@ class Table:
         rows: best first in the first column that they stand in.
         notes: by column: what the numbers are, and how they were computed.
         remarks: what else a reader must know.
+        kept: what the records keep per sample.
     """
 
     columns: list[Column]
@@ -88,6 +89,7 @@ class Table:
     rows: list[Row]
     notes: dict[Column, str]
     remarks: list[str]
+    kept: Kept = field(default_factory=lambda: Kept(()), repr=False, compare=False)
 
     @property
     def title(self) -> str:
@@ -146,8 +148,8 @@ def make_table(
     # Metrics come in the order of the records: that of the task, the most important one first.
     ordered = sorted(columns, key=lambda c: (c.task, c.dataset, c.split, c.limit or 0))
     _tell_apart(list(rows.values()), list(rows))
-    kept: dict[Path, Statistics] = {}
-    remarks: list[str] = []
+    kept = Kept(newest.values())
+    remarks: list[str] = list(kept.remarks)
     for row in rows.values():
         for column, of_seed in row.runs.items():
             any_run = next(iter(of_seed.values()))
@@ -167,7 +169,7 @@ def make_table(
     remarks += [f"{note[0].upper()}{note[1:]}." for note in footnotes(records)]
     ranked = sorted(rows.values(), key=lambda row: _rank(row, ordered, columns))
     notes = {column: _note(column, ordered, columns[column]) for column in ordered}
-    return Table(ordered, {c: columns[c] for c in ordered}, ranked, notes, remarks)
+    return Table(ordered, {c: columns[c] for c in ordered}, ranked, notes, remarks, kept)
 
 
 def _column(record: Record, entry: MetricEntry, kind: str) -> Column:
@@ -206,10 +208,20 @@ def _kind(record: Record, differing: Sequence[str]) -> str:
 
 def label_of(record: Record) -> str:
     """What records call a run's model: recipe, changes to it, origin of its weights."""
-    changes = [f"{key}={value}" for key, value in record.overrides.items()]
+    nothing = _deciding_nothing(record)
+    changes = [f"{k}={v}" for k, v in record.overrides.items() if k not in nothing]
     if record.weights.source in ("shipped", "checkpoint"):
         changes.append(f"{record.weights.source} weights")
     return record.model + (f" ({', '.join(changes)})" if changes else "")
+
+
+def _deciding_nothing(record: Record) -> set[str]:
+    """Changes that are no other model, such as where the server of one is."""
+    name = (record.recipe.get("predictor") or {}).get("name")
+    if name is None or not registry.has("predictors", name):
+        return set()
+    options = undeciding("predictors", name)
+    return {*options, *(f"predictor.{option}" for option in options)}
 
 
 def _tell_apart(rows: list[Row], keys: list[tuple[str, str]]) -> None:

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from fractions import Fraction
-
-from mmbench.scenes.interactions import Asked
+from typing import Protocol
 
 OVERALL = "overall"
+
+
+class Asked(Protocol):
+    """A question of which it is known what shows what; see `mmbench.scenes.interactions.Asked`."""
+
+    @property
+    def answer(self) -> str:
+        """The right one."""
+
+    @property
+    def category(self) -> str:
+        """The kind of question."""
+
+    @property
+    def shown(self) -> Mapping[str, Hashable]:
+        """By modality, the facts that it shows."""
 
 
 def ceilings(asked: Iterable[Asked], modalities: Collection[str]) -> dict[str, Fraction]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from mmbench.data.media import MediaSet
 from mmbench.data.table import Kind, Reader, Table
 from mmbench.scenes.facts import ObjectFact, place
+
+if TYPE_CHECKING:
+    from mmbench.scenes.episodes import EpisodeSplit
 
 
 class Scenes(Reader):
@@ -109,6 +112,86 @@ class Interactions(Reader):
             for asked in about
         ]
         return Table(rows, media)
+
+
+class ScenesWords(Reader):
+    """Episodes: pictures with made-up words, and one more picture, which is asked for its word.
+
+    Attributes:
+        part: the split of the generator; the dataset's split of the same name if None.
+        first: only so many blocks, from the start, of 128 episodes each.
+        named: what the words name; which names which differs from family to family.
+        size: pixels a side; the dataset's `image_size`.
+    """
+
+    kinds: ClassVar[tuple[Kind, ...]] = ("questions",)
+    needs_folder = False
+
+    part: str | None = None
+    first: int | None = Field(None, ge=1)
+    named: Literal["colour", "shape"] = "colour"
+    size: Literal[32, 64] = 32
+
+    def read(self, folder: Path, split: str, kind: Kind) -> Table:
+        from mmbench.scenes.episodes import load_episodes
+
+        made = load_episodes(self.part or split, self.named, self.size)
+        return Table(self.rows(made), {"image": MediaSet(made.pixels, made.pixels_digest)})
+
+    def rows(self, made: EpisodeSplit) -> list[dict[str, Any]]:
+        """A row an episode."""
+        return [
+            {
+                "image": episode.pictures,
+                "text": episode.text,
+                "target": episode.answer,
+                "category": episode.category,
+                "group": episode.group,
+            }
+            for block in made.episodes[: self.first]
+            for episode in block
+        ]
+
+
+class ScenesWordsTold(ScenesWords):
+    """What made-up words name, told in words alone, as captions of a picture that has such a name.
+
+    Attributes: as of `ScenesWords`.
+    """
+
+    kinds = ("captions",)
+
+    def rows(self, made: EpisodeSplit) -> list[dict[str, Any]]:
+        """A row for each eight tellings of the same things."""
+        rows: list[dict[str, Any]] = []
+        for block in made.tellings[: self.first]:
+            for start in range(0, len(block), 8):
+                some = block[start : start + 8]
+                told = [telling.told for telling in some]
+                first = some[0]
+                group = f"{first.family}/{start}"
+                rows.append({"image": first.pictures[-1], "captions": told, "group": group})
+        return rows
+
+
+class ScenesWordsMixed(ScenesWords):
+    """What made-up words name, told in words and pictures; the word of the last one is asked for.
+
+    Attributes: as of `ScenesWords`.
+    """
+
+    def rows(self, made: EpisodeSplit) -> list[dict[str, Any]]:
+        """A row a telling."""
+        return [
+            {
+                "image": telling.pictures,
+                "text": telling.text,
+                "target": telling.answer,
+                "group": f"{telling.family}/{place // 8}",
+            }
+            for block in made.tellings[: self.first]
+            for place, telling in enumerate(block)
+        ]
 
 
 class ScenesVideo(Reader):

@@ -70,6 +70,7 @@ class Family:
         tests: how many Holm's correction is over.
         of_references: by column, in words, whether the models fuse anything: are better than what
             fuses nothing.
+        notes: what else a reader must know, such as which samples are left out.
     """
 
     level: float
@@ -82,6 +83,7 @@ class Family:
     higher_is_better: Mapping[str, bool]
     tests: int
     of_references: Mapping[Column, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[Column]:

@@ -37,8 +37,16 @@ def of_pair(
     words = f"no evidence that {a} differs from {b} here"
     if least is None:
         return f"{words}; without any spread, nothing is known of what would have been seen"
-    seen = _amount(least, metric)
-    return f"{words}; a difference of {seen} would have been seen with probability 0.8"
+    return f"{words}; {_would_be_seen(least, metric)}"
+
+
+def _would_be_seen(least: float, metric: Quantity) -> str:
+    """How large a difference would have been seen, if one as large there can be at all."""
+    low, high = metric.bounds
+    what = "a difference of " + _amount(least, metric)
+    if least > high - low:
+        what = "not even the largest difference that there can be"
+    return f"{what} would have been seen with probability 0.8"
 
 
 def among_all(
@@ -61,8 +69,7 @@ def among_all(
         words = f"no evidence that any of these {len(models)} models differs from another"
         if least is None or metric is None:
             return words
-        seen = _amount(least, metric)
-        return f"{words}; a difference of {seen} would have been seen with probability 0.8"
+        return f"{words}; {_would_be_seen(least, metric)}"
     best, *others = models
     apart = {names[1] if names[0] == best else names[0] for names in different if best in names}
     level = [model for model in others if model not in apart]

@@ -2,3 +2,4 @@
 
 VERSION = 2  # of training: raised when the same settings and data give other weights
 STATE_FILE = "state.safetensors"  # in the folder of a training that goes on
+JOINT_VERSION = 1  # of how several tasks are trained together

@@ -18,19 +18,18 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from mmbench.compiled import compiled
-from mmbench.data.batches import GroupBatches, IntArray
 from mmbench.data.sample import Sample
-from mmbench.errors import MMBenchError
 from mmbench.model import Losses, TaskModel
 from mmbench.prefetch import prefetched
 from mmbench.recipe import Train
 from mmbench.training.averaging import Average
-from mmbench.training.mining import alike_order, runs_in_order
+from mmbench.training.modes import train_mode
 from mmbench.training.not_finite import loss_error, not_finite_in, put_back, weights_of
 from mmbench.training.objectives.base import Epoch
 from mmbench.training.objectives.weighted import Batches, WeightedObjectives, total
 from mmbench.training.optimizer import optimizer_for
 from mmbench.training.schedule import scheduler_for
+from mmbench.training.stage_batches import Batched, StageBatches
 from mmbench.training.state import Progress, load_state, save_state
 from mmbench.training.transfer import Sent, Transfer
 
@@ -98,19 +97,21 @@ class _Learner:
 
     def train_epoch(
         self,
-        batches: GroupBatches,
-        order: IntArray | None,
+        batches: Batched,
         epoch: int,
         scheduler: LRScheduler,
         watcher: Watcher,
-    ) -> tuple[dict[str, float], float]:
+    ) -> tuple[dict[str, float], float, int]:
         """Train on every batch once.
 
-        Returns: the mean of each loss, and the last learning rate.
+        Returns: the mean of each loss over the batches that have it, the last learning rate, and
+            how many samples there were.
         """
         train_mode(self.both)
-        made = self._collated(batches.epoch(epoch, order), epoch)
+        made = self._collated(batches.epoch(epoch), epoch)
         sums: Losses = {}
+        times: dict[str, int] = {}
+        samples = 0
         at_once = self._settings.accumulate
         with closing(prefetched(made) if self._prefetch else made) as ready:
             for number, (count, collated) in enumerate(ready):
@@ -121,14 +122,18 @@ class _Learner:
                     lr = self.optimizer.param_groups[0]["lr"]
                     self._step()
                     scheduler.step()
-                sums = {name: sums[name] + loss if sums else loss for name, loss in losses.items()}
+                for name, loss in losses.items():
+                    sums[name] = sums[name] + loss if name in sums else loss
+                    times[name] = times.get(name, 0) + 1
+                samples += count
                 watcher.stepped(partial(_value, losses), count)
-        return {name: value.item() / len(batches) for name, value in sums.items()}, lr
+        means = {name: value.item() / times[name] for name, value in sums.items()}
+        return means, lr, samples
 
-    def not_finite(self, batches: GroupBatches, order: IntArray | None, epoch: int) -> str:
+    def not_finite(self, batches: Batched, epoch: int) -> str:
         """Which part made NaN of an epoch that is gone through again; "" if none did by itself."""
         train_mode(self.both)
-        made = self._collated(batches.epoch(epoch, order), epoch)
+        made = self._collated(batches.epoch(epoch), epoch)
         with closing(made) as ready:
             taken = (self._transfer.take(collated) for _, collated in ready)
             return not_finite_in(self.model, self.objectives, taken)
@@ -214,6 +219,8 @@ def fit(
     validation: Sequence[Sample] = (),
     chosen_by: str = "score",
     lower_is_better: bool = False,
+    batches: Batched | None = None,
+    tells: Callable[[], Mapping[str, Any]] = dict,
 ) -> Trained:
     """Train a model and leave it with the weights that scored highest on validation, or the last.
 
@@ -234,14 +241,15 @@ def fit(
         validation: for objectives that look at it.
         chosen_by: what the log calls the score: a metric, or "loss".
         lower_is_better: whether the score is the negative of what is called so.
+        batches: of the samples, where they are not made as the settings say.
+        tells: called after `score`; what it gives stands in the epoch's entry of the log.
     Raises: MMBenchError if the loss stops being a number, or the settings ask for neighbours that
         the model cannot find or a batch cannot hold.
     """
-    _check_neighbours(model, settings)
     if prefetch is None:
         prefetch = (os.cpu_count() or 1) > 1
     learner = _Learner(model, objectives, settings, seed, device, prefetch)
-    batches = GroupBatches(samples, settings.batch, seed=seed)
+    batches = batches or StageBatches(model, samples, settings, seed, device)
     updates = -(-len(batches) // settings.accumulate)
     best, progress = learner.begin(folder, resume, updates)
     scheduler = scheduler_for(
@@ -260,16 +268,8 @@ def fit(
             Epoch(epoch, settings.epochs, samples, validation, settings.batch, device)
         )
         torch.manual_seed(seed + 1_000_003 * epoch)  # the same dropout wherever a run was cut
-        order = None
-        if settings.neighbours > 1 and epoch >= settings.neighbours_from * settings.epochs:
-            rng = np.random.default_rng([seed, epoch])
-            if settings.neighbours_by == "order":
-                order = runs_in_order(batches.groups, settings.neighbours, rng)
-            else:
-                order = alike_order(
-                    model, samples, settings.batch, settings.neighbours, device, rng
-                )
-        means, lr = learner.train_epoch(batches, order, epoch, scheduler, watcher)
+        batches.begin(epoch)
+        means, lr, count = learner.train_epoch(batches, epoch, scheduler, watcher)
         mean = sum(means.values())
         if not math.isfinite(mean):
             if epoch == began_at:
@@ -277,7 +277,7 @@ def fit(
             else:
                 load_state(folder, learner.both, learner.optimizer)
             torch.manual_seed(seed + 1_000_003 * epoch)
-            raise loss_error(mean, epoch + 1, learner.not_finite(batches, order, epoch))
+            raise loss_error(mean, epoch + 1, learner.not_finite(batches, epoch))
         trained = time.perf_counter() - began
         with learner.evaluated():
             value = score()
@@ -293,7 +293,8 @@ def fit(
             "chosen_by": chosen_by,
             **({"lower_is_better": True} if lower_is_better else {}),
             "train_seconds": trained,
-            "samples_per_second": len(samples) / trained,
+            "samples_per_second": count / trained,
+            **tells(),
         }
         progress.log.append(entry)
         progress.epoch = epoch + 1
@@ -304,7 +305,7 @@ def fit(
     return Trained(
         seconds=progress.seconds,
         train_samples=len(samples),
-        samples_per_second=_throughput(progress.log, len(samples)),
+        samples_per_second=_throughput(progress.log),
         best_epoch=progress.best_epoch,
         best_score=progress.best_score,
         log=progress.log,
@@ -331,31 +332,6 @@ def _value(losses: Losses) -> float:
     return total(losses).item()
 
 
-def train_mode(module: nn.Module) -> None:
-    """Training mode for what is trained; evaluation mode for what is frozen.
-
-    So the statistics of a frozen norm do not move, and frozen layers drop nothing.
-    """
-    module.train()
-    for part in module.modules():
-        parameters = list(part.parameters())
-        if parameters and not any(p.requires_grad for p in parameters):
-            part.eval()
-
-
-def _check_neighbours(model: TaskModel, settings: Train) -> None:
-    if settings.batch % settings.neighbours:
-        raise MMBenchError(
-            f"train.neighbours must divide train.batch: {settings.neighbours} does not divide "
-            f"{settings.batch}"
-        )
-    mined = settings.neighbours > 1 and settings.neighbours_by == "model"
-    if mined and type(model).alike is TaskModel.alike:
-        raise MMBenchError(
-            "train.neighbours is for models that compare samples with each other, as those of "
-            "retrieval do. Leave it at 1."
-        )
-
-
-def _throughput(log: list[dict[str, Any]], samples: int) -> float:
-    return samples * len(log) / sum(entry["train_seconds"] for entry in log)
+def _throughput(log: list[dict[str, Any]]) -> float:
+    samples = sum(entry["samples_per_second"] * entry["train_seconds"] for entry in log)
+    return samples / sum(entry["train_seconds"] for entry in log)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
+from torch import nn
 
 from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError, did_you_mean
@@ -23,7 +24,7 @@ def stages_of(recipe: Recipe, model: TaskModel) -> list[Stage]:
     the same name says by that how the part is trained.
     """
     asked = recipe.stages or [Stage(name=TASK, objective=TASK)]  # type: ignore[arg-type]
-    own = _own_stages(model)
+    own = own_stages(model)
     names = [stage.name for stage in asked]
     at = next((i for i, stage in enumerate(asked) if TASK in stage.objective), len(asked))
     before = [stage for stage in own if stage.name not in names[:at]]
@@ -35,7 +36,7 @@ def stages_of(recipe: Recipe, model: TaskModel) -> list[Stage]:
     return [*asked[:at], *(before if after else ()), *after]
 
 
-def _own_stages(model: TaskModel) -> list[Stage]:
+def own_stages(model: TaskModel) -> list[Stage]:
     """What the model's parts need to be trained before the rest, by the names of the model."""
     found = []
     for prefix, module in model.named_modules():
@@ -85,7 +86,7 @@ def check_stages(
             if learnt is not None:
                 objectives.check(model, learnt)
             for part in [*(stage.trains or ()), *stage.freezes]:
-                _check_exists(part, stage, model)
+                check_exists(part, stage, model)
             reached = [n for n, _ in model.named_parameters() if objectives.reach(n)]
             names = stage.trained(reached)
             if not names:
@@ -122,7 +123,8 @@ def _check_accumulation(stage: Stage, settings: Train, balance: Part | None) -> 
         )
 
 
-def _check_exists(part: str, stage: Stage, model: TaskModel) -> None:
+def check_exists(part: str, stage: Stage, model: nn.Module) -> None:
+    """Raise MMBenchError if a stage names a part that the model does not have."""
     modules = [name for name, _ in model.named_modules() if name]
     known = [*modules, *(name for name, _ in model.named_parameters())]
     if not any(is_within(name, part) for name in known):
@@ -133,13 +135,13 @@ def _check_exists(part: str, stage: Stage, model: TaskModel) -> None:
         )
 
 
-def trainable(model: TaskModel) -> Mapping[str, bool]:
+def trainable(model: nn.Module) -> Mapping[str, bool]:
     """Of a new model, by name, which parameters its parts let be trained at all."""
     return {name: parameter.requires_grad for name, parameter in model.named_parameters()}
 
 
 def enter(
-    stage: Stage, model: TaskModel, objectives: WeightedObjectives, allowed: Mapping[str, bool]
+    stage: Stage, model: nn.Module, objectives: WeightedObjectives, allowed: Mapping[str, bool]
 ) -> None:
     """Train from now on what the stage trains and its objectives reach, and freeze the rest.
 

@@ -16,10 +16,13 @@ class Stream:
     Attributes:
         tokens: (B, N, D) float. What stands at masked positions is never read.
         mask: (B, N) bool, True where there is a token. A row without any is a missing modality.
+        parts: K, of how many things they are, such as images, N / K tokens each, one after the
+            other. Most of what reads streams makes no difference between them.
     """
 
     tokens: Tensor
     mask: Tensor
+    parts: int = 1
 
     @classmethod
     def whole(cls, tokens: Tensor) -> Stream:
@@ -32,6 +35,8 @@ class Stream:
                 f"a stream has tokens (B, N, D) and mask (B, N), got {tuple(self.tokens.shape)} "
                 f"and {tuple(self.mask.shape)}"
             )
+        if self.parts < 1 or self.tokens.shape[1] % self.parts:
+            raise ValueError(f"{self.tokens.shape[1]} tokens are not of {self.parts} equal parts")
 
     @property
     def present(self) -> Tensor:
@@ -49,7 +54,29 @@ class Stream:
 
     def take(self, rows: Tensor) -> Stream:
         """The streams of the given rows (B',), repeated as often as they are named."""
-        return Stream(self.tokens.index_select(0, rows), self.mask.index_select(0, rows))
+        tokens, mask = self.tokens.index_select(0, rows), self.mask.index_select(0, rows)
+        return Stream(tokens, mask, self.parts)
+
+    def where(self, there: Tensor) -> Stream:
+        """The stream without the tokens for which `there`, which broadcasts to (B, N), is False."""
+        return Stream(self.tokens, self.mask & there, self.parts)
+
+    def beside(self, there: Tensor) -> Stream:
+        """Every K rows side by side as the parts of one, (B * K, N, D) -> (B, K * N, D).
+
+        Args:
+            there: (B, K) bool; the tokens of rows for which it is False are masked.
+        """
+        one = self.where(there.flatten()[:, None])
+        tokens, mask = (x.unflatten(0, there.shape).flatten(1, 2) for x in (one.tokens, one.mask))
+        return Stream(tokens, mask, there.shape[1])
+
+    def apart(self) -> Stream:
+        """Each part as a row of its own, (B, K * N, D) -> (B * K, N, D)."""
+        tokens, mask = (
+            x.unflatten(1, (self.parts, -1)).flatten(0, 1) for x in (self.tokens, self.mask)
+        )
+        return Stream(tokens, mask)
 
 
 Contexts = Sequence[Stream | None]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 UNKNOWN = 1  # the number of any word that a vocabulary lacks; 0 is the number of none
+IMAGE_PLACE = "□"  # the word that stands in a text where an image does
 
 
 class Words(Protocol):

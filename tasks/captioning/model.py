@@ -12,16 +12,13 @@ from torch.nn import functional
 from mmbench.compose import ComposedModel, forms_of
 from mmbench.data.sample import Query, Sample
 from mmbench.data.words import Vocabulary
-from mmbench.errors import MMBenchError
 from mmbench.model import Batch, Losses
-from mmbench.parts import build_fusion
+from mmbench.parts import build_fusion, build_text_decoder
 from mmbench.recipe import Recipe
 from mmbench.yaml_file import validate
 from mmbench.zoo.decoders.search import Search, write
-from mmbench.zoo.decoders.text import TextDecoder
 from mmbench.zoo.fusion.base import QUERY, Form
 from mmbench.zoo.matching import matching_head
-from mmbench.zoo.part import build_part
 
 NOTHING = -100  # a target where there is no word: no loss
 _DRAWN = Search.model_validate({"kind": "nucleus", "top_p": 0.9})
@@ -52,26 +49,10 @@ class CaptioningModel(ComposedModel):
         media = [modality for modality in recipe.encoders if modality != "text"]
         super().__init__(recipe, ["text", *media], Vocabulary(words), beside=["text"])
         contexts = [modality for modality in media if modality in self.encoders]
-        if bool(contexts) != bool(recipe.fusion):
-            raise MMBenchError(
-                "a captioning recipe needs a fusion and at least one encoder, or (a language "
-                f"model) neither; it has {len(contexts)} encoders and "
-                f"{recipe.fusion.name if recipe.fusion else 'no fusion'}"
-            )
         assert recipe.decoder is not None  # a resolved recipe has one
         options = dict(recipe.decoder.options)
         self._search = validate(Search, options.pop("search", {}), "decoder.search")
-        self.decoder = build_part(
-            "decoders",
-            recipe.decoder.name,
-            options,
-            dim=recipe.width,
-            vocabulary=self.vocabulary,
-            fusion=(lambda: build_fusion(recipe, contexts)) if contexts else None,
-            longest=longest + 1,
-        )
-        if not isinstance(self.decoder, TextDecoder):
-            raise MMBenchError(f"the decoder {recipe.decoder.name} writes no text")
+        self.decoder = build_text_decoder(recipe, options, contexts, self.vocabulary, longest + 1)
         self.fused_contexts = tuple(contexts)
         self._longest = longest * self.decoder.pieces
         forms = forms_of(self.decoder, [QUERY, *contexts])

@@ -69,7 +69,7 @@ class Generation(Task):
             samples.append(Sample(name, {"text": captions[chosen]}, target, row["group"]))
         return SampleSet(samples, dataset.name, split, data.fingerprint, skipped=data.skipped)
 
-    def file_metrics(self, references: Path) -> Sequence[str]:
+    def file_metrics(self, references: Path, targets: Sequence[Any] = ()) -> Sequence[str]:
         """Distances to real images; of prompts, how well the images fit them."""
         return ("clipscore",) if references.suffix == ".json" else self.metrics
 
@@ -83,13 +83,14 @@ class Generation(Task):
 
         return GenerationModel(recipe, words=assets["words"])
 
-    def table(self, samples: Sequence[Sample], answers: Sequence[Any]) -> dict[str, list[Any]]:
-        """Of each sample, what its prompt claims, as JSON, and the image as a PNG file's bytes."""
+    def targets(self, samples: Sequence[Sample]) -> list[Any]:
+        """Of each sample, what its prompt claims, as JSON."""
         claims = [sample.target.get("claims") for sample in samples]
-        return {
-            "target": [None if found is None else json.dumps(found) for found in claims],
-            "prediction": [_png(answer) for answer in answers],
-        }
+        return [None if found is None else json.dumps(found) for found in claims]
+
+    def table(self, samples: Sequence[Sample], answers: Sequence[Any]) -> dict[str, list[Any]]:
+        """The targets, and the images as PNG files' bytes."""
+        return super().table(samples, [_png(answer) for answer in answers])
 
     def answers(self, column: Sequence[Any]) -> list[Any]:
         """The images, (H, W, 3) uint8, from PNG files' bytes."""

@@ -77,7 +77,7 @@ class Retrieval(Task):
             ]
         return SampleSet(samples, dataset.name, split, data.fingerprint, skipped=data.skipped)
 
-    def file_metrics(self, references: Path) -> Sequence[str]:
+    def file_metrics(self, references: Path, targets: Sequence[Any] = ()) -> Sequence[str]:
         """Those that such references are usually scored by."""
         from mmbench_tasks.retrieval.files import usual_metrics
 

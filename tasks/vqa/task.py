@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmbench import registry
 from mmbench.data.dataset import DatasetSpec
 from mmbench.data.prediction_files import (
     VQA_RESULTS,
@@ -15,15 +16,15 @@ from mmbench.data.prediction_files import (
     read_prediction_file,
 )
 from mmbench.data.sample import Sample, SampleSet
-from mmbench.data.splits import load_split
+from mmbench.data.splits import load_split, targets_of
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.prompts import Prompt
 from mmbench.task import Task
 
 if TYPE_CHECKING:
+    from mmbench.compose import ComposedModel
     from mmbench.recipe import Recipe
-    from mmbench_tasks.vqa.model import VQAModel
 
 
 OPTIONS = ("answers",)
@@ -38,6 +39,8 @@ class VQA(Task):
 
     A target is the right answer, or the list of several annotators' answers. A model chooses among
     the most frequent answers of training; or, where a sample has `choices`, among those.
+
+    A recipe whose decoder writes text (`flamingo`, `transformer`) has its answers written.
 
     A dataset's YAML may set `options: {answers: N}`: how many answers to choose from.
     """
@@ -61,6 +64,12 @@ class VQA(Task):
     def references(self, dataset: DatasetSpec) -> Sequence[str]:
         """The question alone, each medium alone, and the most frequent answer."""
         return ("question_only", *(f"{name}_only" for name in dataset.modalities), "majority")
+
+    def metrics_on(self, dataset: DatasetSpec) -> Sequence[str]:
+        """Those that fit the answers, where a user's own file names none."""
+        if dataset.metrics or dataset.file is None or dataset.layout is None:
+            return super().metrics_on(dataset)
+        return self.file_metrics(dataset.file, targets_of(dataset, dataset.evaluate_on))
 
     def load(self, dataset: DatasetSpec, split: str) -> SampleSet:
         """Samples with media and a question; groups by medium, unless the dataset has its own."""
@@ -91,9 +100,14 @@ class VQA(Task):
             options=dataset.options,
         )
 
-    def file_metrics(self, references: Path) -> Sequence[str]:
-        """The official evaluation's: answers of others are judged by several annotators."""
-        return ("vqa_accuracy",)
+    def file_metrics(self, references: Path, targets: Sequence[Any] = ()) -> Sequence[str]:
+        """The official evaluation's where annotators judge; equality where there is one answer."""
+        from mmbench.metrics.vqa.vqa_accuracy import ENOUGH
+
+        if any(len(target) > ENOUGH for target in targets if not isinstance(target, str)):
+            return ("vqa_accuracy",)
+        one_each = all(isinstance(target, str) for target in targets)
+        return ("accuracy",) if one_each else ("exact_match",)
 
     def read_files(
         self, predictions: Path, references: Path, questions: Path | None
@@ -117,10 +131,20 @@ class VQA(Task):
         ordered = sorted(counts, key=lambda answer: (-counts[answer], answer))
         return {"words": words, "answers": sorted(ordered[: options.get("answers", MOST_ANSWERS)])}
 
-    def build(self, recipe: Recipe, assets: Mapping[str, Any]) -> VQAModel:
+    def build(self, recipe: Recipe, assets: Mapping[str, Any]) -> ComposedModel:
+        from mmbench.zoo.decoders.text import TextDecoder
         from mmbench_tasks.vqa.choices import ChoiceModel
         from mmbench_tasks.vqa.model import VQAModel
+        from mmbench_tasks.vqa.written import WrittenModel
 
+        assert recipe.decoder is not None  # a resolved recipe has one
+        if issubclass(registry.load("decoders", recipe.decoder.name), TextDecoder):
+            if assets["answers"] is None:
+                raise MMBenchError(
+                    f"the decoder {recipe.decoder.name} writes its answers, and here each question "
+                    "has choices of its own: choose classifier"
+                )
+            return WrittenModel(recipe, words=assets["words"], answers=assets["answers"])
         if assets["answers"] is None:
             return ChoiceModel(recipe, words=assets["words"])
         return VQAModel(recipe, words=assets["words"], answers=assets["answers"])

@@ -50,6 +50,8 @@ def test_check_of_a_whole_dataset(mmbench):
         "train: 34,647 samples, 3,592 images, fingerprint eeb219ef8d303965",
         "validation: 3,928 samples, 408 images, fingerprint 4bddbd8b0139acf0",
         "test: 9,673 samples, 1,000 images, fingerprint 4aa5adf0d5ab30eb",
+        "test in train: 0 of 1,000 images, and nearly 0 more; "
+        "0 of 9,673 samples with text and media",
         "easy_vqa is whole",
     ]
 

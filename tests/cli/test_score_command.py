@@ -143,6 +143,25 @@ def test_tables_are_scored(tmp_path, suffix):
     assert result.record.groups == 1
 
 
+@pytest.mark.parametrize(
+    ("targets", "metric"),
+    [
+        (["red", "blue"], "accuracy"),
+        ([["red", "crimson"], "blue"], "exact_match"),
+        ([["red"] * 10, ["blue"] * 10], "vqa_accuracy"),
+    ],
+)
+def test_the_metric_is_the_one_that_fits_the_right_answers(tmp_path, targets, metric):
+    lines = {"given": ["red", "red"], "right": targets}
+    for name, key in (("given", "prediction"), ("right", "target")):
+        rows = [json.dumps({"id": i, key: value}) for i, value in enumerate(lines[name])]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(rows))
+    files = (tmp_path / "given.jsonl", tmp_path / "right.jsonl")
+    assert mmbench.score("vqa", *files, out=tmp_path).record.primary.name == metric
+    family = mmbench.compare_predictions("vqa", files[0], files[0], files[1])
+    assert list(family.scales) == [metric]
+
+
 def test_a_group_called_zero_is_a_group(tmp_path):
     write(tmp_path / "p.jsonl", [{"id": i, "prediction": "a"} for i in range(4)])
     write(tmp_path / "r.jsonl", [{"id": i, "target": "a", "group": i // 2} for i in range(4)])

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from mmbench.data.checks import LONGEST_TEXT
+from mmbench.data.readers.columns import row_of
 from mmbench.data.splits import first_kind, load_split
 from mmbench.errors import MMBenchError
 from tests.conftest import command_line, environment, root_bound_by_rights
@@ -174,6 +175,17 @@ OTHER_FILES = [
     ("msrvtt", "test_videodatainfo.json", "test", "not a file of MSR-VTT"),
     ("clotho", "clotho_captions_evaluation.csv", "test", "row 0 lacks the columns"),
 ]
+
+
+def test_columns_are_named_as_the_file_and_the_yaml_call_them():
+    columns = {"text": "question", "target": "a", "image": 3}
+    with pytest.raises(
+        MMBenchError, match=r"the columns question \(text\); it has q, a, 3"
+    ) as error:
+        row_of({"$row": 7, "q": "what", "a": "yes", 3: "x.png"}, columns, "train.csv", 7)
+    assert "target" not in str(error.value)
+    with pytest.raises(MMBenchError, match=r"3 \(image\); it has 3 values"):
+        row_of(["what", "yes", "x.png"], columns | {"text": 0, "target": 1}, "train.csv", 7)
 
 
 @pytest.mark.parametrize(("name", "file", "split", "match"), OTHER_FILES)

@@ -6,9 +6,8 @@ import torch
 from safetensors.torch import save_file
 
 import mmbench
-from mmbench.checkpoint import Checkpoint, read_checkpoint
+from mmbench.checkpoint import Checkpoint, read_checkpoint, shipped_weights
 from mmbench.errors import MMBenchError
-from mmbench.experiments.plan import shipped_weights
 
 SHIPPED = shipped_weights("vqa", "easy_vqa", "gated_fusion")
 

@@ -88,6 +88,38 @@ def test_what_it_is_decides_its_identity_and_not_where_it_lies(llava, tmp_path):
     assert other.record.hash != first.record.hash
 
 
+def test_a_run_that_is_cut_off_goes_on_with_whole_batches(llava):
+    queries = queries_of("vqa", "easy_vqa", 10)
+    options = {"prompt": "{text} Now", "max_new_tokens": 3, "batch": 4}
+    model = HuggingFace(llava, "text", "cpu", **options)
+    whole = [
+        answer.written
+        for answer in HuggingFace(llava, "text", "cpu", **options | {"anew": True}).predict(queries)
+    ]
+    assert model.notes() == []
+    again = HuggingFace(llava, "text", "cpu", **options)
+    assert [answer.written for answer in again.predict(queries)] == whole
+    assert "10 of 10 answers were kept" in again.notes()[0]
+
+    def asked(predictor, queries):
+        """How many batches a network is given."""
+        batches = []
+        network = predictor._model.network
+        generate = network.generate
+        network.generate = lambda **given: batches.append(given) or generate(**given)
+        return [answer.written for answer in predictor.predict(queries)], len(batches)
+
+    more = queries_of("vqa", "easy_vqa", 14)
+    found, batches = asked(HuggingFace(llava, "text", "cpu", **options), more)
+    assert batches == 2  # the third, which is another one now, and the fourth
+    assert found[:8] == whole[:8]
+    options["prompt"] = "{text} Then"
+    stopped = iter(HuggingFace(llava, "text", "cpu", **options).predict(queries))
+    next(stopped)
+    stopped.close()
+    assert asked(HuggingFace(llava, "text", "cpu", **options), queries)[1] == 2
+
+
 def test_a_dual_encoder_is_ranked_by_its_own_embeddings(clip, tmp_path):
     from transformers import CLIPModel, CLIPProcessor
 

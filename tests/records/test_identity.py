@@ -97,6 +97,7 @@ def test_each_field_of_an_identity_moves_its_hash(base):
         "threads": 3,
         "compiled": True,
         **{key: {"key": "other"} for key in ("data", "settings", "parts", "fitted_on")},
+        "joint": {"captioning": {"dataset": "other"}},
     }
     assert set(other) == set(Identity.model_fields)
     hashes = {base.model_copy(update={key: value}).hash for key, value in other.items()}

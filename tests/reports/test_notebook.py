@@ -31,16 +31,33 @@ def _no_windows():
 
 
 @pytest.fixture(scope="module")
-def runs(mini_folder, tmp_path_factory):
-    out = tmp_path_factory.mktemp("notebook")
+def settings(mini_folder, tmp_path_factory):
+    """What all runs here have in common."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(mini_folder))
-        settings = {"dataset": str(mini_folder / "mini.yaml"), "train": True, "out": out}
-        settings |= {"overrides": {"train.epochs": 2}, "limit": 60, "device": "cpu"}
-        return {
-            model: [mmbench.run("vqa", model, seed=seed, **settings) for seed in range(2)]
-            for model in ("question_only", "concat_fusion")
+        yield {
+            "dataset": str(mini_folder / "mini.yaml"),
+            "out": tmp_path_factory.mktemp("notebook"),
+            "overrides": {"train.epochs": 2},
+            "limit": 60,
+            "device": "cpu",
         }
+
+
+@pytest.fixture(scope="module")
+def runs(settings):
+    return {
+        model: [mmbench.run("vqa", model, seed=seed, train=True, **settings) for seed in range(2)]
+        for model in ("question_only", "concat_fusion")
+    }
+
+
+@pytest.fixture(scope="module")
+def study(settings, runs):
+    """A study of those runs, which have records."""
+    models = list(runs)
+    asked = mmbench.make_study(task="vqa", models=models, seeds=2, references=False, **settings)
+    return mmbench.run_study(asked)
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +136,28 @@ def test_html_holds_the_table_and_no_name_acts(hostile, profiled):
         assert any("<b>a&b</b>\\n$x_1$" in words for words in tags.words)
         assert "<b>a&" not in result._repr_html_()
     assert "concat_fusion" in hostile._repr_html_()
+
+
+def test_a_study_shows_its_tables_and_what_holds_over_them(study, comparison):
+    assert str(study).startswith(str(comparison).splitlines()[0])
+    assert repr(study) == "<StudyResult of 4 runs on vqa/mini>"
+    shown = study._repr_html_()
+    assert "concat_fusion" in shown
+    Tags(shown)
+    twice = dataclasses.replace(study, tables=study.tables * 2)
+    assert twice._repr_html_().count("<b>vqa/mini") == 2
+    assert "over all tables" in twice._repr_html_()
+    frame = study.to_frame()
+    assert list(frame["model"]) == [e.model for e in comparison.estimates]
+    assert set(frame["dataset"]) == {"vqa/mini"}
+    assert set(frame["metric"]) == {"accuracy"}
+
+
+def test_a_study_draws_one_of_its_tables(study):
+    labels = [label.get_text() for label in study.plot(table=0).get_yticklabels()]
+    assert len(labels) == 2
+    with pytest.raises(MMBenchError, match="no table 1"):
+        study.plot(table=1)
 
 
 @pytest.mark.filterwarnings("ignore:no diagram")

@@ -16,6 +16,7 @@ from mmbench.statistics.family import compare_models
 from mmbench.statistics.holm import holm
 from mmbench.statistics.letters import compact_letters
 from mmbench.statistics.measured import Measured, measure
+from mmbench.statistics.verdicts import among_all
 
 GROUPS = np.arange(150)
 
@@ -223,3 +224,9 @@ def test_a_family_without_a_difference_says_what_would_have_been_seen() -> None:
         f"a difference of {100 * least:.2f} points would have been seen"
         in (family.verdicts["", "accuracy"])
     )
+
+
+def test_a_difference_larger_than_there_can_be_is_not_promised() -> None:
+    assert "of 50.00 points would have been seen" in among_all(["a", "b"], [], 0.5, Accuracy())
+    assert "not even the largest" in among_all(["a", "b"], [], 1.42, Accuracy())
+    assert "of 1.42 in" in among_all(["a", "b"], [], 1.42, MeanRank("text_to_image"))

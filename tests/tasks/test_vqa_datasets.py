@@ -43,6 +43,13 @@ def small(tmp_path):
     return make
 
 
+def test_a_file_that_names_no_metrics_is_scored_by_what_fits_its_answers(small):
+    result = mmbench.run("vqa", "majority", **small("vqav2", metrics=[]))
+    assert [e.name for e in result.record.metrics if e.category is None] == ["vqa_accuracy"]
+    result = mmbench.run("vqa", "majority", **small("clevr"))
+    assert result.record.primary.name == "accuracy"
+
+
 def test_ten_answers_are_trained_on_by_the_most_frequent_and_scored_officially(small):
     options = small("vqav2")
     result = mmbench.run("vqa", "gated_fusion", train=True, overrides=SHORT, **options)

@@ -20,6 +20,8 @@ BLIP = {
     "decoder": "transformer",
     "stages": [{"name": "one", "objective": ["nt_xent", "itm"]}],
 }
+DALLE = {"decoder.name": "dalle", "encoders.text": "bag_of_words", "fusion": None}
+FLAMINGO = {"decoder": {"name": "flamingo", "layers": 2}, "fusion": None}
 ALIGNED = ("nt_xent", "siglip", "itm", "project")
 STEPS = [
     *((task, "task", {}) for task in registry.names("tasks")),
@@ -35,11 +37,18 @@ STEPS = [
     ("captioning", {"project": {"by": "captioning"}}, {}),
     ("captioning", {"project": {"by": "captioning"}}, {"decoder": "gpt2"}),
     ("generation", "autoencoder", {}),
-    ("generation", "autoencoder", {"decoder.name": "cnn"}),
+    ("generation", "autoencoder", {"decoder.name": "flow"}),
     ("generation", "task", {"decoder.name": "cnn"}),
+    ("generation", "task", {"decoder.name": "flow"}),
+    ("generation", "task", DALLE),
     ("captioning", "task", {"decoder": "transformer"}),
     ("captioning", "task", {"decoder": "gpt2"}),
     ("captioning", "task", {"decoder": {"name": "rnn", "attention": True}}),
+    ("captioning", "clm", {"decoder": "transformer"}),
+    ("captioning", "clm", FLAMINGO),
+    ("captioning", "task", FLAMINGO),
+    ("vqa", "task", {"encoders.text": None, **FLAMINGO}),
+    ("vqa", "task", {"encoders.text": None, "decoder": "transformer"}),
     *(
         ("vqa", "task", {"encoders.image": {"name": name, **sizes}})
         for name, sizes in {

@@ -20,7 +20,7 @@ from mmbench.training.objectives.siglip import sigmoid_loss
 from mmbench.training.objectives.simclr import nt_xent
 from mmbench.training.objectives.texts import NOTHING, Unigram, asked_loss
 from mmbench.training.objectives.weighted import WeightedObjectives, total
-from tests.training.steps import BERT
+from tests.training.steps import BERT, FLAMINGO
 
 KEYS = ("text", "text_mask", "target")
 
@@ -216,6 +216,35 @@ def test_each_next_word_and_the_end_are_asked_for(small_model):
     later["text"][:, 4:] = 2
     one, other = part.logits(model.eval(), batch["clm"]), part.logits(model, later)
     torch.testing.assert_close(one[:, :4], other[:, :4])
+
+
+@pytest.mark.parametrize(
+    "recipe", [{"decoder": "transformer"}, {"decoder": "rnn"}, FLAMINGO], ids=str
+)
+def test_a_decoder_is_asked_for_each_word_from_the_first_and_sees_no_medium(small_model, recipe):
+    _, model, samples = small_model("captioning", **recipe)
+    found, part, batch = objective(model.eval(), samples, "clm", 4)
+    text, target, there = (batch["clm"][name] for name in ("text", "target", "text_mask"))
+    captions = [caption for sample in samples[:4] for caption in sample.target]
+    end = model.decoder.end
+    for row, asked, mask, words in zip(
+        text, target, there, model.vocabulary.rows(captions), strict=True
+    ):
+        assert row[mask].tolist() == [end, *words]
+        assert asked[mask].tolist() == [*words, end]
+        assert (asked[~mask] == NOTHING).all()
+    logits = model.decoder(text, [None]).logits
+    expected = nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten())
+    loss = part.losses(model, batch["clm"])["words"]
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    joins = [n for n, _ in model.named_parameters() if n.split(".")[1] in model.decoder.joins]
+    assert joins
+    assert not any(found.reach(name) for name in [*joins, "encoders.image.layers.0.weight"])
+    loss.backward()
+    learns = [n for n, p in model.named_parameters() if p.grad is not None and found.reach(n)]
+    assert learns
+    told = part.measured(model, batch["clm"])
+    assert told["perplexity"].count == (target != NOTHING).sum()
 
 
 def test_pairs_of_texts_follow_each_other_or_are_of_different_groups(small_model):

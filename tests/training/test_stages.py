@@ -11,7 +11,7 @@ from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.watch import Watch
 from mmbench.recipe import Recipe, Train
 from mmbench.stages import Stage
-from mmbench.training.loop import train_mode
+from mmbench.training.modes import train_mode
 from mmbench.training.objectives.weighted import WeightedObjectives
 from mmbench.training.stages import check_stages, enter, stages_of, trainable
 from mmbench.yaml_file import validate

@@ -246,6 +246,18 @@ def test_a_causal_fusion_that_is_not_position_wise_keeps_every_other_check():
         check(by_class(RunningMean))
 
 
+class WithoutParameters(PooledFusion):
+    """The sum of all vectors."""
+
+    def fuse(self, vectors, present):
+        return Fused(Stream(sum(vectors), present[0]))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+def test_a_fusion_needs_no_parameters(check):
+    check(by_class(WithoutParameters))
+
+
 class Old(PooledFusion):
     """Of the earlier contract: `fuse` gives a tensor."""
 

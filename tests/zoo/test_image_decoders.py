@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from mmbench import registry
+from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
 from mmbench.zoo.decoders.autoencoder import Autoencoder, AutoencoderSettings, Quantiser
+from mmbench.zoo.decoders.codes import draw_code
 from mmbench.zoo.decoders.image import ImageDecoder, Sampling, guided
-from mmbench.zoo.decoders.image_tokens import draw_code
 from mmbench.zoo.decoders.transformer import run_stack
 from mmbench.zoo.fusion.gated import GatedFusion
 from mmbench.zoo.part import build_part
@@ -15,6 +16,7 @@ from mmbench.zoo.stream import Stream
 from tests.zoo.test_fusion_contract import CAUSAL
 
 D = 16
+WORDS = Vocabulary(list("abcdefgh"))
 SMALL = AutoencoderSettings(grid=4, width=16, latent=4, codes=2, codebook=8)
 IMAGE_DECODERS = [
     name
@@ -39,6 +41,7 @@ def decoder(name, fusion="gated", **options):
         dim=D,
         fusion=lambda: build_part("fusions", fusion, {}, dim=D, contexts=("text",)),
         autoencoder=SMALL,
+        vocabulary=WORDS,
     )
     made.autoencoder.train()
     for seed in range(3):
@@ -51,8 +54,13 @@ def prompts(batch, seed=1):
     return Stream(torch.randn(batch, 5, D, generator=generator), torch.ones(batch, 5).bool())
 
 
-def test_both_are_there():
-    assert IMAGE_DECODERS == ["cnn", "image_tokens"]
+def numbers(made, batch):
+    """Of the prompts' words, for a decoder that predicts them."""
+    return {"words": torch.randint(2, 10, (batch, 5))} if made.predicts_words else {}
+
+
+def test_all_are_there():
+    assert IMAGE_DECODERS == ["cnn", "dalle", "flow", "image_tokens"]
 
 
 @every
@@ -103,7 +111,7 @@ def test_its_second_part_gets_a_gradient_everywhere_and_its_autoencoder_none(nam
     made.unprompted = 0.0
     with torch.no_grad():
         found = made.autoencoder.encode(images(4))
-    made.loss(found, [prompts(4)])[0].backward()
+    made.loss(found, [prompts(4)], **numbers(made, 4))[0].backward()
     for key, parameter in made.named_parameters():
         if key.startswith("autoencoder."):
             assert parameter.grad is None, key
@@ -117,8 +125,8 @@ def test_its_autoencoder_is_the_same_at_first_whatever_the_seed(name):
     def fresh(seed):
         torch.manual_seed(seed)
         fusion = lambda: GatedFusion(D, ["text"])  # noqa: E731
-        made = build_part("decoders", name, {"size": 16}, dim=D, fusion=fusion, autoencoder=SMALL)
-        return made.state_dict()
+        given = {"dim": D, "fusion": fusion, "autoencoder": SMALL, "vocabulary": WORDS}
+        return build_part("decoders", name, {"size": 16}, **given).state_dict()
 
     one, other = fresh(1), fresh(2)
     same = {key for key in one if torch.equal(one[key], other[key])}
@@ -155,7 +163,7 @@ def test_squares_are_neighbouring_patches(name):
 def test_the_likeliest_codes_drawn_step_by_step_are_those_that_training_sees(fusion, fusion_at):
     made, context = decoder("image_tokens", fusion, fusion_at=fusion_at), prompts(3)
     drawn = made.draw([context], [1, 2, 3], Sampling(guidance=1.0, temperature=0.0))
-    ground, squares = made._parted(drawn)
+    ground, squares = made.parted(drawn)
     before = [
         made.start.expand(3, 1, -1),
         made.ground.read(ground)[:, None],
@@ -195,6 +203,23 @@ def test_codes_are_drawn_as_often_as_they_are_likely_and_only_among_the_top_k():
 def test_guidance_goes_from_the_unprompted_prediction_beyond_the_prompted_one():
     both = torch.tensor([[3.0], [1.0]])
     assert [guided(both, g).item() for g in (0.0, 1.0, 2.0)] == [1.0, 3.0, 5.0]
+
+
+@pytest.mark.parametrize("name", ["cnn", "dalle", "image_tokens"])
+@pytest.mark.parametrize("guidance", [0.0, 0.5, 1.0, 3.0])
+def test_codes_are_drawn_from_logits_guided_as_the_equation_says(name, guidance):
+    """u + g (p - u), of logits p of the prompt and u without one, worked out apart."""
+    made, context = decoder(name), prompts(5)
+    missing = Stream(context.tokens, torch.zeros_like(context.mask))
+    logits = []
+    for given in (context, missing):
+        inputs, state = made.begin(5, [given])
+        states, _ = made.step(inputs, 0, state, [given])
+        logits.append(made.ground.heads[0](states[:, 0]))
+    prompted, unprompted = logits
+    expected = (unprompted + guidance * (prompted - unprompted)).argmax(-1)
+    drawn = made.draw([context], range(5), Sampling(guidance=guidance, temperature=0.0))
+    assert torch.equal(drawn[:, 0], expected)
 
 
 def test_a_quantiser_takes_the_nearest_entry_of_what_is_left_over():
@@ -272,6 +297,6 @@ def test_a_fusion_that_is_not_causal_stands_where_all_is_drawn_at_once_alone():
 
     made = {"dim": D, "fusion": lambda: SeesAll(D, ["text"]), "autoencoder": SMALL}
     options = {"size": 16, "layers": 1}
-    build_part("decoders", "cnn", options, **made)
+    build_part("decoders", "flow", options, **made)
     with pytest.raises(MMBenchError, match="image_tokens: .*SeesAll cannot be causal"):
         build_part("decoders", "image_tokens", options, **made)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from mmbench import registry
 from mmbench.data.words import Vocabulary
@@ -9,6 +10,7 @@ from mmbench.errors import MMBenchError
 from mmbench.zoo.decoders.search import Search, draw, write
 from mmbench.zoo.decoders.text import TextDecoder
 from mmbench.zoo.fusion.base import Fused, Fusion
+from mmbench.zoo.fusion.gated_cross_attention import GatedLayer
 from mmbench.zoo.part import build_part
 from mmbench.zoo.stream import Stream
 from tests.training.test_waiting import Reads
@@ -26,9 +28,12 @@ VARIANTS = [
     *((name, {"fusion_at": at}) for name in ("rnn", "transformer") for at in ("last", "every")),
     ("rnn", {"attention": True}),
     ("gpt2", {}),
+    ("flamingo", {}),
+    ("flamingo", {"every": 3, "gates": False, "resampler_layers": 2}),
 ]
 everywhere = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
-IN_STATES = [case for case in VARIANTS if case[0] != "gpt2"]  # whose states the fusion joins
+# Those whose states the recipe's fusion joins.
+IN_STATES = [case for case in VARIANTS if case[0] not in ("gpt2", "flamingo")]
 in_states = pytest.mark.parametrize(("name", "options"), IN_STATES, ids=str)
 
 
@@ -37,9 +42,19 @@ def decoder(name, fusion="gated", seed=0, **options):
     made = (
         (lambda: build_part("fusions", fusion, {}, dim=D, contexts=("image",))) if fusion else None
     )
-    return build_part(
-        "decoders", name, options, dim=D, vocabulary=VOCABULARY, fusion=made, longest=20
-    ).eval()
+    context = {"dim": D, "vocabulary": VOCABULARY, "longest": 20}
+    contexts = ("image",) if fusion else ()
+    module = build_part("decoders", name, options, **context, fusion=made, contexts=contexts)
+    opened(module)
+    return module.eval()
+
+
+def opened(module):
+    """With gates that let the context in, as after training."""
+    for layer in module.modules():
+        if isinstance(layer, GatedLayer):
+            nn.init.constant_(layer.attention_gate, 1.0)
+            nn.init.constant_(layer.feed_forward_gate, 1.0)
 
 
 def random_words(batch=B, length=L, seed=1):
@@ -57,7 +72,8 @@ def sharpened(module, by=6.0):
         if hasattr(module, "network"):  # whose word vectors begin smaller
             module.network.wte.weight *= by * D**-0.5 / 0.02
         else:
-            module.words.weight *= by
+            language = module.language if hasattr(module, "language") else module
+            language.words.weight *= by
     return module
 
 
@@ -67,7 +83,8 @@ def lively(module, by, seed=0):
     with torch.no_grad():
         for weight in (p for p in module.parameters() if p.ndim > 1):
             weight += by * weight.std() * torch.randn(weight.shape, generator=generator)
-        norm = module.network.ln_f if hasattr(module, "network") else module.norm
+        language = module.language if hasattr(module, "language") else module
+        norm = module.network.ln_f if hasattr(module, "network") else language.norm
         norm.weight.copy_(1.5 * torch.randn(D, generator=generator))
     return module
 
@@ -253,7 +270,7 @@ def test_greedy_takes_the_likeliest_word_each_time(name, options):
 def test_beam_search_of_one_beam_is_greedy_search(name, options):
     lengths = set()
     contexts = [context(8)]
-    for seed in range(6):
+    for seed in range(9):
         module = lively(decoder(name, seed=seed, **options), by=seed % 3 + 1, seed=seed)
         greedy = written(module, contexts, 8)
         search = {"kind": "beam", "beams": 1, "length_penalty": seed % 2}

@@ -117,9 +117,7 @@ def row_of(
     try:
         row = {name: value_at(record, key) for name, key in columns.items()}
     except (LookupError, TypeError):
-        raise MMBenchError(
-            f"{where}: row {number} lacks the columns {sorted(columns)}: {str(record)[:80]}"
-        ) from None
+        raise MMBenchError(f"{where}: row {number} {_lacking(record, columns)}") from None
     row = {name: _plain(value) for name, value in row.items()}
     for name in ("id", "group"):
         if name in row:
@@ -131,6 +129,21 @@ def row_of(
         if "choices" not in columns:
             del row["choices"]
     return row | {name: _lower(row[name]) for name in lower}
+
+
+def _lacking(record: Any, columns: Columns) -> str:
+    """Which columns a row lacks, as its file and as we call them, and what it has instead."""
+    absent = []
+    for name, key in columns.items():
+        try:
+            value_at(record, key)
+        except (LookupError, TypeError):
+            absent.append(f"{key} ({name})")
+    if isinstance(record, dict):
+        has = ", ".join(str(name) for name in record if not str(name).startswith("$"))
+    else:
+        has = f"{len(record)} values" if isinstance(record, list) else str(record)
+    return f"lacks the columns {', '.join(absent)}; it has {has[:200] or 'none'}"
 
 
 def as_text(value: Any) -> Any:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from mmbench.errors import MMBenchError
 from mmbench.records.statistics_file import Statistics
 from mmbench.reports.captions import data_words, measured_words, statistics_words, value_words
-from mmbench.reports.cells import Cell, Column, cell_of, known_metric
+from mmbench.reports.cells import Cell, Column, Kept, cell_of, known_metric
 from mmbench.reports.layouts.options import (
     Options,
     baseline_row,
@@ -58,20 +57,19 @@ def category_cells(table: Table) -> dict[str, dict[str, tuple[Cell, Measurement 
     """By category (`ALL` first) and the row's label, the value and what tests take of it."""
     column = table.columns[0]
     names = [ALL, *category_names(table)]
-    kept: dict[Path, Statistics] = {}
     cells: dict[str, dict[str, tuple[Cell, Measurement | None]]] = {name: {} for name in names}
     for row in table.rows:
         if column not in row.cells:
             continue
         for name in names:
-            found = _cell(row, column, name, kept)
+            found = _cell(row, column, name, table.kept)
             if found is not None:
                 cells[name][row.label] = found
     return cells
 
 
 def _cell(
-    row: Row, column: Column, category: str, kept: dict[Path, Statistics]
+    row: Row, column: Column, category: str, kept: Kept
 ) -> tuple[Cell, Measurement | None] | None:
     if category == ALL:
         measured, samples = row.measured.get(column), row.samples.get(column, "")
@@ -91,10 +89,7 @@ def _cell(
     if column not in row.measured:
         found = list(values.values())
         return Cell(values, sum(found) / len(found), None, None, row.cells[column].scale), None
-    for run in runs.values():
-        if run.path not in kept:
-            kept[run.path] = run.statistics()
-    measured = _of_category(row, column, category, {s: kept[r.path] for s, r in runs.items()})
+    measured = _of_category(row, column, category, {s: kept.of(r) for s, r in runs.items()})
     if measured is None:
         return None
     cell = cell_of(estimate(measured), row.cells[column].scale)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmbench import registry
-from mmbench.data.media import MediaRef
+from mmbench.data.media import MediaRef, media_of
 from mmbench.data.sample import Sample
 from mmbench.data.splits import reader_of
 from mmbench.errors import MMBenchError
@@ -198,6 +198,8 @@ def _content(sample: Sample) -> tuple[dict[str, tuple[str, ...]], dict[str, Medi
     for name, value in sample.inputs.items():
         if isinstance(value, MediaRef):
             media[name] = value
+        elif several := media_of(value):
+            media |= {f"{name} {number}": one for number, one in enumerate(several, 1)}
         else:
             texts[name] = _lines(value)
     if isinstance(sample.target, Mapping):

@@ -44,11 +44,13 @@ def scores_of(runs: Mapping[str, Mapping[int, RunResult]], chosen: IntArray) -> 
     values: dict[str, dict[tuple[str, int], FloatArray]] = {}
     for model, of_model in runs.items():
         for seed, run in of_model.items():
-            kept = run.statistics().by_metric
+            statistics = run.statistics()
+            kept = statistics.by_metric
             for entry in run.record.metrics:
                 if entry.category is not None or entry.name not in kept:
                     continue
                 found = per_sample(_metric(entry), kept[entry.name])
+                found = None if found is None else statistics.by_place(found)
                 if found is not None and len(found) > chosen.max(initial=-1):
                     entries.setdefault(entry.name, entry)
                     values.setdefault(entry.name, {})[model, seed] = found[chosen]

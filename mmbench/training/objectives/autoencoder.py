@@ -14,7 +14,6 @@ from mmbench.model import Batch, Losses, TaskModel, pixels
 from mmbench.recipe import Recipe
 from mmbench.training.objectives.base import Objective
 from mmbench.training.objectives.content import all_of
-from mmbench.versions import part_version
 from mmbench.zoo.decoders.image import ImageDecoder
 
 
@@ -43,9 +42,8 @@ class Autoencoding(Objective):
 
     def shared(self, model: TaskModel, recipe: Recipe) -> Mapping[str, Any]:
         """It reads the autoencoder alone."""
-        assert recipe.decoder is not None  # the model has such a decoder
-        version = part_version("decoders", recipe.decoder.name)
-        return {"version": version, **_decoder(model).autoencoder.identity}
+        autoencoder = _decoder(model).autoencoder
+        return {"version": autoencoder.version, **autoencoder.identity}
 
 
 def _decoder(model: TaskModel) -> ImageDecoder:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mmbench.data.media import MediaRef
+from mmbench.data.media import media_of
 from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError
 
@@ -26,8 +26,7 @@ def contents_of(sample: Sample, modality: str) -> list[Any]:
         captions = isinstance(target, list) and all(isinstance(text, str) for text in target)
         return list(target) if captions else []
     beside = target.get(modality) if isinstance(target, Mapping) else None
-    found = (sample.inputs.get(modality), beside)
-    return [value for value in found if isinstance(value, MediaRef)]
+    return [*media_of(sample.inputs.get(modality)), *media_of(beside)]
 
 
 def by_group(samples: Sequence[Sample], modality: str) -> dict[str, list[Any]]:

@@ -15,6 +15,7 @@ from mmbench.model import Batch, Losses, TaskModel, move
 from mmbench.recipe import Part, Recipe, Train
 from mmbench.stages import TASK, Stage, is_within
 from mmbench.training.objectives.base import Epoch, Mean, Objective
+from mmbench.versions import part_version
 from mmbench.zoo.part import build_part
 
 Batches = dict[str, Batch]  # by objective
@@ -43,7 +44,7 @@ class WeightedObjectives(nn.Module):
             part = build_part("objectives", name, asked.options, **context)
             if not isinstance(part, Objective):
                 raise MMBenchError(f"the objective {name} is not an mmbench.training Objective")
-            self._parts[name] = part
+            self._parts[name.replace(".", "/")] = part  # torch's names of modules have no dots
 
         weighs = TASK in stage.objective and stage.objective[TASK].weight != 1
         if balance is not None and TASK in self._parts and (weighs or not self.only_task):
@@ -63,7 +64,8 @@ class WeightedObjectives(nn.Module):
         return any(type(part).measured is not Objective.measured for _, part in self._each())
 
     def _each(self) -> list[tuple[str, Objective]]:
-        return [(name, part) for name, part in self._parts.items() if isinstance(part, Objective)]
+        parts = zip(self._stage.objective, self._parts.values(), strict=True)
+        return [(name, part) for name, part in parts if isinstance(part, Objective)]
 
     def reach(self, name: str) -> bool:
         """Whether a gradient can reach a tensor of the model by this dotted name."""
@@ -135,7 +137,11 @@ class WeightedObjectives(nn.Module):
             if decides is None:
                 return None
             asked = self._stage.objective[name]
-            found[name] = {"version": objective.version, **asked.model_dump(), "reads": decides}
+            found[name] = {
+                "version": part_version("objectives", name),
+                **asked.model_dump(),
+                "reads": decides,
+            }
         return found
 
 

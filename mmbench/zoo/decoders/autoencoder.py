@@ -176,9 +176,12 @@ class Autoencoder(nn.Module):
         quantised: whether latents are codes. If not, they are bounded, and noise is added to them
             in training so that near latents mean near images.
     Attributes:
-        identity: all that decides how it computes, as plain JSON.
+        version: raised when it comes to compute otherwise; decoders of all kinds share it.
+        identity: what else decides how it computes, as plain JSON.
     Raises: ValueError if the grid does not divide the size.
     """
+
+    version = 1
 
     def __init__(self, size: int, settings: AutoencoderSettings, quantised: bool) -> None:
         super().__init__()

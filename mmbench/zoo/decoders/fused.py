@@ -61,8 +61,9 @@ class FusedStates(nn.Module):
         self.fusion = fusion()
         self._causal = causal
         if causal and not self.fusion.causal:
+            name = getattr(self.fusion, "class_name", type(self.fusion).__name__)
             raise ValueError(
-                f"writes from left to right, and the fusion {type(self.fusion).__name__} cannot "
+                f"writes from left to right, and the fusion {name} cannot "
                 "be causal: it would see what is yet to be written. Choose another one"
             )
 

@@ -110,6 +110,10 @@ class GPT2Decoder(HoldsNetwork, WordDecoder):
             self.enter = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, self.config.n_embd))
         self._prefix = 0 if fusion is None else prefix
 
+    @property
+    def most_words(self) -> int:
+        return self.config.n_positions - self._prefix
+
     def _take_words(self) -> None:
         """Write what the tokenizer has, and nothing of it that is no text."""
         known = self._tokenizer

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from mmbench.yaml_file import Settings
@@ -24,12 +24,28 @@ class Sampling(Settings):
         temperature: of what is drawn: of the codes' probabilities, or of the first noise.
         top_k: only the likeliest so many codes are drawn; 0 for all.
         steps: from noise to image, for a flow.
+        candidates: images drawn for a prompt, of which the one that fits it best is the answer.
+        ranked_by: what says how well an image fits: a retrieval checkpoint of images and texts, or
+            one that is shipped, as `scenes/dual_encoder`.
     """
 
     guidance: float = Field(2.0, ge=0)
     temperature: float = Field(1.0, ge=0)
     top_k: int = Field(0, ge=0)
     steps: int = Field(24, ge=1)
+    candidates: int = Field(1, ge=1)
+    ranked_by: str | None = None
+
+    @model_validator(mode="after")
+    def _ranked(self) -> Sampling:
+        if self.candidates > 1 and self.ranked_by is None:
+            raise ValueError(
+                f"candidates: {self.candidates} needs ranked_by, a retrieval checkpoint that "
+                "chooses among them"
+            )
+        if self.candidates == 1 and self.ranked_by is not None:
+            raise ValueError("ranked_by has no effect on 1 candidate: set candidates too")
+        return self
 
 
 class ImageDecoder(nn.Module, ABC):
@@ -49,9 +65,13 @@ class ImageDecoder(nn.Module, ABC):
         unprompted: share of the training samples whose contexts are left out.
     Attributes:
         usual: how it draws where a recipe does not say: what was best on validation of `scenes`.
+        reads_tokens: whether it joins the contexts' tokens itself, in place of a fusion.
+        predicts_words: whether it learns the prompt too, so that `loss` takes `words`, (B, L).
     """
 
     usual: ClassVar[Sampling] = Sampling()  # type: ignore[call-arg]
+    reads_tokens: ClassVar[bool] = False
+    predicts_words: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -26,12 +26,22 @@ class TextDecoder(nn.Module, ABC):
         never: numbers that are never written, such as that of an unknown word.
         pieces: how many numbers a word is reckoned as, where a text may have so many words.
         joins: names of its parts that take in the contexts, beside those that know the language.
+        fuses: whether it takes in the contexts by layers of its own, told their names as
+            `contexts`, so that a recipe names no fusion.
+        joining: names of its options that decide nothing of what it writes without contexts.
     """
 
     end: int
     never: tuple[int, ...]
     pieces: int = 1
     joins: ClassVar[tuple[str, ...]] = ("fused",)
+    fuses: ClassVar[bool] = False
+    joining: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def most_words(self) -> int | None:
+        """How many numbers it reads at most, the end that begins a text included; None: any."""
+        return None
 
     @abstractmethod
     def read(self, texts: Sequence[str], longest: int) -> tuple[Tensor, Tensor]:

@@ -171,8 +171,8 @@ class TransformerDecoder(WordDecoder):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, words: Tensor, contexts: Contexts) -> Decoded:
-        x, calls = run_stack((self.blocks, self.fused), self._placed(words, 0), contexts)
-        return self._decoded(x, calls)
+        x, calls = run_stack((self.blocks, self.fused), self.placed(words, 0), contexts)
+        return self.decoded(x, calls)
 
     def begin(self, batch: int, device: torch.device, contexts: Contexts) -> State:
         """Empty keys and values (B, 0, D) of each block, and what the fusions keep."""
@@ -180,11 +180,11 @@ class TransformerDecoder(WordDecoder):
         return begin_stack((self.blocks, self.fused), like, contexts)
 
     def step(self, words: Tensor, state: State, contexts: Contexts) -> tuple[Decoded, State]:
-        x = self._placed(words[:, None], state[0].shape[1])
+        x = self.placed(words[:, None], state[0].shape[1])
         x, calls, state = step_stack((self.blocks, self.fused), x, state, contexts)
-        return self._decoded(x[:, -1], calls), state
+        return self.decoded(x[:, -1], calls), state
 
-    def _placed(self, words: Tensor, start: int) -> Tensor:
+    def placed(self, words: Tensor, start: int) -> Tensor:
         """Words (B, T) that stand from `start` on, as vectors (B, T, D)."""
         end = start + words.shape[1]
         if end > self.positions.num_embeddings:
@@ -193,5 +193,10 @@ class TransformerDecoder(WordDecoder):
             )
         return self.words(words) + self.positions.weight[start:end]
 
-    def _decoded(self, x: Tensor, calls: list[Fused]) -> Decoded:
+    @property
+    def most_words(self) -> int:
+        return self.positions.num_embeddings
+
+    def decoded(self, x: Tensor, calls: list[Fused]) -> Decoded:
+        """Logits (B, ..., V) of states (B, ..., D), and what the fusion gave on the way there."""
         return Decoded.of(functional.linear(self.norm(x), self.words.weight), calls)

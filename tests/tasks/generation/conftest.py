@@ -7,6 +7,23 @@ import pytest
 
 from mmbench.scenes.build import scene_pictures, scene_text
 
+FEW_SCENES = """
+tasks:
+  generation:
+    layout: {reader: scenes, claims: true}
+    metrics: [faithfulness, faithfulness_colour, fd_scenes]
+summary: a few scenes
+homepage: https://example.org
+licence: Apache-2.0
+citation: "@misc{x, author = {A}, title = {T}, year = {2026}}"
+layout: {reader: scenes}
+image_size: 64
+splits:
+  train: {part: validation, first: 96}
+  validation: {part: test, first: 32}
+  test: {part: test, first: 24}
+"""
+
 
 @dataclass(frozen=True)
 class Real:
@@ -41,3 +58,10 @@ def scenes():
 def real():
     """100 scenes of the test split."""
     return real_scenes("test", 100)
+
+
+@pytest.fixture(scope="session")
+def few(tmp_path_factory):
+    path = tmp_path_factory.mktemp("few") / "few_scenes.yaml"
+    path.write_text(FEW_SCENES)
+    return str(path)

@@ -16,22 +16,6 @@ from mmbench.recipe import load_recipe
 from mmbench_tasks.generation.task import Generation
 from tests.data.layouts import coco_30k
 
-FEW_SCENES = """
-tasks:
-  generation:
-    layout: {reader: scenes, claims: true}
-    metrics: [faithfulness, faithfulness_colour, fd_scenes]
-summary: a few scenes
-homepage: https://example.org
-licence: Apache-2.0
-citation: "@misc{x, author = {A}, title = {T}, year = {2026}}"
-layout: {reader: scenes}
-image_size: 64
-splits:
-  train: {part: validation, first: 96}
-  validation: {part: test, first: 32}
-  test: {part: test, first: 24}
-"""
 TINY = {
     "width": 16,
     "train.epochs": 2,
@@ -46,13 +30,6 @@ TINY = {
 
 def tiny(decoder="image_tokens", **options):
     return TINY | {"decoder": TINY["decoder"] | {"name": decoder} | options}
-
-
-@pytest.fixture(scope="session")
-def few(tmp_path_factory):
-    path = tmp_path_factory.mktemp("few") / "few_scenes.yaml"
-    path.write_text(FEW_SCENES)
-    return str(path)
 
 
 def run(few, out, model="gated_fusion", **options):
@@ -181,7 +158,7 @@ def test_a_damaged_part_in_the_cache_is_trained_anew_with_one_line(
 
 
 def test_the_flow_draws_pictures_too(few, tmp_path):
-    result = run(few, tmp_path, overrides=tiny("cnn", sampling={"steps": 4}))
+    result = run(few, tmp_path, overrides=tiny("flow", sampling={"steps": 4}))
     assert len({picture.tobytes() for picture in pictures(result)}) == 24
 
 
