@@ -68,6 +68,8 @@ def origin(spec: DatasetSpec) -> str:
 
 def _is_generated(reader: str) -> bool:
     """Whether a reader makes its samples, as its source says."""
+    if not registry.has("readers", reader):
+        return False  # whoever reads it is told
     where = registry.location("readers", reader)
     made = class_expression(*where, "needs_folder", inherited=True)
     return isinstance(made, ast.Constant) and made.value is False

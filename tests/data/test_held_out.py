@@ -6,7 +6,7 @@ import pytest
 
 from mmbench.cli.data import origin
 from mmbench.data import splits
-from mmbench.data.dataset import load_spec
+from mmbench.data.dataset import Layout, load_spec
 from mmbench.data.splits import load_split
 from mmbench.errors import MMBenchError
 from tests.data.layouts import image, write_json
@@ -75,3 +75,8 @@ def test_a_validation_that_is_scored_must_be_in_the_file(mine):
 def test_files_in_a_folder_are_not_called_generated(mine):
     assert origin(mine()) == "folder"
     assert origin(load_spec("interactions", "vqa")) == "generated"
+
+
+def test_a_dataset_of_a_reader_that_is_not_here_is_listed_all_the_same(mine):
+    spec = mine()
+    assert origin(spec.model_copy(update={"layout": Layout(reader="theirs")})) == "folder"
