@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from math import isfinite
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmbench import registry
 from mmbench.errors import MMBenchError
-from mmbench.metrics.base import MeanMetric, Metric
 from mmbench.records.record import MetricEntry, Record
+
+if TYPE_CHECKING:
+    from mmbench.metrics.base import Metric
 
 MOST_FAILED = 0.01  # share of the queries that may fail before a score is not shown unasked
 _NAMED = 3  # reasons
@@ -96,6 +99,8 @@ def bounds_of(entry: MetricEntry, failed: int) -> tuple[float, float] | None:
     """
     if not registry.has("metrics", entry.name):
         return None
+    from mmbench.metrics.base import MeanMetric  # imports numpy, which a record is shown without
+
     metric: Metric = registry.load("metrics", entry.name)()
     if not isinstance(metric, MeanMetric) or metric.signature != entry.signature:
         return None
