@@ -207,12 +207,8 @@ def _check_answers(task: Task, name: str) -> None:
         )
 
 
-TOLD = (
-    "answer_kind",
-    "device",
-    "anew",
-    "draw",
-)  # what a predictor's constructor is told, if it asks for it
+# What a predictor's constructor is told, if it asks for it.
+TOLD = ("answer_kind", "device", "anew", "draw")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ class Given:
     """
 
     named_by = ("of",)
+    added_with = {"source": "", "settings": None}
 
     def __init__(self, of: str, source: str = "", settings: dict[str, Any] | None = None) -> None:
         raise MMBenchError(

@@ -40,6 +40,7 @@ class HuggingFace:
     answer_kinds = ("text", "embeddings or scores")
     named_by = ("pretrained", "revision")
     architectures = "any"
+    decides_nothing = ("anew",)
     added_with = {
         "revision": None,
         "prompt": None,

@@ -54,6 +54,8 @@ class OpenAIServer:
     answer_kinds = ("text",)
     named_by = ("model",)
     decides_nothing = (
+        "anew",
+        "draw",  # the run's seed, which its folder says
         "base_url",
         "concurrency",
         "timeout",
