@@ -65,7 +65,7 @@ def test_every_value_shown_is_that_of_the_shipped_weights():
             scale = 1 if name.startswith("fd_") else 100
             assert value == f"{scale * known[name]:.2f}"
             values += 1
-    assert values > 5
+    assert values >= 4
 
 
 def test_the_comparison_is_that_of_the_reference_records():
