@@ -217,8 +217,9 @@ def label_of(record: Record) -> str:
 
 def _deciding_nothing(record: Record) -> set[str]:
     """Changes that are no other model, such as where the server of one is."""
-    name = (record.recipe.get("predictor") or {}).get("name")
-    if name is None or not registry.has("predictors", name):
+    predictor = record.recipe.get("predictor")
+    name = predictor.get("name") if isinstance(predictor, dict) else predictor  # of early records
+    if not name or not registry.has("predictors", name):
         return set()
     options = undeciding("predictors", name)
     return {*options, *(f"predictor.{option}" for option in options)}
