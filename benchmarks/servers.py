@@ -3,8 +3,9 @@ quickly answers that are kept are scored again.
 
     python benchmarks/servers.py [--latency 0.05] [--tries 3]
 
-The server is a process of its own that answers after 50 ms, 32 requests at a time; more wait. It
-counts what it is asked and what it answered. Beside the rates stands what the client alone reaches,
+The server is a process of its own that answers after 40 to 60 ms, 32 requests at a time; more
+wait. It counts what it is asked and what it answered, and how long its slots are busy, which is a
+little more than 50 ms for each request. Beside the rates stands what the client alone reaches,
 in a bare loop of 32 at once, since a busy machine slows both: there a larger --latency shows what
 is lost by how it is asked.
 """
@@ -30,38 +31,40 @@ SCORED = 10_000
 
 def serve(connection, latency: float, faults: float) -> None:
     """A server until it is told to end; then tells how often each query came and was answered."""
-    asked, answered = Counter(), Counter()
+    asked, answered, busy = Counter(), Counter(), [0.0]
     draw = random.Random()
 
     def reply(status: int, body: bytes, more: str = "") -> bytes:
         head = f"HTTP/1.1 {status} x\r\nContent-Type: application/json\r\n{more}"
         return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
+    message = {"role": "assistant", "content": "yes"}
+    value = {
+        "model": "served",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 100, "completion_tokens": 1},
+    }
+    completion = reply(200, json.dumps(value).encode())  # once: slots are idle meanwhile
+
     async def handle(reader, writer) -> None:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                lines = head.lower().split(b"\r\n")
-                size = next(int(x.split(b":")[1]) for x in lines if x.startswith(b"content-length"))
-                sent = await reader.readexactly(size)
-                words = json.loads(sent)["messages"][-1]["content"]
-                words = words if isinstance(words, str) else words[-1]["text"]
+                at = head.lower().index(b"content-length:") + 15
+                sent = await reader.readexactly(int(head[at : head.index(b"\r", at)]))
+                words = sent[max(sent.rfind(b'"text":'), sent.rfind(b'"content":')) :]
                 asked[words] += 1
                 async with slots:
-                    await asyncio.sleep(latency)
+                    began = time.perf_counter()
+                    await asyncio.sleep(latency * draw.uniform(0.8, 1.2))
+                    busy[0] += time.perf_counter() - began
                 if draw.random() < faults:
-                    busy = draw.random() < 0.5
-                    more = "Retry-After: 0.05\r\n" if busy else ""
-                    writer.write(reply(429 if busy else 500, b"{}", more))
+                    crowded = draw.random() < 0.5
+                    more = "Retry-After: 0.05\r\n" if crowded else ""
+                    writer.write(reply(429 if crowded else 500, b"{}", more))
                     continue
                 answered[words] += 1
-                message = {"role": "assistant", "content": "yes"}
-                value = {
-                    "model": "served",
-                    "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-                    "usage": {"prompt_tokens": 100, "completion_tokens": 1},
-                }
-                writer.write(reply(200, json.dumps(value).encode()))
+                writer.write(completion)
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
@@ -71,7 +74,7 @@ def serve(connection, latency: float, faults: float) -> None:
         server = await asyncio.start_server(handle, "127.0.0.1", 0, backlog=512)
         connection.send(server.sockets[0].getsockname()[1])
         await asyncio.get_running_loop().run_in_executor(None, connection.recv)
-        connection.send((asked, answered))
+        connection.send((asked, answered, busy[0]))
 
     slots = asyncio.Semaphore()
     asyncio.run(run())
@@ -91,7 +94,7 @@ class Server:
 
     def __exit__(self, *_) -> None:
         self._here.send("end")
-        self.asked, self.answered = self._here.recv()
+        self.asked, self.answered, self.busy = self._here.recv()
         self._process.join()
 
 
@@ -145,8 +148,9 @@ def throughput(latency: float, faults: float, beside: bool) -> None:
     lost = sum(not isinstance(each, Answer) for each in given)
     requests = sum(each.usage.requests for each in given)
     print(
-        f"  mmbench     {seconds:.2f} s, {allowed / seconds:.2f} of what the slots allow; "
-        f"{requests:,} requests, {lost} lost, {twice} asked again after an answer; "
+        f"  mmbench     {seconds:.2f} s, {allowed / seconds:.2f} of what the slots allow, "
+        f"busy {server.busy / SLOTS / seconds:.0%} of the time; {requests:,} requests, "
+        f"{lost} lost, {twice} asked again after an answer; "
         f"{1e3 * used / requests:.2f} ms of CPU a request"
     )
     if beside:

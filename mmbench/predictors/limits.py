@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
-_FIRST = 16  # requests at once, before anything is known of the server
+_FIRST = 32  # requests at once, before anything is known of the server
 _CROWDED = 0.2  # share of refusals in a round that ends the doubling at the beginning
 _GROWTH = 2.0  # of the wait, from one try to the next
 

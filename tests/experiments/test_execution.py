@@ -15,7 +15,8 @@ from mmbench.experiments import execution
 from mmbench.experiments.watch import Watch
 from mmbench.reports.comparison import comparison_text
 from tests.conftest import command_line, environment
-from tests.tasks.generation.test_generation import FEW_SCENES, TINY
+from tests.tasks.generation.conftest import FEW_SCENES
+from tests.tasks.generation.test_generation import TINY
 
 RECIPE = "encoders: {{image: null, text: bag_of_words}}\ntrain: {{epochs: {epochs}, lr: {lr}}}\n"
 

@@ -26,7 +26,7 @@ def sizes(limit, rounds, refused):
 
 
 def test_it_doubles_up_to_the_most_where_nothing_is_refused():
-    assert sizes(Limit(50), 4, lambda size: 0) == [32, 50, 50, 50]
+    assert sizes(Limit(200), 4, lambda size: 0) == [64, 128, 200, 200]
 
 
 def test_it_settles_a_little_above_what_the_server_takes():
