@@ -128,7 +128,8 @@ TRIALS: dict[str, tuple[Trial, Trial | Chance]] = {
     "decoder transformer": (part(CAPTIONS, "decoder", 2, name="transformer"), BLIND),
     "decoder gpt2": (part(CAPTIONS, "decoder", 1, name="gpt2"), BLIND),
     "decoder image_tokens": (PROMPTS, OTHERS),
-    "decoder cnn": (part(PROMPTS, "decoder", 3, name="cnn"), OTHERS),
+    "decoder cnn": (Trial("generation", "scenes", "pixel_cnn"), OTHERS),
+    "decoder flow": (part(PROMPTS, "decoder", 3, name="flow"), OTHERS),
 }  # fmt: skip
 
 
