@@ -110,7 +110,10 @@ from mmbench.cli import main; main()
     assert "stopped" not in done.stderr
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.whole)],
+)
 def test_a_stopped_training_is_kept_and_the_same_command_goes_on(
     mini_folder, tmp_path, mmbench, number, code
 ):

@@ -33,6 +33,7 @@ def study(mini, tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.whole
 def test_each_job_makes_a_record_and_the_study_collects_them(study, mini_folder, tmp_path):
     script = tmp_path / "array.sh"
     script.write_text(array_script(prepare(study)))

@@ -280,7 +280,6 @@ def test_a_mistake_is_found_before_anything_is_trained(tmp_path, models, options
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.whole
 def test_models_may_be_named_in_one_text_as_on_the_command_line(mini, tmp_path):
     with pytest.raises(MMBenchError, match="no model called 'nothing'"):
         mmbench.compare("vqa", "majority,nothing", dataset=mini, out=tmp_path)
@@ -288,6 +287,7 @@ def test_models_may_be_named_in_one_text_as_on_the_command_line(mini, tmp_path):
         mmbench.compare("vqa", "majority", dataset=mini, out=tmp_path)
 
 
+@pytest.mark.whole
 def test_killed_and_called_again_gives_the_same_table(mini_folder, tmp_path, mmbench):
     dataset = ("--dataset", str(mini_folder / "mini.yaml"))
     whole = mmbench(*ARGUMENTS, *dataset, "--out", "whole")

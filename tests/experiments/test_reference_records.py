@@ -13,6 +13,7 @@ REFERENCE = ROOT / "results" / "reference"
 FUSIONS = ["concat_fusion", "attention_fusion", "gated_fusion"]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("task", registry.names("tasks"))
 def test_compare_reads_the_stored_statistics_of_every_task(task, tmp_path):
     dataset, seeds = ("easy_vqa", 3) if task == "vqa" else ("scenes", 1)

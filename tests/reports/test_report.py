@@ -103,6 +103,7 @@ def test_every_task_and_dataset_has_a_table_of_its_own_in_a_draft():
         "Visual question answering: easy-VQA",
         "Visual question answering: Interactions",
         "Visual question answering: Scenes",
+        "Visual question answering: Scenes words",
         "Visual question answering: VQA-RAD",
         "Visual question answering: VQA-RAD (as published)",
         "How the numbers are computed",
