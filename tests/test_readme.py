@@ -151,6 +151,7 @@ def test_the_balancing_method_of_ones_own_keeps_the_contract(plugins):
     assert " passed" in done.stdout
 
 
+@pytest.mark.whole
 def test_a_task_of_ones_own(plugins, tmp_path):
     assert "Image classification" in mmbench("list tasks", tmp_path, plugins)
     options = "--set fusion=null --set train.epochs=1 --train"

@@ -131,6 +131,7 @@ def test_a_probe_says_what_features_know_beside_random_and_raw_ones(few, untrain
     assert result.to_json() == mmbench.probe(str(untrained), few, "colour").to_json()
 
 
+@pytest.mark.whole
 def test_the_command_prints_a_table_or_json(few, untrained, mmbench):
     asked = ("probe", "--encoder", str(untrained), "--dataset", few, "--target", "shape")
     shown = mmbench(*asked)

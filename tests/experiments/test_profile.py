@@ -93,6 +93,7 @@ def test_weights_of_a_checkpoint_cost_the_same(found, trained, mini):
     assert of_file.total.trained == found.total.trained
 
 
+@pytest.mark.whole
 def test_the_command_prints_a_table_and_the_same_as_json(mmbench, mini_folder):
     options = ["profile", "--task", "vqa", "--dataset", str(mini_folder / "mini.yaml")]
     options += ["--model", "concat_fusion", "--batch", "2", "--search", "0", "--device", "cpu"]

@@ -234,6 +234,7 @@ def plan(task, model, dataset, **more):
     return make_plan(RunRequest(task=task, model=model, dataset=dataset, train=True, **more))
 
 
+@pytest.mark.whole
 def test_references_are_those_of_the_modalities_and_take_frozen_encoders(mini):
     asked = plan("vqa", "concat_fusion", "interactions")
     names = asked.task.references(asked.dataset)

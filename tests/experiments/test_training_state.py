@@ -139,6 +139,7 @@ def test_an_option_that_no_tensor_can_have_as_its_size_is_a_line(train):
         train(Watch(), overrides=SHORT | {"encoders.text": {"name": "gru", "layers": 10**30}})
 
 
+@pytest.mark.whole
 def test_equal_trainings_at_once_end_with_one_record_that_the_others_reuse(mini_folder, tmp_path):
     arguments = ["run", "--task", "vqa", "--model", "concat_fusion", "--train", "--json"]
     arguments += ["--dataset", str(mini_folder / "mini.yaml"), "--quiet"]

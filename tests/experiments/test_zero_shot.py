@@ -113,6 +113,7 @@ def test_a_model_of_pairs_tells_colours_by_their_names_without_any_training(aske
     assert one.samples == result.samples
 
 
+@pytest.mark.whole
 def test_the_command_prints_accuracy_and_prompts_or_json(asked, mmbench):
     call = ("probe", "--encoder", "dual_encoder", "--dataset", asked, "--target", "shape")
     call += ("--zero-shot", "a large {}", "--zero-shot", "a foto of a {}")

@@ -386,6 +386,7 @@ def test_the_command_takes_the_address(model, tmp_path, mmbench):
     )
 
 
+@pytest.mark.whole
 def test_repeats_give_the_mean_over_draws_and_their_spread(model, tmp_path, mmbench):
     draws = itertools.count()
     words = ["yes", "no", "blue"]

@@ -195,6 +195,7 @@ def test_a_notebook_draws_one_damage(compared, hostile):
     assert str(compared) == robustness_text(compared)
 
 
+@pytest.mark.whole
 def test_run_prints_it(mmbench, mini_folder):
     done = mmbench(
         *("run", "--task", "vqa", "--dataset", str(mini_folder / "mini.yaml"), "--robustness"),

@@ -50,6 +50,7 @@ def own_cache(tmp_path, monkeypatch):
         path.unlink()  # hundreds of megabytes, which pytest would keep
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(("dataset", "split"), DIGESTS)
 def test_whole_splits_are_the_same_bytes_on_every_machine(dataset, split, own_cache):
     load, splits = LOADERS[dataset]
