@@ -56,9 +56,9 @@ def test_the_whole_report_compiles_with_methods_and_figures(tmp_path):
 
 
 def test_numbers_stand_in_columns_of_siunitx_with_rules_under_groups():
-    text = written("latex", reference_tables("retrieval", "scenes"), style="paper")
+    text = written("latex", reference_tables("retrieval", "scenes_video"), style="paper")
     assert "S[table-format=2.1" in text
-    assert r"\multicolumn{6}{c}{Text-to-image}" in text
+    assert r"\multicolumn{6}{c}{Text-to-video}" in text
     assert r"\cmidrule(lr){2-7}" in text
     assert r"\bfseries" in text
     assert r"\underline" in text
