@@ -183,8 +183,8 @@ def _run(
     asked = list(made.requests())
     plans = [make_plan(request, made.read) for _, request in asked]
     runs = [(t, p.model, p.seed) for (t, _), p in zip(asked, plans, strict=True)]
-    if study.compile and (study.force or not all(plan.folder.exists() for plan in plans)):
-        _check_compiler(study.device)
+    if study.force or not all(plan.folder.exists() for plan in plans):
+        _check_device(study)
     of = {id(request): (run, p) for (_, request), run, p in zip(asked, runs, plans, strict=True)}
     found: dict[Run, RunResult] = {}
     failed: dict[Run, str] = {}
@@ -235,11 +235,14 @@ def _under_damage(
     return found
 
 
-def _check_compiler(device: str) -> None:
+def _check_device(study: Study) -> None:
+    """Raise MMBenchError where nothing can be computed as a study says, before its runs begin."""
     from mmbench.compiled import check_compiler
     from mmbench.training.device import choose_device
 
-    check_compiler(choose_device(device))
+    device = choose_device(study.device)
+    if study.compile:
+        check_compiler(device)
 
 
 def _compared(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from mmbench.experiments.plan import make_plan
 from mmbench.experiments.references import references_for
 from mmbench.experiments.study import _ranks, run_study
 from mmbench.experiments.study_setup import prepare
-from mmbench.records.store import find_records
+from mmbench.records.store import find_records, write_record
 from mmbench.reports.study import plan_text, study_result_text
 from mmbench.request import RunRequest
 from mmbench.statistics.holm import holm
@@ -128,6 +129,29 @@ def test_what_has_a_record_is_reused_and_the_tables_are_the_same(result, folder,
     assert len(again.reused) == again.runs == 20
     assert study_result_text(again) == study_result_text(result)
     assert any("20 runs: 0 new, 20 recorded" in words for words in notices)
+
+
+def test_records_of_a_device_that_is_not_here_are_reused_and_only_new_runs_want_it(
+    result, folder, mini, tmp_path
+):
+    elsewhere = "cuda" if sys.platform == "darwin" else "mps"
+    asked = make_study(**values(folder, tmp_path, references=False, device=elsewhere))
+    for request in prepare(asked).requests():
+        plan = make_plan(request[1])
+        (run,) = [
+            run
+            for table in result.tables
+            for run in table.runs.get(plan.model, [])
+            if (run.record.identity.dataset, run.record.seed) == (plan.dataset.name, plan.seed)
+        ]
+        record = run.record.model_copy(update={"identity": plan.identity})
+        files = {name: (run.path / name).read_bytes() for name in record.files}
+        write_record(plan.folder, record, files)
+    again = run_study(asked)
+    assert len(again.reused) == again.runs == 8
+    shutil.rmtree(plan.folder)
+    with pytest.raises(MMBenchError, match=f"no device '{elsewhere}' here"):
+        run_study(asked)
 
 
 def test_without_references_the_table_says_so(result, folder, mini):
