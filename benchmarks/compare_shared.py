@@ -30,7 +30,7 @@ from pathlib import Path
 
 FUSIONS = ("attention", "concat", "gated", "hadamard", "low_rank_tensor", "sum")
 WANTED = 0.3
-_SAME = ("predictions.parquet", "statistics.safetensors", "weights.safetensors")
+_SAME = ("predictions.parquet", "statistics.npz", "weights.safetensors")
 
 
 _COMPARE = "import sys, json, mmbench; print(mmbench.compare(**json.loads(sys.argv[1])))"

@@ -20,7 +20,7 @@ from pathlib import Path
 from mmbench.records.store import find_records, read_record, record_folder, write_record
 
 REFERENCE = Path(__file__).resolve().parents[1] / "results" / "reference" / "vqa"
-KEPT = ("log.jsonl", "predictions.parquet", "statistics.safetensors")
+KEPT = ("log.jsonl", "predictions.parquet", "statistics.npz")
 
 
 def make_records(out: Path, count: int, dataset: str) -> int:

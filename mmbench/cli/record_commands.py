@@ -185,10 +185,10 @@ def report(
 
 
 def convert(
-    paths: Annotated[list[Path], typer.Argument(help="Folders of records of schema version 1.")],
+    paths: Annotated[list[Path], typer.Argument(help="Folders of records of an earlier mmbench.")],
     data_dir: DataDir = None,
 ) -> None:
-    """Make records that an earlier mmbench wrote ones that this one reads, from their answers."""
+    """Make records that an earlier mmbench wrote ones that this one reads."""
     from mmbench.experiments.convert import convert_records
 
     failed = 0

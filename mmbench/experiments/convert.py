@@ -1,16 +1,22 @@
-"""Records of schema version 1 as version 2: scored again from their answers, with an identity.
+"""Records of earlier versions as this one keeps them.
 
-Their predictions are kept as they are. Where something that an identity holds is not known of
-them, such as the source of someone else's part, it says so, and such a record is read and compared
-but never taken for a run of today's code.
+Those of schema version 1 are scored again from their answers and get an identity; those of version
+2 whose statistics lie in a file that is not compressed get one that is. Their predictions are kept
+as they are. Where something that an identity holds is not known of a record, such as the source of
+someone else's part, it says so, and the record is read and compared but never taken for a run of
+today's code.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 from mmbench import registry
 from mmbench.data.dataset import DatasetSpec
@@ -21,41 +27,51 @@ from mmbench.experiments.rescore import samples_in_table
 from mmbench.experiments.result import RunResult, predictions_file
 from mmbench.experiments.score import load_metrics, score_answers
 from mmbench.recipe import Recipe
+from mmbench.records.arrays_file import packed
 from mmbench.records.identity import Identity
-from mmbench.records.record import SCHEMA_VERSION, Record
+from mmbench.records.record import SCHEMA_VERSION, Record, content_digest
+from mmbench.records.robustness_file import ROBUSTNESS_FILE
 from mmbench.records.store import (
     PREDICTIONS_FILE,
     RUN_FILE,
     STATISTICS_FILE,
     WEIGHTS_FILE,
     find_records,
+    read_record,
     read_value,
     write_record,
 )
+from mmbench.records.verification import verified
 from mmbench.task import Task
 from mmbench.training import VERSION as TRAINING_VERSION
 from mmbench.versions import OWN_PACKAGES, part_version
 from mmbench.yaml_file import validate
 
 _UNKNOWN = "unknown"
+_UNCOMPRESSED = {  # what was kept as safetensors, and as what it is kept now
+    "statistics.safetensors": STATISTICS_FILE,
+    "robustness.safetensors": ROBUSTNESS_FILE,
+}
 
 
 def convert_records(
     paths: Sequence[Path], data_dir: Path | None = None
 ) -> Iterator[tuple[Path, str | None]]:
-    """Convert every record of version 1 at or below the paths.
+    """Convert every record of an earlier version at or below the paths.
 
     Yields: its folder, and why it could not be converted: it then lies there as it was.
     """
     for folder in find_records(paths):
         try:
             value = read_value(folder / RUN_FILE)
-            if value.get("schema_version") != 1:
-                continue
-            yield _convert(folder, value, data_dir), None
+            if value.get("schema_version") == 1:
+                yield _convert(folder, value, data_dir), None
+            elif any((folder / name).exists() for name in _UNCOMPRESSED):
+                yield _compress(folder), None
         except (
             MMBenchError,
             OSError,
+            SafetensorError,
             ValueError,
             LookupError,
             TypeError,
@@ -105,6 +121,34 @@ def _convert(folder: Path, value: dict[str, Any], data_dir: Path | None) -> Path
         if not any(folder.parent.iterdir()):
             folder.parent.rmdir()
     return place
+
+
+def _compress(folder: Path) -> Path:
+    """Write the record anew with its arrays compressed; nothing else of it changes."""
+    record = read_record(folder)
+    if record.content != content_digest(read_value(folder / RUN_FILE)):
+        raise MMBenchError(f"{folder / RUN_FILE} was changed after the run")
+    _check_files(folder, record.files)
+    kept = {n: (folder / n).read_bytes() for n in record.files if (folder / n).exists()}
+    files = {_UNCOMPRESSED.get(n, n): _compressed(n, content) for n, content in kept.items()}
+    beside = [n for n in _UNCOMPRESSED if n not in record.files and (folder / n).exists()]
+    unlisted = {_UNCOMPRESSED[n]: _compressed(n, (folder / n).read_bytes()) for n in beside}
+    write_record(folder, record, files, unlisted)
+    verified(folder)
+    return folder
+
+
+def _compressed(name: str, content: bytes) -> bytes:
+    """The content of a file, compressed if it is one of those that were not."""
+    if name not in _UNCOMPRESSED:
+        return content
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, name)
+        file.write_bytes(content)
+        with safe_open(file, framework="numpy") as tensors:
+            about = json.loads((tensors.metadata() or {})["mmbench"])
+            arrays = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
+    return packed(arrays, about)
 
 
 def _check_files(folder: Path, files: Mapping[str, str]) -> None:

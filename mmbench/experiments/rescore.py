@@ -87,6 +87,8 @@ def _verify(
 ) -> None:
     record = verified(folder)
     read_robustness(folder)
+    if PREDICTIONS_FILE in record.files and not (folder / PREDICTIONS_FILE).exists():
+        return  # kept without its answers: its statistics give its values, as was checked
     task: Task = registry.load("tasks", record.task)()
     metrics = load_metrics(list(dict.fromkeys(entry.name for entry in record.metrics)))
     if record.weights.source == "elsewhere":

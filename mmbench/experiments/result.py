@@ -58,6 +58,11 @@ class RunResult(Shown):
             rows.append(row)
         return pd.DataFrame(rows)
 
+    @property
+    def has_predictions(self) -> bool:
+        """Whether its answers lie with its record, which may have been kept without them."""
+        return (self.path / PREDICTIONS_FILE).exists()
+
     def predictions(self) -> pd.DataFrame:
         """A row a sample: id, group, category, its text, target, prediction, metrics.
 
@@ -70,6 +75,11 @@ class RunResult(Shown):
         """As `predictions`, of the record in a folder."""
         import pandas as pd
 
+        if not (folder / PREDICTIONS_FILE).exists():
+            raise MMBenchError(
+                f"{folder} has no {PREDICTIONS_FILE}: its record was kept without its answers. "
+                "The same run with --force makes them anew"
+            )
         try:
             table = pd.read_parquet(folder / PREDICTIONS_FILE)
         except (OSError, ValueError) as error:

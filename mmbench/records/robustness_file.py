@@ -1,4 +1,4 @@
-"""`robustness.safetensors`: what a model did under damage, kept beside the record of its run.
+"""`robustness.npz`: what a model did under damage, kept beside the record of its run.
 
 Of every condition the primary metric's statistics (N, k) of the record's samples, in their order,
 or its bootstrap replicates where the record keeps those. One file, sealed by a hash of all that is
@@ -9,7 +9,6 @@ after its last one. The record itself is never touched.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Collection, Mapping
@@ -19,18 +18,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from mmbench.errors import MMBenchError
 from mmbench.recipe import digest
+from mmbench.records.arrays_file import packed, unpacked
 from mmbench.records.record import Environment, Record
 from mmbench.records.statistics_file import smallest
 from mmbench.records.store import WEIGHTS_FILE
 from mmbench.records.writing import writing_to
 from mmbench.statistics.bootstrap import FloatArray
 
-ROBUSTNESS_FILE = "robustness.safetensors"
+ROBUSTNESS_FILE = "robustness.npz"
 _VERSION = 1
 _STATISTICS = "statistics/"
 _REPLICATES = "replicates/"
@@ -146,10 +144,9 @@ class RobustnessFile:
             _STATISTICS + key: smallest(values) for key, values in self.statistics.items()
         }
         arrays |= {_REPLICATES + key: values for key, values in self.replicates.items()}
-        arrays = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
         about = self.about.model_dump(mode="json")
         about["content"] = _content(about, arrays)
-        content = save(arrays, {"mmbench": json.dumps(about, sort_keys=True)})
+        content = packed(arrays, about)
         with (
             writing_to(folder),
             tempfile.NamedTemporaryFile(
@@ -175,9 +172,10 @@ def read_robustness(folder: Path) -> RobustnessFile | None:
         return None
     again = "delete it to have it made anew"
     try:
-        with safe_open(path, framework="numpy") as file:
-            about = json.loads((file.metadata() or {})["mmbench"])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        arrays, about = unpacked(path)
+    except MMBenchError as error:
+        raise MMBenchError(f"{path} cannot be read ({error}): {again}") from None
+    try:
         if about["schema_version"] != _VERSION:
             raise MMBenchError(f"{path} is of another version of mmbench: {again}")
         if about["content"] != _content(about, arrays):
@@ -195,10 +193,7 @@ def read_robustness(folder: Path) -> RobustnessFile | None:
                 if name.startswith(_REPLICATES)
             },
         )
-    except (
-        *(OSError, SafetensorError, ValidationError, LookupError, TypeError, ValueError),
-        RecursionError,
-    ) as error:
+    except (ValidationError, LookupError, TypeError, ValueError) as error:
         raise MMBenchError(f"{path} cannot be read ({type(error).__name__}): {again}") from None
 
 

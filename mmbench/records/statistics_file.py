@@ -1,4 +1,4 @@
-"""`statistics.safetensors`: what a record keeps per sample, from which every later number comes.
+"""`statistics.npz`: what a record keeps per sample, from which every later number comes.
 
 Of every metric the statistics (N, k) in the smallest type that loses nothing; the samples' groups
 and categories; of metrics that are costly to resample, their bootstrap replicates; and where some
@@ -15,10 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from mmbench.errors import MMBenchError
+from mmbench.records.arrays_file import packed, unpacked
 from mmbench.statistics.bootstrap import FloatArray, IntArray, group_codes
 
 _TYPES = (np.uint8, np.int8, np.int16, np.int32, np.float16, np.float32)
@@ -116,10 +115,7 @@ class Statistics:
             "order": list(self.by_metric),
             "shared": shared,
         }
-        return save(
-            {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()},
-            {"mmbench": json.dumps(about, sort_keys=True)},
-        )
+        return packed(tensors, about)
 
 
 def statistics_of(
@@ -187,9 +183,7 @@ def read_statistics(path: Path) -> Statistics:
     Raises: MMBenchError if it cannot be read.
     """
     try:
-        with safe_open(path, framework="numpy") as file:
-            about = json.loads((file.metadata() or {})["mmbench"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors, about = unpacked(path)
         stored = {
             name.removeprefix(_STATISTICS): tensor.astype(np.float64)
             for name, tensor in tensors.items()
@@ -208,5 +202,5 @@ def read_statistics(path: Path) -> Statistics:
             },
             answered=tensors.get(_ANSWERED),
         )
-    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RecursionError) as error:
+    except (MMBenchError, LookupError, TypeError, ValueError) as error:
         raise MMBenchError(f"{path} cannot be read as a record's statistics: {error}") from None

@@ -34,7 +34,7 @@ RUN_FILE = "run.json"
 PREDICTIONS_FILE = "predictions.parquet"
 WEIGHTS_FILE = "weights.safetensors"
 LOG_FILE = "log.jsonl"
-STATISTICS_FILE = "statistics.safetensors"
+STATISTICS_FILE = "statistics.npz"
 TRIALS_MARK = ".trials"  # in a folder whose records are trials: no results, unless it is named
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shlex
 from pathlib import Path
 
 from mmbench import registry
@@ -25,7 +26,8 @@ from mmbench.records.store import (
     read_value,
 )
 
-_MAY_BE_ABSENT = (WEIGHTS_FILE,)  # they are large, and not kept in git
+# They are large: whoever keeps many runs in git keeps the answers of a few.
+_MAY_BE_ABSENT = (WEIGHTS_FILE, PREDICTIONS_FILE)
 _CLOSE = 1e-9  # relative: sums in another order
 
 
@@ -51,7 +53,10 @@ def verified(folder: Path) -> Record:
     if STATISTICS_FILE in record.files:
         _check_values(folder, record, read_statistics(folder / STATISTICS_FILE))
     elif PREDICTIONS_FILE in record.files:
-        raise MMBenchError(f"{folder / RUN_FILE} names no {STATISTICS_FILE}: run it again")
+        raise MMBenchError(
+            f"{folder / RUN_FILE} names no {STATISTICS_FILE}: "
+            f"`mmbench convert {shlex.quote(str(folder))}` makes it, or run it again"
+        )
     return record
 
 

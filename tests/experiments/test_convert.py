@@ -1,12 +1,17 @@
 """Records of schema version 1 become ones that can be read, and are found again."""
 
+import hashlib
 import json
+import shutil
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import mmbench
 from mmbench.errors import MMBenchError
 from mmbench.experiments.convert import convert_records
+from mmbench.records.arrays_file import unpacked
 from mmbench.records.store import read_record
 from mmbench.records.verification import verified
 
@@ -28,7 +33,7 @@ def earlier(made, tmp_path):
         del value["inference"][key]
     for key in ("precision", "cuda", "cudnn"):
         del value["environment"][key]
-    del value["files"]["statistics.safetensors"]
+    del value["files"]["statistics.npz"]
     folder = tmp_path / "vqa" / "easy_vqa" / "majority" / "0123abcd" / "seed-0"
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps(value | {"schema_version": 1, "hash": "0" * 64}))
@@ -64,3 +69,42 @@ def test_an_edited_record_is_not_converted_and_stays(earlier, tmp_path):
     assert folder == earlier
     assert "0.99, but its answers give" in problem
     assert json.loads((earlier / "run.json").read_text()) == value
+
+
+@pytest.fixture
+def uncompressed(made, tmp_path):
+    """The record as version 2 wrote it at first, its statistics in safetensors; its folder."""
+    folder = shutil.copytree(made.path, tmp_path / "vqa" / "majority" / "seed-0")
+    arrays, about = unpacked(folder / "statistics.npz")
+    (folder / "statistics.npz").unlink()
+    save_file(arrays, folder / "statistics.safetensors", {"mmbench": json.dumps(about)})
+    names = [n for n in made.record.files if n != "statistics.npz"] + ["statistics.safetensors"]
+    hashes = {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in names}
+    record = made.record.model_copy(update={"files": hashes}).sealed()
+    (folder / "run.json").write_text(record.model_dump_json())
+    return folder
+
+
+def test_statistics_that_are_not_compressed_are_and_nothing_else_changes(uncompressed, made):
+    with pytest.raises(MMBenchError, match="statistics.npz: `mmbench convert"):
+        verified(uncompressed)
+    assert list(convert_records([uncompressed])) == [(uncompressed, None)]
+    record = verified(uncompressed)
+    assert record.hash == made.record.hash
+    assert record.metrics == made.record.metrics
+    assert not (uncompressed / "statistics.safetensors").exists()
+    before, after = (
+        unpacked(made.path / "statistics.npz"),
+        unpacked(uncompressed / "statistics.npz"),
+    )
+    assert before[1] == after[1]
+    assert all(np.array_equal(before[0][name], array) for name, array in after[0].items())
+    assert list(convert_records([uncompressed])) == []
+
+
+def test_a_record_that_was_changed_is_not_compressed_and_stays(uncompressed):
+    before = (uncompressed / "statistics.safetensors").read_bytes()
+    (uncompressed / "statistics.safetensors").write_bytes(before[:-1])
+    [(_, problem)] = convert_records([uncompressed])
+    assert "statistics.safetensors was changed" in problem
+    assert (uncompressed / "statistics.safetensors").read_bytes() == before[:-1]

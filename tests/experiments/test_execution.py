@@ -57,7 +57,7 @@ def recipes(tmp_path):
 
 def files_of(folder):
     """The bytes of what runs left, by place, but of `run.json` and the log, which hold times."""
-    kept = ("weights.safetensors", "predictions.parquet", "statistics.safetensors")
+    kept = ("weights.safetensors", "predictions.parquet", "statistics.npz")
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")

@@ -97,7 +97,7 @@ def test_runs_that_share_a_process_leave_the_bytes_of_runs_alone(small, tmp_path
         other = together.runs[model][0]
         assert alone.record.metrics == other.record.metrics
         assert alone.record.parameters == other.record.parameters
-        for name in ("weights.safetensors", "statistics.safetensors", "predictions.parquet"):
+        for name in ("weights.safetensors", "statistics.npz", "predictions.parquet"):
             assert (alone.path / name).read_bytes() == (other.path / name).read_bytes()
 
 

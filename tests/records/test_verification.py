@@ -67,14 +67,26 @@ def test_a_value_that_the_statistics_do_not_give_is_refused_also_under_a_new_has
         verified(record)
 
 
-@pytest.mark.parametrize("name", ["predictions.parquet", "statistics.safetensors"])
+@pytest.mark.parametrize("name", ["predictions.parquet", "statistics.npz"])
 def test_a_file_that_was_swapped_or_is_gone_is_named(record, name):
     (record / name).write_bytes((record / name).read_bytes() + b"more")
     with pytest.raises(MMBenchError, match=f"{name} was changed after the run"):
         verified(record)
-    (record / name).unlink()
+
+
+def test_a_record_without_its_statistics_is_refused(record):
+    (record / "statistics.npz").unlink()
     with pytest.raises(MMBenchError, match=r"though run\.json names it"):
         verified(record)
+
+
+def test_a_record_kept_without_its_answers_is_read_and_says_so_where_they_are_asked_for(record):
+    before = verified(record)
+    (record / "predictions.parquet").unlink()
+    assert verified(record) == before
+    assert list(verify_records([record])) == [(record, None)]
+    with pytest.raises(MMBenchError, match="kept without its answers.*--force"):
+        mmbench.load_run(record).predictions()
 
 
 def test_a_run_does_not_reuse_an_edited_record(mini, record, tmp_path):
@@ -99,7 +111,7 @@ def test_predictions_that_do_not_give_the_scores_are_found_by_verify(record):
 
 
 def test_statistics_come_back_exactly_in_small_types(record):
-    kept = read_statistics(record / "statistics.safetensors")
+    kept = read_statistics(record / "statistics.npz")
     entry = verified(record).primary
     assert kept.by_metric["accuracy"].mean() == entry.value
     assert len(kept.groups) == entry.samples

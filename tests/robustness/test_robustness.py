@@ -1,14 +1,11 @@
 """Runs asked again under damage: what is kept, what is reused, what is refused, what it says."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors import safe_open
-from safetensors.numpy import save_file
 
 import mmbench
 from mmbench.corruptions.conditions import CLEAN
@@ -19,6 +16,7 @@ from mmbench.experiments.only_fusion import OnlyByFusion
 from mmbench.experiments.rescore import verify_records
 from mmbench.experiments.robustness import robustness, robustness_of
 from mmbench.experiments.under_damage import Settings
+from mmbench.records.arrays_file import packed, unpacked
 from mmbench.records.robustness_file import ROBUSTNESS_FILE, read_robustness
 from mmbench.records.verification import verified
 from tests.robustness.conftest import WEIGHTS
@@ -118,23 +116,16 @@ def test_what_was_cut_off_goes_on_after_its_last_condition(run, ask, monkeypatch
     assert all(np.array_equal(v, ended.statistics[k]) for k, v in whole.statistics.items())
 
 
-def read_all(file):
-    return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-
-
 def edit_value(path):
-    with safe_open(path, "numpy") as file:
-        metadata, arrays = file.metadata(), read_all(file)
-    about = json.loads(metadata["mmbench"])
+    arrays, about = unpacked(path)
     about["conditions"]["missing.image.4"]["value"] = 0.99
-    save_file(arrays, path, {"mmbench": json.dumps(about)})
+    path.write_bytes(packed(arrays, about))
 
 
 def edit_array(path):
-    with safe_open(path, "numpy") as file:
-        metadata, arrays = file.metadata(), read_all(file)
+    arrays, about = unpacked(path)
     arrays["statistics/missing.image.4"] = np.ones_like(arrays["statistics/missing.image.4"])
-    save_file(arrays, path, metadata)
+    path.write_bytes(packed(arrays, about))
 
 
 def cut(path):
@@ -150,7 +141,7 @@ def test_a_file_that_was_changed_is_refused_by_whatever_reads_it(run, ask, harm)
     ask(corruptions=["missing"])
     harm(run.path / ROBUSTNESS_FILE)
     for read in (lambda: ask(corruptions=["missing"]), lambda: kept(run)):
-        with pytest.raises(MMBenchError, match="robustness.safetensors.*delete it") as error:
+        with pytest.raises(MMBenchError, match="robustness.npz.*delete it") as error:
             read()
         assert "\n" not in str(error.value)
     ask(corruptions=["missing"], force=True)

@@ -141,11 +141,14 @@ def _groups(table: Table) -> list[Group]:
         if limit is None and splits.count(split) > 1:
             name += f", data {fingerprint[:8]}"
         runs = {row.label: row.runs[own[0]] for row in table.rows if own[0] in row.runs}
-        asked = SampleSet(one_line(f"{table.title}/{name.replace(' split', '')}"), runs)
-        keeps = all(
-            "predictions.parquet" in run.record.files for of in runs.values() for run in of.values()
-        )
-        groups.append(Group(one_line(name), own, asked if keeps else None))
+        # Of many runs only a few may have been kept with their answers: those are shown.
+        answered = {
+            label: kept
+            for label, of in runs.items()
+            if (kept := {seed: run for seed, run in of.items() if run.has_predictions})
+        }
+        asked = SampleSet(one_line(f"{table.title}/{name.replace(' split', '')}"), answered)
+        groups.append(Group(one_line(name), own, asked if answered else None))
     return groups
 
 

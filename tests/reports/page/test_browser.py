@@ -254,7 +254,7 @@ def hostile_page(mini, tmp_path):
     texts = dict.fromkeys(("dataset", "split", "fingerprint", "model"), HOSTILE)
     files = {
         "predictions.parquet": table.to_parquet(),
-        "statistics.safetensors": (run.path / "statistics.safetensors").read_bytes(),
+        "statistics.npz": (run.path / "statistics.npz").read_bytes(),
     }
     category = run.record.primary.model_copy(update={"category": HOSTILE})
     changes = texts | {"metrics": [run.record.primary, category], "overrides": {HOSTILE: HOSTILE}}

@@ -67,7 +67,7 @@ def test_a_run_leaves_its_pictures_its_claims_and_a_page_of_samples(trained):
     assert page.size[0] > 1000
     assert set(record.files) == {
         "predictions.parquet",
-        "statistics.safetensors",
+        "statistics.npz",
         "weights.safetensors",
         "log.jsonl",
         "samples.png",
