@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,7 @@ from mmbench.records.store import (
     find_records,
     read_record,
     read_value,
+    rewrite_record,
     write_record,
 )
 from mmbench.records.verification import verified
@@ -129,26 +129,19 @@ def _compress(folder: Path) -> Path:
     if record.content != content_digest(read_value(folder / RUN_FILE)):
         raise MMBenchError(f"{folder / RUN_FILE} was changed after the run")
     _check_files(folder, record.files)
-    kept = {n: (folder / n).read_bytes() for n in record.files if (folder / n).exists()}
-    files = {_UNCOMPRESSED.get(n, n): _compressed(n, content) for n, content in kept.items()}
-    beside = [n for n in _UNCOMPRESSED if n not in record.files and (folder / n).exists()]
-    unlisted = {_UNCOMPRESSED[n]: _compressed(n, (folder / n).read_bytes()) for n in beside}
-    write_record(folder, record, files, unlisted)
+    for name, compressed in _UNCOMPRESSED.items():
+        if not (folder / name).exists():
+            continue
+        with safe_open(folder / name, framework="numpy") as file:
+            about = json.loads((file.metadata() or {})["mmbench"])
+            content = packed({key: file.get_tensor(key) for key in file.keys()}, about)  # noqa: SIM118
+        if name in record.files:
+            record = rewrite_record(folder, record, {compressed: content}, [name])
+        else:
+            (folder / compressed).write_bytes(content)
+            (folder / name).unlink()
     verified(folder)
     return folder
-
-
-def _compressed(name: str, content: bytes) -> bytes:
-    """The content of a file, compressed if it is one of those that were not."""
-    if name not in _UNCOMPRESSED:
-        return content
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, name)
-        file.write_bytes(content)
-        with safe_open(file, framework="numpy") as tensors:
-            about = json.loads((tensors.metadata() or {})["mmbench"])
-            arrays = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
-    return packed(arrays, about)
 
 
 def _check_files(folder: Path, files: Mapping[str, str]) -> None:

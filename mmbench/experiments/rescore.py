@@ -19,13 +19,13 @@ from mmbench.experiments.score import load_metrics, score_answers
 from mmbench.metrics.base import Metric
 from mmbench.recipe import Recipe
 from mmbench.records.record import Record
-from mmbench.records.robustness_file import ROBUSTNESS_FILE, read_robustness
+from mmbench.records.robustness_file import read_robustness
 from mmbench.records.statistics_file import BoolArray
 from mmbench.records.store import (
     PREDICTIONS_FILE,
     STATISTICS_FILE,
     find_records,
-    write_record,
+    rewrite_record,
 )
 from mmbench.records.verification import verified
 from mmbench.task import Task
@@ -47,22 +47,19 @@ def rescored(
     stored = stored_answers(folder, task, samples)
     answered = list(compress(samples, stored.mask))
     scores = score_answers(metrics, answered, stored.answers)
-    files = {
-        name: (folder / name).read_bytes() for name in record.files if (folder / name).exists()
-    }
-    beside = folder / ROBUSTNESS_FILE  # of the same weights and samples still
-    unlisted = {ROBUSTNESS_FILE: beside.read_bytes()} if beside.exists() else {}
     table = task.table(answered, stored.answers)
     if stored.failures:
         table["target"] = task.targets(samples)
     if stored.written is not None:
         table["written"] = stored.written
-    files[PREDICTIONS_FILE] = predictions_file(samples, table, scores.statistics, stored.failures)
     mask = stored.mask if stored.failures else None
-    files[STATISTICS_FILE] = scores.kept(samples, mask).to_bytes()
+    files = {
+        PREDICTIONS_FILE: predictions_file(samples, table, scores.statistics, stored.failures),
+        STATISTICS_FILE: scores.kept(samples, mask).to_bytes(),
+    }
     notes = list(dict.fromkeys([*record.notes, *scores.notes]))
     changed = {"metrics": scores.entries, "failed": scores.failed, "notes": notes}
-    return write_record(folder, record.model_copy(update=changed), files, unlisted)
+    return rewrite_record(folder, record.model_copy(update=changed), files)
 
 
 def verify_records(

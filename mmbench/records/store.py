@@ -11,7 +11,7 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ def write_record(
     record: Record,
     files: Mapping[str, bytes],
     unlisted: Mapping[str, bytes] | None = None,
+    absent: Mapping[str, str] | None = None,
 ) -> Record:
     """Write a record and its files into a temporary folder beside, and put it in place.
 
@@ -73,6 +74,7 @@ def write_record(
         files: content by name.
         unlisted: files that go with it but are no part of it, and know by themselves whether they
             were changed.
+        absent: SHA-256 of files that are kept elsewhere, by name.
     Returns: the record as written.
     Raises: MMBenchError if the disk does not take it: nothing is left of it, and what lay there
         before is still there. ValueError for a number that is NaN or infinite: that is a bug of
@@ -81,7 +83,7 @@ def write_record(
     if odd := _not_finite(record):
         raise ValueError(f"not written to {folder}: {'; '.join(odd)}")
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    record = record.model_copy(update={"files": hashes}).sealed()
+    record = record.model_copy(update={"files": {**hashes, **(absent or {})}}).sealed()
     text = record.model_dump_json(indent=1) + "\n"
     temporary: Path | None = None
     try:
@@ -98,6 +100,30 @@ def write_record(
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
     return record
+
+
+def rewrite_record(
+    folder: Path,
+    record: Record,
+    files: Mapping[str, bytes] | None = None,
+    dropped: Collection[str] = (),
+) -> Record:
+    """Write a record that lies in a folder anew, with all that lies there and does not change.
+
+    Args:
+        folder: where it lies.
+        record: as it shall be; its `files` are those of before.
+        files: content of those that change, by name.
+        dropped: names of files that go.
+    Returns, raises: as `write_record`.
+    """
+    changed = dict(files or {})
+    there = {f.name: f for f in folder.iterdir() if f.is_file() and not f.name.startswith(".")}
+    kept = {n: f.read_bytes() for n, f in there.items() if n not in (RUN_FILE, *dropped)}
+    listed = {n: content for n, content in kept.items() if n in record.files} | changed
+    unlisted = {n: content for n, content in kept.items() if n not in listed}
+    absent = {n: digest for n, digest in record.files.items() if n not in there}
+    return write_record(folder, record, listed, unlisted, absent)
 
 
 def recover(folder: Path) -> None:
