@@ -18,8 +18,9 @@ class HuggingFace:
     """A checkpoint of transformers: one that writes text about images, or a dual encoder.
 
     Where answers are text it is loaded by `AutoModelForImageTextToText` and asked by its own chat
-    template, greedily; where they are embeddings by `AutoModel`, and embeds images (or sounds) and
-    texts (CLIP, SigLIP, CLAP). Safetensors alone; no code of a checkpoint's own is run.
+    template, greedily; where they are embeddings by `AutoModel`, and embeds texts and images,
+    videos or sounds (CLIP, SigLIP, X-CLIP, CLAP). Safetensors alone; no code of a checkpoint's own
+    is run.
 
     Args:
         pretrained: a folder that holds the checkpoint, or its name on the hub.
@@ -34,6 +35,8 @@ class HuggingFace:
         device_map: how a model that one device does not hold is spread ("auto").
         max_new_tokens: the most that it writes.
         batch: queries at a time.
+        frames: of a video, evenly spread, that a dual encoder of images embeds; one of videos reads
+            as many as its checkpoint says.
     """
 
     version = 1
@@ -49,6 +52,7 @@ class HuggingFace:
         "attention": None,
         "device_map": None,
         "max_new_tokens": 32,
+        "frames": 8,
         "batch": 16,  # may change the last bits of what is computed, and so an answer
     }
 
@@ -66,8 +70,10 @@ class HuggingFace:
         device_map: str | None = None,
         max_new_tokens: int = 32,
         batch: int = 16,
+        frames: int = 8,
     ) -> None:
-        for name, number in (("max_new_tokens", max_new_tokens), ("batch", batch)):
+        counts = {"max_new_tokens": max_new_tokens, "batch": batch, "frames": frames}
+        for name, number in counts.items():
             if number < 1:
                 raise ValueError(f"{name} must be at least 1, got {number}")
         from mmbench.predictors.chat_model import ChatModel
@@ -81,7 +87,7 @@ class HuggingFace:
             asked = validate(Prompt, {"text": prompt or "{text}", "reads": reads or "text"}, "hf")
             self._model = ChatModel(loading, asked, max_new_tokens, batch, anew)
         else:
-            self._model = EmbeddingModel(loading, batch)
+            self._model = EmbeddingModel(loading, batch, frames)
 
     def predict(self, queries: Sequence[Query]) -> Iterator[Answer]:
         """An answer per query, in order, as soon as its batch is done."""
