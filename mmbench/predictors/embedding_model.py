@@ -26,8 +26,8 @@ class EmbeddingModel:
     """A model with `get_text_features`, and `get_image_features` or those of videos or sounds.
 
     X-CLIP's texts are embedded by themselves, without what its own scoring adds to them for each
-    video. A video that it has no features of is the mean of its frames' embeddings, each of length 1
-    (Luo et al., CLIP4Clip, 2021, arXiv 2104.08860, mean pooling).
+    video. A video that it has no features of is the mean of its frames' embeddings, each of length
+    1 (Luo et al., CLIP4Clip, 2021, arXiv 2104.08860, mean pooling).
 
     Args:
         loading: of its checkpoint.
