@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +56,11 @@ class EmbeddingModel:
         self._batch = batch
         seen = getattr(self.network.config, "vision_config", None)
         self._frames: int = getattr(seen, "num_frames", None) or frames
+
+    @property
+    def networks(self) -> dict[str, Any]:
+        """Its one network."""
+        return {"": self.network}
 
     def predict(self, queries: Sequence[Query]) -> Iterator[Answer]:
         """An embedding (D,) per query, of its text or its medium.

@@ -181,7 +181,9 @@ def test_a_dual_encoder_is_ranked_by_its_own_embeddings(clip, tmp_path):
         ("vqa", "llava", {"batch": 0}, "batch must be at least 1"),
         ("vqa", "llava", {"prompt": "{txt}"}, "no place {txt}.*Did you mean text"),
         ("vqa", "llava", {"reads": "patern (.*)"}, "must be text, line"),
-        ("generation", "llava", {}, "hf answers with text"),
+        ("vqa", "llava", {"steps": 3}, "steps decides nothing where answers are text"),
+        ("retrieval", "clip", {"max_new_tokens": 3}, "max_new_tokens decides nothing"),
+        ("generation", "llava", {}, "of type llava, and no pipeline of diffusers"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(task, kind, options, says, llava, clip, tmp_path):
