@@ -7,11 +7,9 @@ them is ever run.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,8 @@ from mmbench import registry
 from mmbench.checkpoint import named_weights, read_header
 from mmbench.errors import MMBenchError, in_one_line
 from mmbench.hub_network import offline_without_network
-from mmbench.json_text import parse_json
+from mmbench.published_files import content_hash, read_settings, stamp, without_safetensors
+from mmbench.published_pipeline import INDEX, pipeline_files, pipeline_patterns, read_index
 from mmbench.sources import class_value
 
 WEIGHTS, SHARDS = "model.safetensors", "model.safetensors.index.json"
@@ -33,7 +32,6 @@ _SETTINGS = (
 )
 ANY = "any"  # as the architectures of a part that reads every network of transformers
 ASKED_BY = ("chat_template.jinja", "chat_template.json", "generation_config.json")
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -45,9 +43,10 @@ class PublishedCheckpoint:
         name: as it was asked for: on the hub, or the folder.
         folder: where its files are: of one on the hub, the snapshot in the hub's own cache.
         revision: the hub's commit; None for a folder of one's own.
-        architecture: the `model_type` of its configuration.
+        architecture: the `model_type` of its configuration; of a pipeline its class.
         sha256: of all its files that decide what it computes: weights, configuration, tokenizer,
             processor.
+        pipeline: whether it is one of diffusers, which are several networks.
     """
 
     name: str
@@ -55,6 +54,7 @@ class PublishedCheckpoint:
     revision: str | None
     architecture: str
     sha256: str = field(repr=False)
+    pipeline: bool = False
 
     def __str__(self) -> str:
         at = f" at revision {self.revision}" if self.revision else ""
@@ -86,19 +86,37 @@ def find_checkpoint(
         is of another architecture.
     """
     folder, commit = _folder(name, revision)
-    config = _read(folder / "config.json", name)
+    if (folder / INDEX).is_file():
+        return _pipeline(folder, commit, name, architectures)
+    config = read_settings(folder / "config.json", name)
     _refuse_code(folder, name)
     files = [folder / "config.json", *_weights(folder, name)]
     architecture = str(config.get("model_type", "unknown"))
     if architectures and architecture not in architectures:
         other = f" The encoder {architecture} reads it." * registry.has("encoders", architecture)
-        raise MMBenchError(
-            f"the checkpoint {name} is of a network of type {architecture}, and what is to begin "
-            f"from it is of type {' or '.join(architectures)}: name another checkpoint.{other}"
-        )
+        raise MMBenchError(f"{_other(name, architecture, architectures)}.{other}")
     files += [folder / file for file in (*_SETTINGS, *WORDS, *also)]
-    stamps = tuple(_stamp(file) for file in dict.fromkeys(files) if file.is_file())
-    return PublishedCheckpoint(name, folder, commit, architecture, _hash(stamps))
+    stamps = tuple(stamp(file, folder) for file in dict.fromkeys(files) if file.is_file())
+    return PublishedCheckpoint(name, folder, commit, architecture, content_hash(stamps))
+
+
+def _pipeline(
+    folder: Path, commit: str | None, name: str, architectures: Sequence[str]
+) -> PublishedCheckpoint:
+    """A pipeline of diffusers: several networks, which its index names."""
+    index = read_index(folder, name)
+    architecture = index.architecture
+    if architectures:
+        raise MMBenchError(f"{_other(name, architecture, architectures)}")
+    stamps = tuple(stamp(file, folder) for file in pipeline_files(folder, index, name))
+    return PublishedCheckpoint(name, folder, commit, architecture, content_hash(stamps), True)
+
+
+def _other(name: str, architecture: str, architectures: Sequence[str]) -> str:
+    return (
+        f"the checkpoint {name} is of a network of type {architecture}, and what is to begin from "
+        f"it is of type {' or '.join(architectures)}: name another checkpoint"
+    )
 
 
 def checkpoints_of(parts: Mapping[str, tuple[str, Any]]) -> dict[str, PublishedCheckpoint]:
@@ -191,9 +209,11 @@ def _fetched(name: str, revision: str | None, only_cached: bool) -> Path | Excep
         )
 
     try:
-        folder = fetch(revision, [*_SETTINGS, SHARDS])
+        folder = fetch(revision, [*_SETTINGS, SHARDS, INDEX])
+        if (folder / INDEX).is_file():
+            return fetch(folder.name, pipeline_patterns(read_index(folder, name)))
         if not only_cached:
-            _read(folder / "config.json", name)
+            read_settings(folder / "config.json", name)
             _refuse_code(folder, name)
         return fetch(folder.name, [*_SETTINGS, *WORDS, *ASKED_BY, SHARDS, "model*.safetensors"])
     except MMBenchError:
@@ -204,34 +224,21 @@ def _fetched(name: str, revision: str | None, only_cached: bool) -> Path | Excep
 
 def _is_whole(folder: Path) -> bool:
     """Whether a snapshot in the cache holds the configuration and weights."""
+    if (folder / INDEX).is_file():
+        try:
+            return bool(pipeline_files(folder, read_index(folder, folder.name), folder.name))
+        except MMBenchError:  # which whoever asked is told, if it is so on the hub too
+            return False
     return (folder / "config.json").is_file() and any(
         (folder / name).is_file() for name in (WEIGHTS, SHARDS)
     )
-
-
-def _read(path: Path, name: str) -> dict[str, Any]:
-    """A file of JSON beside the weights."""
-    try:
-        value = parse_json(path.read_text(encoding="utf-8"), str(path))
-    except FileNotFoundError:
-        adapter = (path.parent / "adapter_config.json").is_file()
-        why = "holds an adapter alone" if adapter else f"lacks {path.name}"
-        raise MMBenchError(
-            f"the checkpoint {name} {why}: name a folder in which transformers saved a whole "
-            "network (save_pretrained), or one on the hub"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise MMBenchError(f"{path} cannot be read: {in_one_line(error)}") from None
-    if not isinstance(value, dict):
-        raise MMBenchError(f"{path} holds no settings of a checkpoint")
-    return value
 
 
 def _refuse_code(folder: Path, name: str) -> None:
     """Refuse a checkpoint that brings code with it, whether it would be needed or not."""
     for file in _SETTINGS:
         path = folder / file
-        if path.suffix == ".json" and path.is_file() and "auto_map" in _read(path, name):
+        if path.suffix == ".json" and path.is_file() and "auto_map" in read_settings(path, name):
             raise MMBenchError(
                 f"the checkpoint {name} wants to run code of its own (auto_map in {file}), which "
                 "mmbench never does: name one of an architecture that transformers has"
@@ -248,7 +255,7 @@ def _weights(folder: Path, name: str) -> list[Path]:
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     if (folder / SHARDS).is_file():
-        shards = _read(folder / SHARDS, name).get("weight_map")
+        shards = read_settings(folder / SHARDS, name).get("weight_map")
         named = set(shards.values()) if isinstance(shards, dict) else set()
         files = sorted(f for f in named if isinstance(f, str) and Path(f).name == f)
         if not files or len(files) < len(named):
@@ -256,31 +263,4 @@ def _weights(folder: Path, name: str) -> list[Path]:
         if missing := [file for file in files if not (folder / file).is_file()]:
             raise MMBenchError(f"the checkpoint {name} lacks {missing[0]}, which its index names")
         return [folder / SHARDS, *(folder / file for file in files)]
-    pickles = sorted(file.name for file in folder.iterdir() if file.suffix in _PICKLES)
-    has = f"holds its weights as {pickles[0]} alone" if pickles else f"has no {WEIGHTS}"
-    raise MMBenchError(
-        f"the checkpoint {name} {has}; mmbench reads safetensors and never a pickle, which can run "
-        f"code: name one that has {WEIGHTS}, or save it anew (save_pretrained)"
-    )
-
-
-def _stamp(file: Path) -> tuple[str, str, int, int, int]:
-    """What tells a file that was changed."""
-    found = file.stat()
-    return str(file), file.name, found.st_size, found.st_mtime_ns, found.st_ino
-
-
-@lru_cache(maxsize=256)
-def _hash(stamps: tuple[tuple[str, str, int, int, int], ...]) -> str:
-    """The SHA-256 of files' names and contents; a second time only of files that were changed."""
-    whole = hashlib.sha256()
-    for path, name, *_ in sorted(stamps, key=lambda stamp: stamp[1]):
-        try:
-            content = hashlib.sha256()
-            with Path(path).open("rb") as file:
-                while piece := file.read(1 << 20):
-                    content.update(piece)
-        except OSError as error:
-            raise MMBenchError(f"{path} cannot be read: {error.strerror}") from None
-        whole.update(f"{name} {content.hexdigest()}\n".encode())
-    return whole.hexdigest()
+    raise without_safetensors(folder, name, WEIGHTS)

@@ -272,7 +272,8 @@ class Predictor(Protocol):
     `prompt` and `reads` (`mmbench.prompts`), which a recipe may set otherwise. Class attributes,
     none of which it must have: `answer_kinds` names the kinds of answers that it can give; one
     without is tried on every task. `named_by` names the options that follow its name in
-    `--model NAME:OPTION@OPTION`. `decides_nothing` names options that change no answer. A method
+    `--model NAME:OPTION@OPTION`. `decides_nothing` names options that change no answer. `draws`
+    names the kinds of answers that `draw` changes, where it is not all of them. A method
     `parameters()` gives how many it has, by part; `notes()` what a reader of its answers should
     know, once they are made.
     """

@@ -51,7 +51,8 @@ def repeat(request: RunRequest, repeats: int, watch: Watch = SILENT) -> Repeats:
         raise MMBenchError(f"--repeats must be 2 or more, got {repeats}")
     if request.seed + repeats - 1 > LARGEST_SEED:
         raise MMBenchError(f"--repeats {repeats} from --seed {request.seed} on are too many")
-    _check_draws(make_plan(request).recipe, request.model)
+    plan = make_plan(request)
+    _check_draws(plan.recipe, request.model, plan.task.answer_kind)
     runs = [
         carry_out(request.model_copy(update={"seed": request.seed + number}), watch)
         for number in range(repeats)
@@ -81,13 +82,14 @@ def of_draws(runs: Sequence[RunResult]) -> Repeats:
     return Repeats(runs, found, best, answered_words(next(iter(kept.values())).answered))
 
 
-def _check_draws(recipe: Recipe, model: str) -> None:
+def _check_draws(recipe: Recipe, model: str, answer_kind: str) -> None:
     part = recipe.predictor
-    takes = part and inspect.signature(registry.load("predictors", part.name)).parameters
-    if not takes or "draw" not in takes:
+    kind = registry.load("predictors", part.name) if part else None
+    takes = inspect.signature(kind).parameters if kind else {}
+    if "draw" not in takes or answer_kind not in getattr(kind, "draws", (answer_kind,)):
         raise MMBenchError(
-            f"--repeats draws answers of a server anew, and {model} is none: compare seeds of a "
-            "training with `mmbench compare`"
+            f"--repeats asks for other draws of the same answers, and {model} answers with "
+            f"{answer_kind} always alike: compare seeds of a training with `mmbench compare`"
         )
     assert part is not None
     if "temperature" in takes and not part.options.get("temperature", takes["temperature"].default):

@@ -56,6 +56,11 @@ class ChatModel:
         self._loading = loading
         self._kept = (0, 0)
 
+    @property
+    def networks(self) -> dict[str, Any]:
+        """Its one network."""
+        return {"": self.network}
+
     def predict(self, queries: Sequence[Query]) -> Iterator[Answer]:
         """An answer per query; the next batch is prepared while one is answered.
 

@@ -41,6 +41,8 @@ class Loading:
         """
         from transformers import AutoConfig
 
+        if self.checkpoint.pipeline:
+            raise self._other_kind(does)
         folder = str(self.checkpoint.folder)
         options = {"device_map": self.device_map, "attn_implementation": self.attention}
         with quiet():
@@ -48,13 +50,12 @@ class Loading:
                 config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             except Exception as error:  # whatever files from elsewhere make transformers raise
                 raise self.unusable("its configuration cannot be read", error) from None
-            known = type(config) in auto._model_mapping
-            if not known or not hasattr(auto._model_mapping[type(config)], by):
-                raise MMBenchError(
-                    f"the checkpoint {self.checkpoint.name} is of type "
-                    f"{self.checkpoint.architecture}, which transformers does not load as a model "
-                    f"that {does}: name another one"
-                )
+            try:
+                known = hasattr(auto._model_mapping.get(type(config), None), by)
+            except ImportError as error:  # of a library that this kind of network needs
+                raise self.unusable("its network cannot be loaded", error) from None
+            if not known:
+                raise self._other_kind(does)
             try:
                 network, report = auto.from_pretrained(
                     folder,
@@ -90,6 +91,12 @@ class Loading:
                 )
             except Exception as error:
                 raise self.unusable("its processor cannot be read", error) from None
+
+    def _other_kind(self, does: str) -> MMBenchError:
+        return MMBenchError(
+            f"the checkpoint {self.checkpoint.name} is of type {self.checkpoint.architecture}, "
+            f"which transformers does not load as a model that {does}: name another one"
+        )
 
     def unusable(self, what: str, error: Exception) -> MMBenchError:
         """The error of a checkpoint that transformers cannot use."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmbench import registry
 from mmbench.data.dataset import DatasetSpec
 from mmbench.data.sample import Sample, SampleSet, stable_number
 from mmbench.data.splits import load_split
@@ -45,7 +46,15 @@ class Generation(Task):
     chosen_by = "loss"
 
     def adapt(self, dataset: DatasetSpec, recipe: Recipe) -> DatasetSpec:
-        """The dataset with images of the size that the recipe's decoder draws."""
+        """The dataset with images of the size that the recipe's decoder draws.
+
+        For a predictor whose option `size` says how large it draws it is that, or else the
+        dataset's own.
+        """
+        part = recipe.predictor
+        if part and "size" in getattr(registry.load("predictors", part.name), "added_with", ()):
+            asked = part.options.get("size")
+            return dataset.at_size(asked) if isinstance(asked, int) and asked > 0 else dataset
         size = recipe.decoder.options.get("size", DEFAULT_SIZE) if recipe.decoder else DEFAULT_SIZE
         if not isinstance(size, int) or size < 1:
             raise MMBenchError(f"decoder.size must be a number of pixels, got {size!r}")

@@ -8,8 +8,11 @@ import torch
 
 import mmbench
 from mmbench import registry
+from mmbench.data.media import MediaRef, MediaSet
+from mmbench.data.sample import Query
 from mmbench.errors import MMBenchError
 from mmbench.predictors.huggingface import HuggingFace
+from mmbench.zoo.words import IMAGE_PLACE
 from tests.tiny_checkpoints import save_checkpoint
 from tests.tiny_clip import save_clip
 from tests.tiny_llava import save_llava
@@ -58,6 +61,28 @@ def test_answers_are_those_of_transformers_asked_one_by_one(llava):
     assert [answer.written for answer in answers] == written
     assert [answer.value for answer in answers] == [text.strip() for text in written]
     assert len(set(written)) > 1
+
+
+def test_a_query_about_several_images_or_none_is_answered_as_if_alone(llava):
+    images = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
+    media = MediaSet(images, "made")
+    shown = [MediaRef(media, "made", row) for row in range(6)]
+    place = f"{IMAGE_PLACE} is red . {IMAGE_PLACE} is blue . what is {IMAGE_PLACE} ?"
+    about = [(tuple(shown[:2]), "what color ?"), (shown[2], "is it red ?"), (None, "is it red ?")]
+    about += [(tuple(shown[3:]), place), (tuple(shown[:3]), place)]
+    inputs = [({"image": image} if image else {}) | {"text": text} for image, text in about]
+    queries = [Query(f"q{place}", each) for place, each in enumerate(inputs)]
+    options = {"prompt": "{text}", "max_new_tokens": 6, "anew": True}
+
+    def written(batch, queries):
+        answers = HuggingFace(llava, "text", "cpu", batch=batch, **options).predict(queries)
+        return [answer.written for answer in answers]
+
+    alone = written(1, queries)
+    assert written(5, queries) == alone
+    assert written(2, queries) == alone
+    assert len({alone[1], alone[2]}) == 2  # the image counts
+    assert len(set(alone)) > 3
 
 
 def test_a_folder_is_a_model_with_a_record_that_keeps_what_was_written(llava, tmp_path):
@@ -156,7 +181,9 @@ def test_a_dual_encoder_is_ranked_by_its_own_embeddings(clip, tmp_path):
         ("vqa", "llava", {"batch": 0}, "batch must be at least 1"),
         ("vqa", "llava", {"prompt": "{txt}"}, "no place {txt}.*Did you mean text"),
         ("vqa", "llava", {"reads": "patern (.*)"}, "must be text, line"),
-        ("generation", "llava", {}, "hf answers with text"),
+        ("vqa", "llava", {"steps": 3}, "steps decides nothing where answers are text"),
+        ("retrieval", "clip", {"max_new_tokens": 3}, "max_new_tokens decides nothing"),
+        ("generation", "llava", {}, "of type llava, and no pipeline of diffusers"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(task, kind, options, says, llava, clip, tmp_path):

@@ -18,6 +18,7 @@ from mmbench.errors import MMBenchError
 from mmbench.zoo.encoders.huggingface import HuggingFaceEncoder
 from mmbench.zoo.encoders.log_mel import LogMel
 from mmbench.zoo.precision import in_float32
+from mmbench.zoo.sounds import resampled
 from mmbench.zoo.transformers_network import (
     NO_DROPOUT,
     LoRA,
@@ -121,7 +122,7 @@ class AST(HuggingFaceEncoder):
         if self._extractor is None:
             return super().read(values)
         rate = self._extractor.sampling_rate
-        waves = [_resampled(value.array(), getattr(value, "rate", None), rate) for value in values]
+        waves = [resampled(value.array(), getattr(value, "rate", None), rate) for value in values]
         found = self._extractor(waves, sampling_rate=rate, return_tensors="np")
         return torch.from_numpy(np.stack(found["input_values"])).float(), None
 
@@ -135,20 +136,3 @@ class AST(HuggingFaceEncoder):
             with in_float32(x.device):
                 x = self.spectrogram(functional.pad(x, (0, self._longest - x.shape[1])))
         return self.whole(network(input_values=x).last_hidden_state)
-
-
-def _resampled(wave: Any, rate: int | None, wanted: int) -> Any:
-    """A sound (S,) int16 at the wanted rate, (S',) float32, of numbers of 16 bits between -1 and 1.
-
-    Args:
-        rate: of the sound; that which is wanted where it is not known.
-    """
-    wave = wave.astype(np.float32) / 32768
-    if rate is None or rate == wanted:
-        return wave
-    from math import gcd
-
-    from scipy.signal import resample_poly
-
-    common = gcd(rate, wanted)
-    return resample_poly(wave, wanted // common, rate // common).astype(np.float32)
