@@ -7,7 +7,7 @@ versions of parts. What of them is shown, and how, is a layout's matter (`layout
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -145,11 +145,16 @@ def make_table(
                 column = _column(run.record, entry, kind)
                 columns.setdefault(column, entry)
                 _row(rows, run.record).runs.setdefault(column, {})[run.record.seed] = run
+    shared = _shared_changes(list(rows.values()))
+    for row in rows.values():
+        row.label = label_of(row.record, shared)
     # Metrics come in the order of the records: that of the task, the most important one first.
     ordered = sorted(columns, key=lambda c: (c.task, c.dataset, c.split, c.limit or 0))
     _tell_apart(list(rows.values()), list(rows))
     kept = Kept(newest.values())
     remarks: list[str] = list(kept.remarks)
+    if shared:
+        remarks.append(f"All that were trained have {', '.join(sorted(shared))}.")
     for row in rows.values():
         for column, of_seed in row.runs.items():
             any_run = next(iter(of_seed.values()))
@@ -206,10 +211,23 @@ def _kind(record: Record, differing: Sequence[str]) -> str:
     return ", ".join(word for word in words if word)
 
 
-def label_of(record: Record) -> str:
-    """What records call a run's model: recipe, changes to it, origin of its weights."""
+def _shared_changes(rows: Sequence[Row]) -> set[str]:
+    """Changes that all rows that were trained have alike: no row is told from another by them."""
+    trained = [row.record for row in rows if row.weights == "trained"]
+    if len(trained) < 2:
+        return set()
+    return set.intersection(*({f"{k}={v}" for k, v in r.overrides.items()} for r in trained))
+
+
+def label_of(record: Record, shared: Collection[str] = ()) -> str:
+    """What records call a run's model: recipe, changes to it, origin of its weights.
+
+    Args:
+        shared: changes that are said elsewhere.
+    """
     nothing = _deciding_nothing(record)
     changes = [f"{k}={v}" for k, v in record.overrides.items() if k not in nothing]
+    changes = [change for change in changes if change not in shared]
     if record.weights.source in ("shipped", "checkpoint"):
         changes.append(f"{record.weights.source} weights")
     return record.model + (f" ({', '.join(changes)})" if changes else "")
