@@ -13,6 +13,7 @@ import numpy as np
 
 from mmbench import registry
 from mmbench.data.sample import Sample, SampleSet
+from mmbench.data.splits import is_at_hand
 from mmbench.errors import MMBenchError
 from mmbench.experiments.result import FAILURE, RunResult, predictions_file
 from mmbench.experiments.score import load_metrics, score_answers
@@ -67,6 +68,10 @@ def verify_records(
 ) -> Iterator[tuple[Path, str | None]]:
     """Compute every value of the records at or below the paths again from their stored answers.
 
+    What was asked is read from the dataset, or where that is not at hand from the record's own
+    table, whose hash the record names. Records that are kept without their answers are checked
+    against their statistics.
+
     Yields: a record's folder, and what does not hold; None where all does.
     """
     read: dict[tuple[str, str, str], SampleSet] = {}
@@ -92,8 +97,8 @@ def _verify(
         samples: Sequence[Sample] = samples_in_table(folder)
         answers = RunResult.predictions_in(folder)["prediction"].tolist()
     else:
-        known = record.dataset in registry.names("datasets")  # a file of the user's own is not
-        samples = samples_asked(record, task, data_dir, read) if known else samples_in_table(folder)
+        here = _is_here(task, record.dataset, data_dir)
+        samples = samples_asked(record, task, data_dir, read) if here else samples_in_table(folder)
         stored = stored_answers(folder, task, samples)
         samples, answers = list(compress(samples, stored.mask)), stored.answers
     scores = score_answers(metrics, samples, answers)
@@ -109,6 +114,12 @@ def _verify(
             raise MMBenchError(
                 f"{entry.name}{of} is {entry.value}, but the stored answers give {value}"
             )
+
+
+def _is_here(task: Task, dataset: str, data_dir: Path | None) -> bool:
+    """Whether a dataset can be read; a file of the user's own, or one to be fetched, cannot."""
+    known = dataset in registry.names("datasets")
+    return known and is_at_hand(task.dataset(dataset, data_dir))
 
 
 def samples_in_table(folder: Path) -> list[Sample]:

@@ -6,6 +6,7 @@ import pytest
 
 import mmbench
 from mmbench import registry
+from mmbench.experiments.rescore import verify_records
 from mmbench.reports.comparison import comparison_text
 from tests.conftest import ROOT
 
@@ -37,3 +38,10 @@ def test_compare_reads_the_stored_statistics_of_every_task(task, tmp_path):
         assert pair.difference.interval.low <= pair.difference.interval.high
     text = comparison_text(comparison)
     assert all(model in text for model in FUSIONS)
+
+
+def test_a_record_whose_dataset_is_not_at_hand_is_verified_by_what_it_keeps():
+    folder = REFERENCE / "vqa" / "vqa_rad" / "majority"
+    found = list(verify_records([folder]))
+    assert len(found) == 3
+    assert [why for _, why in found] == [None] * 3
