@@ -229,7 +229,7 @@ class Usage:
     price: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen it takes three times as long to make, and there are many
 class Answer:
     """What a predictor gave for a query.
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.data.media import MediaRef, media_of
+from mmbench.data.media import media_of
 from mmbench.data.sample import Query, Sample
 
 IntArray = npt.NDArray[np.int64]
@@ -77,18 +77,14 @@ def query_batches(queries: Sequence[Query], batch: int) -> Iterator[list[int]]:
     [[0], [1]]
     """
     about: dict[Hashable, list[int]] = {}
-    last: list[Any] = []
+    last: list[Any] | None = None
     same: list[int] = []
     for place, query in enumerate(queries):
-        media = [
-            value
-            for value in query.inputs.values()
-            if isinstance(value, MediaRef) or (isinstance(value, tuple) and media_of(value))
-        ]
-        if media != last or not media:  # most stand behind another one about the same: no look-up
-            each = [medium for value in media for medium in media_of(value)]
-            key = tuple([(medium.set_digest, medium.row) for medium in each])
-            last, same = media, about.setdefault(key or place, [])
+        values = [value for value in query.inputs.values() if type(value) is not str]
+        if values != last:  # most stand behind another one about the same: no look-up
+            media = [medium for value in values for medium in media_of(value)]
+            key = tuple([(medium.set_digest, medium.row) for medium in media])
+            last, same = values if key else None, about.setdefault(key or place, [])
         same.append(place)
     places = list(about.values())
     for start in range(0, len(places), batch):
@@ -103,7 +99,7 @@ def distinct_each(values: Sequence[Any]) -> tuple[list[Any], np.ndarray]:
     (['a', 'b'], array([[ 0,  1],
            [ 1, -1]]))
     """
-    if not any(isinstance(value, tuple) for value in values):
+    if not any(issubclass(kind, tuple) for kind in set(map(type, values))):
         return distinct(values)
     several = [value if isinstance(value, tuple) else (value,) for value in values]
     found, places = distinct([one for each in several for one in each])
@@ -119,6 +115,12 @@ def distinct(values: Sequence[T]) -> tuple[list[T], np.ndarray]:
     >>> distinct(["a", "b", "a"])
     (['a', 'b'], array([0, 1, 0]))
     """
-    places: dict[T, int] = {}
-    rows = [places.setdefault(value, len(places)) for value in values]
-    return list(places), np.asarray(rows)
+    if values and isinstance(values[0], str):
+        places = {value: place for place, value in enumerate(dict.fromkeys(values))}
+        return list(places), np.fromiter(map(places.__getitem__, values), np.int64, len(values))
+    # Of media most are one object again and again, and an object is looked up sooner than a value.
+    objects = dict(zip(map(id, values), values, strict=True))
+    places = {}
+    of_object = {key: places.setdefault(value, len(places)) for key, value in objects.items()}
+    rows = np.fromiter(map(of_object.__getitem__, map(id, values)), np.int64, len(values))
+    return list(places), rows

@@ -74,7 +74,7 @@ def stored(parts: Mapping[str, Make], count: int, advanced: Advanced | None = No
 
 def array(folder: Path, name: str) -> Array:
     """An array of a part, memory-mapped."""
-    return np.load(folder / f"{name}.npy", mmap_mode="r")
+    return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r"))  # plain: rows are quicker
 
 
 def table(folder: Path, name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
@@ -31,5 +32,5 @@ def padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
     mask = np.arange(max(1, lengths.max(initial=0))) < lengths[:, None]
     numbers = np.zeros(mask.shape, np.int64)
-    numbers[mask] = np.fromiter((n for row in rows for n in row), np.int64, int(lengths.sum()))
+    numbers[mask] = np.fromiter(chain.from_iterable(rows), np.int64, int(lengths.sum()))
     return torch.from_numpy(numbers), torch.from_numpy(mask)
