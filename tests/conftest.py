@@ -8,11 +8,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import easy_vqa
 import pytest
+
+from mmbench.option_words import on_command_line
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core: one thread each, in what it starts too
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -91,6 +93,13 @@ def mini(mini_folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The path of a small dataset's YAML file, for models that are trained within seconds."""
     monkeypatch.syspath_prepend(str(mini_folder))
     return str(mini_folder / "mini.yaml")
+
+
+@pytest.fixture
+def from_command_line() -> Iterator[None]:
+    """Messages name options, as where a command calls."""
+    with on_command_line():
+        yield
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from mmbench.cli.probe_command import probe
 from mmbench.cli.record_commands import convert, report, score, verify
 from mmbench.cli.run_commands import compare, profile, run
 from mmbench.errors import MMBenchError
+from mmbench.option_words import on_command_line
 
 app = CommandGroup(
     "mmbench",
@@ -94,6 +95,7 @@ app.command()(convert)
 app.command()(verify)
 
 
+@on_command_line()
 def run_command() -> None:
     """Parse the command line and call its command. Ends in SystemExit, or in a bug's traceback."""
     command = typer.main.get_command(app)
