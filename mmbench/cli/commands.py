@@ -36,7 +36,7 @@ for command in (run, compare, profile, probe, score, report):
 
 def listed(incomplete: str) -> list[str]:
     """What `mmbench list` lists, for a shell that completes it."""
-    from mmbench.cli.show import LISTED
+    from mmbench.cli.listing import LISTED
 
     return [what for what in LISTED if what.startswith(incomplete)]
 
@@ -56,7 +56,7 @@ def list_(
     ] = None,
 ) -> None:
     """List what there is."""
-    from mmbench.cli.show import list_text
+    from mmbench.cli.listing import list_text
 
     say(list_text(what, task))
 
