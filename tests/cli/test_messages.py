@@ -173,11 +173,11 @@ def test_a_recipe_is_shown_on_a_dataset_of_ones_own(mini_folder, tmp_path):
     source = next(line for line in whole.splitlines() if line.startswith("source:"))
     (tmp_path / "mine.yaml").write_text(whole.replace(source, ""))
     asked = ("gated_fusion", "vqa", str(tmp_path / "mine.yaml"))
-    with pytest.raises(MMBenchError, match="data_dir="):
+    with pytest.raises(MMBenchError, match="--data-dir"):
         show.show_text(*asked)
-    text = show.show_text(*asked, data_dir=mini_folder / "mini_vqa")
+    text = show.show_text(*asked, --data - dirmini_folder / "mini_vqa")
     assert "parameters" in text
-    text = show.show_text(str(tmp_path / "mine.yaml"), data_dir=mini_folder / "mini_vqa")
+    text = show.show_text(str(tmp_path / "mine.yaml"), --data - dirmini_folder / "mini_vqa")
     assert "test: " in text
     assert "questions" in text
 
@@ -196,5 +196,5 @@ def test_a_folder_without_records_leads_to_a_whole_command(tmp_path):
 def test_a_dataset_of_another_task_leads_to_those_of_this_one():
     with pytest.raises(MMBenchError) as error:
         load_spec("easy_vqa", "captioning")
-    assert "task= vqa" in str(error.value)
+    assert "--task vqa" in str(error.value)
     follow(command_in(error))

@@ -52,7 +52,6 @@ def test_the_mistake_is_one_line(mmbench):
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.usefixtures("from_command_line")
 def test_a_key_of_the_recipe_given_twice_is_named():
     with pytest.raises(MMBenchError, match="width is given twice"):
         parse_overrides(["width=1", "train.epochs=2", "width =3"])

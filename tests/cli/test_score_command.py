@@ -111,7 +111,7 @@ def test_bca_intervals_and_standard_errors_are_on_request_and_on_record(tmp_path
     assert plain.record.primary.interval.method.startswith("bootstrap percentile")
     assert plain.record.primary.standard_error == pytest.approx(0.0573539)
     assert len(list(tmp_path.rglob("run.json"))) == 2
-    with pytest.raises(MMBenchError, match="interval= is percentile or bca, got 'wald'"):
+    with pytest.raises(MMBenchError, match="--interval is percentile or bca, got 'wald'"):
         mmbench.score("vqa", *paths, interval="wald")
 
 

@@ -144,7 +144,7 @@ def test_what_does_not_fit_is_one_clear_error(tmp_path, options, message):
 
 
 def test_a_dataset_of_several_tasks_needs_one_named(tmp_path):
-    with pytest.raises(MMBenchError, match="several tasks: name one with task="):
+    with pytest.raises(MMBenchError, match="several tasks: name one with --task"):
         mmbench.score(None, tmp_path / "p.jsonl", dataset="scenes", out=tmp_path)
     with pytest.raises(MMBenchError, match="give real images"):
         mmbench.score("generation", tmp_path / "p.jsonl", dataset="scenes", out=tmp_path)

@@ -270,7 +270,7 @@ def test_the_text_and_the_frame_show_every_model(comparison):
         (["gated_fusion"], {}, "at least two models"),
         (["gated_fusion", "gated_fusion"], {}, "named twice"),
         (["gated_fusion", "concat_fuson"], {}, "Did you mean concat_fusion"),
-        (["gated_fusion", "concat_fusion"], {"seeds": 0}, "--seeds must be at least 1"),
+        (["gated_fusion", "concat_fusion"], {"seeds": 0}, "seeds= must be at least 1"),
         (["gated_fusion", "concat_fusion"], {"dataset": "easy_vqaa"}, "Did you mean easy_vqa"),
     ],
 )
