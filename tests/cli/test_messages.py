@@ -175,9 +175,9 @@ def test_a_recipe_is_shown_on_a_dataset_of_ones_own(mini_folder, tmp_path):
     asked = ("gated_fusion", "vqa", str(tmp_path / "mine.yaml"))
     with pytest.raises(MMBenchError, match="--data-dir"):
         show.show_text(*asked)
-    text = show.show_text(*asked, --data - dirmini_folder / "mini_vqa")
+    text = show.show_text(*asked, data_dir=mini_folder / "mini_vqa")
     assert "parameters" in text
-    text = show.show_text(str(tmp_path / "mine.yaml"), --data - dirmini_folder / "mini_vqa")
+    text = show.show_text(str(tmp_path / "mine.yaml"), data_dir=mini_folder / "mini_vqa")
     assert "test: " in text
     assert "questions" in text
 
