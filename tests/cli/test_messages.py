@@ -29,6 +29,7 @@ STANDS_FOR = {
     "spec.task": ["vqa"],
     "task": ["vqa", "captioning"],
     "shlex.quote(str(path))": ["results"],
+    "shlex.quote(str(folder))": ["results"],
     "command": ["run", "compare"],
     "short": ["fusion", "encoder"],
     "where": ["concat"],
