@@ -8,9 +8,17 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
+from mmbench.option_words import as_called
+
 
 class MMBenchError(Exception):
-    """A mistake in what was asked: says what, why, and what to do. Printed without a traceback."""
+    """A mistake in what was asked: says what, why, and what to do. Printed without a traceback.
+
+    A message names settings as options (`--limit`); whoever called from Python reads `limit=`.
+    """
+
+    def __str__(self) -> str:
+        return as_called(super().__str__())
 
 
 class ToolError(MMBenchError):

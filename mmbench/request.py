@@ -5,14 +5,18 @@ Python, the command line and a comparison all make one; `mmbench.experiments.run
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ConfigDict, Field, model_validator
 
 from mmbench.errors import MMBenchError
+from mmbench.near_settings import near_option
 from mmbench.yaml_file import Settings, read_yaml, validate
 
+S = TypeVar("S", bound=Settings)
 LARGEST_SEED = 2**31 - 1
 MOST_THREADS = 1024
 
@@ -99,11 +103,7 @@ def run_request(**values: Any) -> RunRequest:
 
     Raises: MMBenchError that names the value that is wrong, as the command line calls it.
     """
-    values = {name: value for name, value in values.items() if value is not None}
-    try:
-        return validate(RunRequest, values, "run")
-    except MMBenchError as error:
-        raise MMBenchError(as_option(str(error).removeprefix("run: "), RunRequest)) from None
+    return of_options(RunRequest, values, "mmbench run")
 
 
 def read_request(path: Path, **changes: Any) -> RunRequest:
@@ -120,12 +120,33 @@ def read_request(path: Path, **changes: Any) -> RunRequest:
     return validate(RunRequest, values | changes, str(path))
 
 
-def as_option(message: str, of: type[Settings]) -> str:
-    """The message with the option's name in place of the field's.
+def of_options(model: type[S], values: Mapping[str, Any], command: str) -> S:
+    """Settings of values that were given by name; None is not given.
 
-    >>> as_option("batch_size must be at least 1, got 0", RunRequest)
-    '--batch-size must be at least 1, got 0'
+    Args:
+        command: that takes them.
+    Raises: MMBenchError that names the option that is wrong or not known, and what was meant.
     """
-    name = message.partition(" ")[0]
-    shown = "--" + name.replace("_", "-")
-    return message.replace(name, shown, 1) if name in of.model_fields else message
+    values = {name: value for name, value in values.items() if value is not None}
+    known = [as_option(name) for name in model.model_fields if name != "overrides"]
+    for name in values.keys() - model.model_fields.keys():
+        hint = near_option(
+            as_option(name), json.dumps(values[name], default=str), [*known, "--set"]
+        )
+        raise MMBenchError(f"no such option {as_option(name)}.{hint} `{command} --help` shows all.")
+    try:
+        return validate(model, values, "")
+    except MMBenchError as error:
+        message = str(error).removeprefix(": ")
+        name = message.partition(" ")[0]
+        shown = as_option(name) if name in model.model_fields else name
+        raise MMBenchError(message.replace(name, shown, 1)) from None
+
+
+def as_option(name: str) -> str:
+    """What the command line calls a field.
+
+    >>> as_option("batch_size")
+    '--batch-size'
+    """
+    return "--" + name.replace("_", "-")

@@ -12,11 +12,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, field_validator
 
-from mmbench.errors import MMBenchError
 from mmbench.recipe import digest
 from mmbench.records.names import safe_name
 from mmbench.records.writing import writing_to
-from mmbench.request import LARGEST_SEED, RunSettings, as_option
+from mmbench.request import LARGEST_SEED, RunSettings, of_options
 from mmbench.yaml_file import read_yaml, validate
 
 STUDIES = "studies"  # the folder below `out` that studies are kept in
@@ -126,11 +125,7 @@ def make_study(**values: Any) -> Study:
 
     Raises: MMBenchError that names the value that is wrong, as the command line calls it.
     """
-    values = {name: value for name, value in values.items() if value is not None}
-    try:
-        return validate(Study, values, "compare")
-    except MMBenchError as error:
-        raise MMBenchError(as_option(str(error).removeprefix("compare: "), Study)) from None
+    return of_options(Study, values, "mmbench compare")
 
 
 def read_study(path: Path, **changes: Any) -> Study:

@@ -8,11 +8,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import easy_vqa
 import pytest
+
+from mmbench.cli import main
+from mmbench.option_words import on_command_line
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core: one thread each, in what it starts too
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -63,8 +66,13 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Decoded images go to a folder of the test session's own."""
-    os.environ["MMBENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    """What is decoded and generated goes to a folder of the session's own, one for all workers, so
+    that each thing is made once.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    os.environ["MMBENCH_CACHE"] = str(folder / "cache")
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +102,13 @@ def mini(mini_folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
+def from_command_line() -> Iterator[None]:
+    """Messages name options, as where a command calls."""
+    with on_command_line():
+        yield
+
+
+@pytest.fixture
 def mmbench(mini_folder: Path, tmp_path: Path) -> Command:
     """Runs the command as a user does, in an empty folder: `mmbench("list", "models")`."""
 
@@ -106,6 +121,32 @@ def mmbench(mini_folder: Path, tmp_path: Path) -> Command:
             text=True,
             **options,
         )  # type: ignore[call-overload]
+
+    return call
+
+
+@pytest.fixture
+def command(
+    mini_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Command:
+    """As `mmbench`, but in this process, which has imported torch already."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(mini_folder))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["mmbench", *arguments])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, said.out, said.err)
 
     return call
 

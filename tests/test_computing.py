@@ -145,7 +145,10 @@ def test_what_cannot_be_repeated_is_one_line():
         "'torch.use_deterministic_algorithms(True)'. You can turn off determinism just for this "
         "operation, or you can use the 'warn_only=True' option.\nAnd more"
     )
-    with pytest.raises(MMBenchError, match="--deterministic.*cumsum") as caught, repeatable(True):
+    with (
+        pytest.raises(MMBenchError, match="deterministic=True.*cumsum") as caught,
+        repeatable(True),
+    ):
         raise RuntimeError(said)
     assert "\n" not in str(caught.value)
     with pytest.raises(RuntimeError, match="shape"), repeatable(True):

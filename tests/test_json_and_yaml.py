@@ -56,7 +56,7 @@ def test_half_of_a_character_becomes_the_one_that_stands_for_a_lost_one():
     ],
 )
 def test_yaml_that_cannot_be_read_is_one_line(tmp_path, text):
-    with pytest.raises(MMBenchError, match=r"^--set fusion: ") as error:
+    with pytest.raises(MMBenchError, match=r'^overrides\["fusion"\]: ') as error:
         parse_overrides([f"fusion={text}"])
     assert "\n" not in str(error.value)
     path = tmp_path / "mine.yaml"

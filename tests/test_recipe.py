@@ -89,6 +89,7 @@ def test_a_mistake_in_a_file_names_file_and_key(tmp_path, text, says):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.usefixtures("from_command_line")
 @pytest.mark.parametrize(
     ("pair", "says"),
     [
@@ -103,6 +104,7 @@ def test_a_mistake_in_set_names_the_key(pair, says):
     assert says in str(error.value)
 
 
+@pytest.mark.usefixtures("from_command_line")
 def test_set_without_a_value_says_how():
     with pytest.raises(MMBenchError, match="--set takes KEY=VALUE"):
         parse_overrides(["train.epochs"])

@@ -33,5 +33,5 @@ def test_show_train_has_every_setting_with_its_default_and_what_is_not_supported
 
 
 def test_training_is_shown_for_nothing():
-    with pytest.raises(MMBenchError, match="drop --task vqa"):
+    with pytest.raises(MMBenchError, match="drop task= vqa"):
         show_text("train", task="vqa")

@@ -19,6 +19,7 @@ from mmbench.cli.probe_command import probe
 from mmbench.cli.record_commands import convert, report, score, verify
 from mmbench.cli.run_commands import compare, profile, run
 from mmbench.errors import MMBenchError
+from mmbench.option_words import on_command_line
 
 app = CommandGroup(
     "mmbench",
@@ -35,7 +36,7 @@ for command in (run, compare, profile, probe, score, report):
 
 def listed(incomplete: str) -> list[str]:
     """What `mmbench list` lists, for a shell that completes it."""
-    from mmbench.cli.show import LISTED
+    from mmbench.cli.listing import LISTED
 
     return [what for what in LISTED if what.startswith(incomplete)]
 
@@ -55,7 +56,7 @@ def list_(
     ] = None,
 ) -> None:
     """List what there is."""
-    from mmbench.cli.show import list_text
+    from mmbench.cli.listing import list_text
 
     say(list_text(what, task))
 
@@ -94,6 +95,7 @@ app.command()(convert)
 app.command()(verify)
 
 
+@on_command_line()
 def run_command() -> None:
     """Parse the command line and call its command. Ends in SystemExit, or in a bug's traceback."""
     command = typer.main.get_command(app)

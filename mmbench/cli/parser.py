@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from mmbench.cli.near_options import unknown_option
 from mmbench.cli.output import say
+from mmbench.near_settings import near_option
 
 _OF_THE_MODEL = ("prompt", "base_url")  # set like --set: its record tells them
 _NOT_OF_A_RUN = ("json", "log", "quiet", "repeats", "request", "robustness", "corruptions")
@@ -31,7 +31,10 @@ class OneValueCommand(TyperCommand):
             unknown = getattr(error, "option_name", None)
             if not hasattr(error, "possibilities") or unknown is None or ctx.resilient_parsing:
                 raise
-            ctx.fail(unknown_option(str(unknown), args, self.params, ctx.command_path))
+            options = {option for param in self.params for option in param.opts if option[0] == "-"}
+            hint = near_option(str(unknown), _value_after(str(unknown), args), options)
+            command = ctx.command_path
+            ctx.fail(f"no such option {unknown}.{hint} `{command} --help` shows all.")
         times = Counter(id(option) for option in given)
         for option in given:
             is_flag = getattr(option, "is_flag", True)  # what is not an option is an argument
@@ -65,6 +68,16 @@ class CommandGroup(typer.Typer):
     def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:
         """Registers a function as a command."""
         return super().command(name, cls=OneValueCommand, **options)
+
+
+def _value_after(name: str, args: Sequence[str]) -> str:
+    """The value that was written for an option; VALUE where there is none."""
+    for place, written in enumerate(args):
+        if written.startswith(f"{name}="):
+            return written.partition("=")[2]
+        if written == name and place + 1 < len(args) and not args[place + 1].startswith("--"):
+            return args[place + 1]
+    return "VALUE"
 
 
 def _help_without_command(context: typer.Context) -> None:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from mmbench.cli.notebook_bars import NotebookBars, in_notebook
 from mmbench.cli.output import complain
 from mmbench.experiments.watch import SILENT, Watch
+from mmbench.option_words import as_called
 from mmbench.reports.escape import one_line
 
 _EVERY = 0.2  # seconds between looks at the loss: on a GPU each look waits for the device
@@ -22,7 +23,7 @@ class QuietWatch(Watch):
     """Shows on standard error only what a user must know."""
 
     def says(self, line: str) -> None:
-        complain(f"mmbench: {line}")
+        complain(f"mmbench: {as_called(line)}")
 
 
 class Bars:

@@ -186,7 +186,7 @@ def _logged(watch: Watch, log: str | None, asked: RunSettings) -> Watch:
         return watch
     from mmbench.experiments.logged import LoggedWatch
 
-    return LoggedWatch(watch, log, asked.out, asked.model_dump(mode="json"))
+    return LoggedWatch(watch, log, asked.out)
 
 
 def print_run(result: RunResult, quiet: bool) -> None:

@@ -87,8 +87,8 @@ def compare_predictions(
         given = [asked.answered(path) for path in sides.values()]
     elif task is None or references is None:
         raise MMBenchError(
-            "--compare needs --dataset, or --task and --references, for two prediction files; "
-            "where one or both are folders of records, it needs none of these"
+            "two prediction files are compared by --dataset, or by --task and --references; "
+            "where one or both are folders of records, by none of these"
         )
     else:
         if draws_images(task):

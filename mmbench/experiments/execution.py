@@ -27,6 +27,7 @@ from mmbench.experiments.plan import Splits, make_plan, recipe_name
 from mmbench.experiments.result import RunResult
 from mmbench.experiments.run import carry_out, has_record
 from mmbench.experiments.watch import SILENT, Watch
+from mmbench.option_words import as_called
 from mmbench.records.names import safe_name
 from mmbench.records.verification import verified
 from mmbench.records.writing import writing_to
@@ -178,6 +179,8 @@ class _Worker:
         """It has ended: so do the threads that follow what it says."""
         for thread in self._threads:
             thread.join(_PATIENCE)  # its own children may live a moment longer
+        if self.request is not None:
+            self._watch.ended("stopped")
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None and not any(thread.is_alive() for thread in self._threads):
                 stream.close()
@@ -203,14 +206,15 @@ class _Worker:
                 folder = Path(path)
                 return RunResult(verified(folder), folder, reused)
             case "failed", str(reason):
-                return Failed(reason)
+                return Failed(as_called(reason))
         self.ended = True
         self._watch.done()
+        self._watch.ended("failed")
         match message:
             case "crashed", str(reason), str(traceback):
                 file = _keep(request, traceback)
                 return Failed(f"crashed: {reason}. Its traceback is in {file}", broke=True)
-        return Failed(self._death(), broke=True)
+        return Failed(as_called(self._death()), broke=True)
 
     def _death(self) -> str:
         """How it ended, in a line."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mmbench import registry
 from mmbench.data.dataset import DatasetSpec, tasks_of
 from mmbench.data.splits import load_split, reader_of
 from mmbench.errors import MMBenchError, did_you_mean
+from mmbench.statistics.measured import Measured, measure
 from mmbench.task import Task
 
 
@@ -27,6 +30,41 @@ class Labelled:
     values: Sequence[Any]
     labels: Sequence[str]
     groups: Sequence[str]
+
+
+@dataclass(frozen=True)
+class LabelledResult:
+    """What was asked of the encoders of a checkpoint, which the answer stands beside.
+
+    Attributes:
+        encoder: the checkpoint, as it was named.
+        weights: SHA-256 of its file.
+        dataset, split, target, modality: what was asked.
+    """
+
+    encoder: str
+    weights: str
+    dataset: str
+    split: str
+    target: str
+    modality: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)
+
+
+def accuracy(answers: list[str], given: Labelled, name: str) -> Measured:
+    """How many of the samples are answered rightly, by their groups.
+
+    Args:
+        answers: a label for each.
+        name: what is measured.
+    """
+    metric = registry.load("metrics", "accuracy")()
+    statistics = metric.statistics(answers, list(given.labels))
+    _, groups = np.unique(np.asarray(given.groups), return_inverse=True)
+    return measure(name, metric, {0: statistics}, groups)
 
 
 def labelled(spec: DatasetSpec, split: str, target: str, modality: str) -> Labelled:

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmbench import registry
+from mmbench.errors import MMBenchError, in_one_line
 from mmbench.experiments.watch import Watch
-from mmbench.loggers.base import Logger
+from mmbench.loggers.base import Logger, Outcome
+from mmbench.records.record import Record
 
 _PARTS = 5  # of a record's folder below `out`: task, dataset, model, hash, seed
 
 
 class LoggedWatch(Watch):
-    """Tells a logger of each epoch, and another watch of everything.
+    """Tells a logger of each training, and another watch of everything.
+
+    A logger that cannot begin stops the run before it trains. One that fails later is told no more
+    and said so: training goes on, since `log.jsonl` has it all.
 
     Args:
         watch: told of everything.
         logger: its registered name.
         out: where records are kept.
-        settings: what was asked for, as plain JSON.
     Raises: MMBenchError if there is no such logger, or a package that it needs is not installed.
     """
 
-    def __init__(self, watch: Watch, logger: str, out: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, watch: Watch, logger: str, out: Path) -> None:
         self._watch = watch
-        self._asked = logger, out, settings
+        self._asked = logger, out
         self._logger: Logger = registry.load("loggers", logger)(out)
         self._model = ""  # of the run that is open
-        self._begun = False
+        self._begun = False  # whether the logger was told so
+        self._lost = False  # whether it failed since
         self._name = ""
+        self._settings: Mapping[str, Any] = {}
         self._stage = ""
         self._before = self._latest = 0
 
@@ -49,29 +55,35 @@ class LoggedWatch(Watch):
             self._stage = model.removeprefix(f"{self._model} ") + "/"
             self._before = self._latest
         else:
-            self._close()
-            self._model = model
+            self._model, self._stage = model, ""
+            self._before = self._latest = 0
 
-    def will_record(self, folder: Path) -> None:
-        self._watch.will_record(folder)
+    def will_record(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self._watch.will_record(folder, settings)
         self._name = "/".join(folder.parts[-_PARTS:])
+        self._settings = settings
 
     def started(self, epochs: int, steps: int, epoch: int) -> None:
         self._watch.started(epochs, steps, epoch)
         self._latest = self._before + epoch
+        if self._begun:
+            return
+        try:
+            self._logger.begin(self._name, self._settings, self._latest)
+        except self._logger.errors as error:
+            raise MMBenchError(
+                f"the logger {self._asked[0]} cannot begin: {in_one_line(error)}"
+            ) from None
+        self._begun = True
 
     def stepped(self, loss: Callable[[], float], samples: int, steps: int = 1) -> None:
         self._watch.stepped(loss, samples, steps)
 
     def finished_epoch(self, entry: dict[str, Any]) -> None:
         self._watch.finished_epoch(entry)
-        if not self._begun:
-            settings = self._asked[2]
-            self._logger.begin(self._name, settings)
-            self._begun = True
         self._latest = self._before + entry["epoch"]
         values = {f"{self._stage}{key}": value for key, value in values_of_entry(entry).items()}
-        self._logger.log(values, self._latest)
+        self._tell(lambda: self._logger.log(values, self._latest))
 
     def started_answering(self, samples: int) -> None:
         self._watch.started_answering(samples)
@@ -81,13 +93,22 @@ class LoggedWatch(Watch):
 
     def done(self) -> None:
         self._watch.done()
-        self._close()
 
-    def _close(self) -> None:
-        if self._begun:
-            self._logger.end()
-        self._begun, self._model, self._stage = False, "", ""
-        self._before = self._latest = 0
+    def ended(self, outcome: Outcome, records: Sequence[Record] = ()) -> None:
+        self._watch.ended(outcome, records)
+        self._tell(lambda: self._logger.end(outcome, scores_of_records(records), self._latest))
+        self._begun, self._lost, self._model = False, False, ""
+
+    def _tell(self, call: Callable[[], None]) -> None:
+        if not self._begun or self._lost:
+            return
+        try:
+            call()
+        except self._logger.errors as error:
+            self._lost = True
+            self.says(
+                f"the logger {self._asked[0]} is told no more of {self._name}: {in_one_line(error)}"
+            )
 
 
 def values_of_entry(entry: Mapping[str, Any]) -> dict[str, float]:
@@ -103,3 +124,15 @@ def values_of_entry(entry: Mapping[str, Any]) -> dict[str, float]:
     sign = -1 if entry.get("lower_is_better") else 1
     found[f"validation/{entry.get('chosen_by', 'score')}"] = sign * entry["validation"]
     return found
+
+
+def scores_of_records(records: Sequence[Record]) -> dict[str, float]:
+    """Their scores by the names that loggers have for them: `test/accuracy`, and before it the task
+    where several were trained together.
+    """
+    return {
+        f"{record.task}/" * (len(records) > 1) + f"{record.split}/{entry.name}": entry.value
+        for record in records
+        for entry in record.metrics
+        if entry.category is None
+    }

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from mmbench import registry
 from mmbench.computing import computing_on, exact_float32
 from mmbench.errors import MMBenchError
-from mmbench.experiments.labelled import Labelled, labelled, labelled_dataset
+from mmbench.experiments.labelled import (
+    Labelled,
+    LabelledResult,
+    accuracy,
+    labelled,
+    labelled_dataset,
+)
 from mmbench.experiments.probed_features import (
     Features,
     encoder_features,
@@ -22,7 +26,7 @@ from mmbench.experiments.probed_features import (
 )
 from mmbench.experiments.probed_model import check_modality, find_probed
 from mmbench.statistics.comparison import difference, estimate
-from mmbench.statistics.measured import Measured, measure
+from mmbench.statistics.measured import Measured
 from mmbench.training.device import choose_device
 from mmbench.training.linear_probe import fit_probe
 
@@ -69,13 +73,11 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class ProbeResult:
+class ProbeResult(LabelledResult):
     """A linear probe of an encoder.
 
     Attributes:
-        encoder: as it was named.
-        weights: SHA-256 of its file.
-        dataset, split, target, modality: what was asked.
+        encoder, weights, dataset, split, target, modality: as of `LabelledResult`.
         classes: the values of the target that training has.
         samples: by split, how many samples have the target.
         majority: accuracy of the class that is most frequent in training.
@@ -83,22 +85,12 @@ class ProbeResult:
         gains: of the encoder's over the others.
     """
 
-    encoder: str
-    weights: str
-    dataset: str
-    split: str
-    target: str
-    modality: str
     classes: list[str]
     samples: dict[str, int]
     majority: float
     seed: int
     probes: list[Probed] = field(default_factory=list)
     gains: list[Gain] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON."""
-        return asdict(self)
 
 
 def probe(
@@ -209,7 +201,4 @@ def _probed(
     }
     fitted = fit_probe(x["train"], y["train"], (x["validation"], y["validation"]), len(classes))
     given = [classes[place] for place in fitted.classes(x[split]).tolist()]
-    metric = registry.load("metrics", "accuracy")()
-    statistics = metric.statistics(given, list(parts[split].labels))
-    _, groups = np.unique(np.asarray(parts[split].groups), return_inverse=True)
-    return fitted.penalty, measure(features.about, metric, {0: statistics}, groups)
+    return fitted.penalty, accuracy(given, parts[split], features.about)

@@ -129,7 +129,7 @@ def carry_out(
             return recorded(plan, watch)
         clear(folder)
         watch.began(plan.model, plan.seed)
-        watch.will_record(folder)
+        watch.will_record(folder, settings_told(plan, request))
         compiles = request.compile and not plan.recipe.predictor
         state = TrainingState(folder)
         if plan.weights.source == "trained":
@@ -150,17 +150,27 @@ def carry_out(
                     record, files = _carry_out(plan, device, state.path, watch, given)
             record = record.model_copy(update={"notes": [*record.notes, *notes]})
             record = write_record(folder, record, files)
+            watch.ended("finished", [record])
         except KeyboardInterrupt:
+            watch.ended("stopped")
             kept = "Its training is kept: the same command goes on after its last whole epoch."
             raise Interrupted(
                 f"stopped; no record was written. {kept if state.exists() else ''}".strip()
             ) from None
+        except BaseException:
+            watch.ended("failed")
+            raise
         finally:
             watch.done()
             state.close()
         state.drop()
     check_failed(record, folder, request.allow_failed)
     return RunResult(record, folder, reused=False)
+
+
+def settings_told(plan: Plan, request: RunRequest) -> dict[str, Any]:
+    """What was asked for, and the whole recipe, as plain JSON."""
+    return request.model_dump(mode="json") | {"recipe": plan.recipe.settings()}
 
 
 def has_record(plan: Plan) -> bool:

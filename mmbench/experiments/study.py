@@ -23,6 +23,7 @@ from mmbench.experiments.study_setup import Prepared, prepare
 from mmbench.experiments.training_state import TrainingState, any_kept
 from mmbench.experiments.tune import TUNING, Search, Trial, Tuned, run_trials
 from mmbench.experiments.watch import SILENT, Watch, shown
+from mmbench.option_words import as_called
 from mmbench.statistics.family import Family
 from mmbench.statistics.ranks import Ranks, rank_models, why_no_ranks
 from mmbench.study import Study, keep_study
@@ -111,8 +112,8 @@ def carry_out_study(
 ) -> StudyResult:
     """Do what was prepared: tune, run, compare. Arguments as of `run_study`."""
     study = made.study
-    for label, seed, why in made.plan.new:
-        notice(f"{label} seed {seed} is new: {why}")
+    for words in made.plan.new_by_reason():
+        notice(as_called(f"new: {words}"))
     for words in made.plan.warnings:
         notice(f"warning: {words}")
     notice(made.plan.summary())

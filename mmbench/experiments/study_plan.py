@@ -61,6 +61,17 @@ class StudyPlan:
         """All of them, trials apart."""
         return len(self.new) + self.recorded
 
+    def new_by_reason(self) -> list[str]:
+        """The runs that are new, a line for each reason: `gated_fusion (0, 1): why`."""
+        found: dict[str, dict[str, list[int]]] = {}
+        for label, seed, why in self.new:
+            found.setdefault(why, {}).setdefault(label, []).append(seed)
+        return [
+            ", ".join(f"{label} ({', '.join(map(str, seeds))})" for label, seeds in of.items())
+            + f": {why}"
+            for why, of in found.items()
+        ]
+
     def summary(self) -> str:
         """In a line."""
         parts = [f"{self.runs} runs: {len(self.new)} new, {self.recorded} recorded before"]
@@ -145,7 +156,7 @@ def _nearest(folder: Path, identity: Identity) -> str:
     lines = [differences(identity, record.identity) for record in _readable(seeds_of(folder))]
     nearest = min(lines, key=len, default=None)
     if nearest is None:
-        return "no record of it yet"
+        return "no record yet"
     more = f"; and {len(nearest) - _SHOWN} more" if len(nearest) > _SHOWN else ""
     return f"the nearest record differs in {'; '.join(nearest[:_SHOWN])}{more}"
 

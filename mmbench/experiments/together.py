@@ -18,7 +18,14 @@ from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.joint_plan import joint_plans, requests_of
 from mmbench.experiments.plan import Plan
 from mmbench.experiments.result import RunResult
-from mmbench.experiments.run import DEFAULT_BATCH, carry_out, has_record, record_of, recorded
+from mmbench.experiments.run import (
+    DEFAULT_BATCH,
+    carry_out,
+    has_record,
+    record_of,
+    recorded,
+    settings_told,
+)
 from mmbench.experiments.splits import Splits
 from mmbench.experiments.training_state import TrainingState
 from mmbench.experiments.watch import SILENT, Watch
@@ -104,7 +111,7 @@ def _run(plans: Mapping[str, Plan], request: RunRequest, watch: Watch) -> dict[s
         for task in lacking:
             clear(plans[task].folder)
         watch.began(first.model, first.seed)
-        watch.will_record(first.folder)
+        watch.will_record(first.folder, settings_told(first, request))
         state = TrainingState(first.folder)
         title, recipe = f"{first.model} seed {first.seed}", first.recipe.settings()
         state.open(title, recipe, resume=request.resume, force=request.force, says=watch.says)
@@ -131,12 +138,17 @@ def _run(plans: Mapping[str, Plan], request: RunRequest, watch: Watch) -> dict[s
                     record, files = record_of(plan, ready[task], device, memory, watch)
                     record = write_record(plan.folder, record, files)
                     found[task] = RunResult(record, plan.folder, reused=False)
+            watch.ended("finished", [found[task].record for task in plans])
         except KeyboardInterrupt:
+            watch.ended("stopped")
             kept = "Its training is kept: the same command goes on after its last whole epoch."
             raise Interrupted(
                 f"stopped; {len(found)} of {len(plans)} records were written. "
                 f"{kept if state.exists() else ''}".strip()
             ) from None
+        except BaseException:
+            watch.ended("failed")
+            raise
         finally:
             watch.done()
             state.close()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmbench.loggers.base import Outcome
+    from mmbench.records.record import Record
 
 
 class Watch:
@@ -23,8 +27,10 @@ class Watch:
     def began(self, model: str, seed: int) -> None:
         """A run begins."""
 
-    def will_record(self, folder: Path) -> None:
-        """Where the record of the run that began will lie."""
+    def will_record(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        """Where the record of the run that began will lie; what was asked for, as plain JSON, and
+        the whole recipe under `recipe`.
+        """
 
     def started(self, epochs: int, steps: int, epoch: int) -> None:
         """Training starts, or goes on, at an epoch; so many steps an epoch."""
@@ -44,7 +50,10 @@ class Watch:
         """So many more samples are answered."""
 
     def done(self) -> None:
-        """All answers are scored."""
+        """All answers are scored, or will not be."""
+
+    def ended(self, outcome: Outcome, records: Sequence[Record] = ()) -> None:
+        """The run that began is over: with these records if it is finished."""
 
 
 SILENT = Watch()

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -24,6 +24,9 @@ from mmbench.errors import Interrupted, MMBenchError, in_one_line
 from mmbench.experiments.plan import Splits
 from mmbench.experiments.run import carry_out
 from mmbench.experiments.watch import Watch
+from mmbench.loggers.base import Outcome
+from mmbench.option_words import on_command_line
+from mmbench.records.record import Record
 
 _EVERY = 0.2  # seconds between reports of steps: on a GPU each look at the loss waits for it
 _PATIENCE = 2.0  # seconds that a run gets to stop
@@ -53,8 +56,8 @@ class _Reports(Watch):
     def began(self, model: str, seed: int) -> None:
         self._send("told", "began", (model, seed))
 
-    def will_record(self, folder: Path) -> None:
-        self._send("told", "will_record", (folder,))
+    def will_record(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self._send("told", "will_record", (folder, settings))
 
     def started(self, epochs: int, steps: int, epoch: int) -> None:
         self._steps = self._samples = 0
@@ -81,6 +84,9 @@ class _Reports(Watch):
 
     def done(self) -> None:
         self._send("told", "done", ())
+
+    def ended(self, outcome: Outcome, records: Sequence[Record] = ()) -> None:
+        self._send("told", "ended", (outcome, records))
 
 
 class _Orders:
@@ -132,6 +138,7 @@ def _interrupt_main() -> None:
         _thread.interrupt_main(signal.SIGTERM)
 
 
+@on_command_line()  # whoever started this puts what it says into their words
 def main() -> None:
     """Carry out requests until there are no more, or one of them breaks."""
     replies = os.fdopen(os.dup(1), "wb")

@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmbench import registry
 from mmbench.compose import ComposedModel
 from mmbench.computing import computing_on, exact_float32
 from mmbench.errors import MMBenchError
-from mmbench.experiments.labelled import Labelled, labelled, labelled_dataset
+from mmbench.experiments.labelled import (
+    Labelled,
+    LabelledResult,
+    accuracy,
+    labelled,
+    labelled_dataset,
+)
 from mmbench.experiments.probed_model import ProbedCheckpoint, check_modality, find_probed
 from mmbench.model import TaskModel, move
 from mmbench.statistics.comparison import estimate
-from mmbench.statistics.measured import measure
 from mmbench.training.device import choose_device
 from mmbench.training.objectives.base import encoders_of
 from mmbench.training.objectives.pairs import composed, own_projections
@@ -39,13 +42,11 @@ _SHOWN = 5  # words that are not known
 
 
 @dataclass(frozen=True)
-class ZeroShotResult:
+class ZeroShotResult(LabelledResult):
     """How well a model that was trained on pairs with texts tells classes by their names.
 
     Attributes:
-        encoder: the checkpoint, as it was named.
-        weights: SHA-256 of its file.
-        dataset, split, target, modality: what was asked.
+        encoder, weights, dataset, split, target, modality: as of `LabelledResult`.
         prompts: as they were given.
         texts: of each class, how many the prompts make.
         classes: the names.
@@ -56,12 +57,6 @@ class ZeroShotResult:
         unknown: words of the prompts that the text encoder has no vector of.
     """
 
-    encoder: str
-    weights: str
-    dataset: str
-    split: str
-    target: str
-    modality: str
     prompts: list[str]
     texts: int
     classes: list[str]
@@ -72,10 +67,6 @@ class ZeroShotResult:
     majority: float
     by_class: dict[str, float]
     unknown: list[str]
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON."""
-        return asdict(self)
 
 
 def zero_shot(
@@ -182,10 +173,7 @@ def embedded(
 
 def _result(given: Labelled, answers: list[str], **about: Any) -> ZeroShotResult:
     labels = list(given.labels)
-    metric = registry.load("metrics", "accuracy")()
-    statistics = metric.statistics(answers, labels)
-    _, groups = np.unique(np.asarray(given.groups), return_inverse=True)
-    known = estimate(measure("zero-shot", metric, {0: statistics}, groups))
+    known = estimate(accuracy(answers, given, "zero-shot"))
     assert known.interval is not None
     right = {
         name: [a == name for a, b in zip(answers, labels, strict=True) if b == name]

@@ -101,11 +101,11 @@ def make_report(
     if format == HTML:
         if (layout, spread) != ("main", "sd") or metrics or style or baseline or figures or methods:
             raise MMBenchError(
-                "a page shows all that there is: with --format html, leave out --layout, "
+                "a page shows all that there is: with --format=html, leave out --layout, "
                 "--metrics, --style, --spread, --baseline, --figures and --methods"
             )
     elif data_dir is not None or samples is not None:
-        raise MMBenchError("--data-dir and --samples are for --format html, which shows samples")
+        raise MMBenchError("--data-dir and --samples are for --format=html, which shows samples")
     left_out: list[str] = []
     runs = _usable_runs(paths, left_out, allow_failed)
     if format == HTML:

@@ -49,11 +49,7 @@ def plan_text(plan: StudyPlan) -> str:
     facts = [("models", f"{name}: {', '.join(models)}") for name, models in plan.models.items()]
     facts.append(("seeds", ", ".join(map(str, plan.seeds))))
     facts += plan.facts
-    alike: dict[tuple[str, str], list[int]] = {}
-    for label, seed, why in plan.new:
-        alike.setdefault((label, why), []).append(seed)
-    for (label, why), seeds in alike.items():
-        facts.append(("new", f"{label} ({', '.join(map(str, seeds))}): {why}"))
+    facts += [("new", words) for words in plan.new_by_reason()]
     facts += [("warning", words) for words in plan.warnings]
     facts.append(("plan", plan.summary()))
     head = [one_line(plan.title)] if plan.title else []

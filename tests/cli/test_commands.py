@@ -1,4 +1,4 @@
-"""The commands, run as a user runs them."""
+"""The commands, run as a user runs them; those that need no process of their own, in this one."""
 
 import json
 import os
@@ -96,24 +96,24 @@ def test_json_is_the_record(mmbench, mini_folder):
         ("metrics", "accuracy"),
     ],
 )
-def test_list_and_show_know_every_kind(mmbench, what, name):
-    listed = mmbench("list", what)
+def test_list_and_show_know_every_kind(command, what, name):
+    listed = command("list", what)
     assert listed.returncode == 0
     line = next(line for line in listed.stdout.splitlines() if line.split()[0] == name)
     assert len(line.split()) > 3
-    shown = mmbench("show", name)
+    shown = command("show", name)
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.split()[1].rstrip(":") == name
 
 
-def test_show_dataset_gives_licence_citation_and_splits(mmbench):
-    text = mmbench("show", "easy_vqa").stdout
+def test_show_dataset_gives_licence_citation_and_splits(command):
+    text = command("show", "easy_vqa").stdout
     for says in ("MIT", "@misc{zhou2019easyvqa", "test: 9,673 questions, 1,000 groups"):
         assert says in text
 
 
-def test_show_dataset_gives_its_media_and_the_categories_of_its_samples(mmbench):
-    text = mmbench("show", "interactions_image").stdout
+def test_show_dataset_gives_its_media_and_the_categories_of_its_samples(command):
+    text = command("show", "interactions_image").stdout
     lines = [line.split(maxsplit=1) for line in text.splitlines()]
     rows = {line[0]: line[1] for line in lines if len(line) == 2}
     assert rows["media"] == "image"
@@ -168,8 +168,8 @@ COMPARE = ("compare", "--task", "vqa", "--models", "concat_fusion,gated_fusion")
         (("show", "gatd"), "nothing is called 'gatd'. Did you mean gated"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(mmbench, tmp_path, arguments, says):
-    done = mmbench(*arguments)
+def test_a_mistake_is_one_line_and_exit_code_2(command, tmp_path, arguments, says):
+    done = command(*arguments)
     assert done.returncode == 2
     assert done.stdout == ""
     assert says in done.stderr

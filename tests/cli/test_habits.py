@@ -114,7 +114,7 @@ def test_metrics_are_listed_by_task(mmbench, task, there, absent):
 
 def test_every_metric_is_some_tasks(mmbench):
     from mmbench import registry
-    from mmbench.cli.show import list_text
+    from mmbench.cli.listing import list_text
 
     listed = "\n".join(list_text("metrics", task) for task in registry.names("tasks"))
     assert {line.split()[0] for line in listed.splitlines()} == set(registry.names("metrics"))

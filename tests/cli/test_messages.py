@@ -11,6 +11,7 @@ import mmbench.cli.show as show
 from mmbench import registry
 from mmbench.checks.parts import CHECKED
 from mmbench.cli.commands import app
+from mmbench.cli.listing import LISTED, list_text
 from mmbench.data.dataset import load_spec
 from mmbench.data.splits import load_split
 from mmbench.errors import MMBenchError
@@ -20,14 +21,15 @@ from tests.conftest import ROOT
 NAMED = re.compile(r"`mmbench ([^`]*)`")
 # What stands in a message for something that is known when it is said.
 STANDS_FOR = {
-    "'|'.join(LISTED)": ["|".join(show.LISTED)],
-    "listed": list(show.LISTED),
+    "'|'.join(LISTED)": ["|".join(LISTED)],
+    "listed": list(LISTED),
     "kinds[0]": [*registry.CODE_KINDS, *registry.FILE_KINDS],
     "kind": [*registry.CODE_KINDS, *registry.FILE_KINDS],
     "spec.asked_as": ["easy_vqa"],
     "spec.task": ["vqa"],
     "task": ["vqa", "captioning"],
     "shlex.quote(str(path))": ["results"],
+    "shlex.quote(str(folder))": ["results"],
     "command": ["run", "compare"],
     "short": ["fusion", "encoder"],
     "where": ["concat"],
@@ -103,7 +105,7 @@ def follow(command):
         if name == "list":
             for what in argument.split("|"):
                 if what != "mmbench":
-                    assert show.list_text(what)
+                    assert list_text(what)
         elif name == "check" and argument is arguments[0]:
             assert argument in CHECKED
         elif name == "show" and not ANYTHING.fullmatch(argument):

@@ -46,17 +46,17 @@ def test_a_request_travels_as_json():
         ("- vqa", "must be a mapping"),
     ],
 )
-def test_a_file_that_is_wrong_is_one_line(mmbench, tmp_path, text, message):
+def test_a_file_that_is_wrong_is_one_line(command, tmp_path, text, message):
     file = tmp_path / "wrong.yaml"
     file.write_text(text)
-    done = mmbench("run", "--request", str(file))
+    done = command("run", "--request", str(file))
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "wrong.yaml" in done.stderr
     assert re.search(message, done.stderr), done.stderr
 
 
-def test_without_a_file_task_and_model_must_be_named(mmbench):
-    done = mmbench("run", "--task", "vqa")
+def test_without_a_file_task_and_model_must_be_named(command):
+    done = command("run", "--task", "vqa")
     assert done.returncode == 2
     assert "missing option --model" in done.stderr

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from mmbench.cli.fusions import limits
-from mmbench.cli.show import list_text, show_text
+from mmbench.cli.listing import list_text
+from mmbench.cli.show import show_text
 from mmbench.errors import MMBenchError
 from mmbench.zoo.fusion.facts import facts_of
 

@@ -98,10 +98,10 @@ print("went on")
 
 def test_the_end_of_a_file_is_a_bug_and_no_ctrl_c():
     code = """
-import mmbench.cli.show
+import mmbench.cli.listing
 def list_text(*_):
     raise EOFError("a truncated cache")
-mmbench.cli.show.list_text = list_text
+mmbench.cli.listing.list_text = list_text
 from mmbench.cli import main; main()
 """
     done = python(code, "list", "models")

@@ -77,7 +77,7 @@ BROKEN = {
 def test_a_bad_sample_stops_before_training_or_is_skipped_and_counted(flickr, how):
     whole = load(flickr)
     break_first_image(flickr, how)
-    says(flickr, rf"flickr8k, split train, in .*: 1 of 3 samples .*{BROKEN[how]}.*--skip-bad")
+    says(flickr, rf"flickr8k, split train, in .*: 1 of 3 samples .*{BROKEN[how]}.*skip_bad=True")
     left = load(flickr, skip_bad=True)
     assert len(left.rows) == 2
     [reason] = left.skipped
@@ -96,7 +96,7 @@ def test_the_first_few_reasons_are_told_and_how_many_there_are(flickr):
     with (flickr / "Flickr8k.token.txt").open("a") as file:
         file.writelines(f"\n{name}#0\ta dog" for name in names)
     says(
-        flickr, r"10 of 10 samples cannot be used: image .*x0.*; .*x1.*; .*x2.*; and 7 more\. --sk"
+        flickr, r"10 of 10 samples cannot be used: image .*x0.*; .*x1.*; .*x2.*; and 7 more\. skip"
     )
 
 

@@ -53,6 +53,7 @@ def test_each_job_makes_a_record_and_the_study_collects_them(study, mini_folder,
         array_script(prepare(study))
 
 
+@pytest.mark.usefixtures("from_command_line")
 def test_trials_that_depend_on_each_other_are_not_spread(study):
     with pytest.raises(MMBenchError, match="trials of tuning.*without --array"):
         array_script(prepare(study.model_copy(update={"tune": 2})))

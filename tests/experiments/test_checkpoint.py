@@ -66,12 +66,14 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_shipped_weights_are_of_one_seed(tmp_path):
-    with pytest.raises(MMBenchError, match="are of seed 0. Train seed 3 with --train"):
+    with pytest.raises(MMBenchError, match="are of seed 0. Train seed 3 with train=True"):
         mmbench.run("vqa", "gated_fusion", seed=3, out=tmp_path)
 
 
 def test_a_dataset_without_shipped_weights_says_how_to_get_them(mini, tmp_path):
-    with pytest.raises(MMBenchError, match="no trained weights for vqa/mini. Train them with --tr"):
+    with pytest.raises(
+        MMBenchError, match="no trained weights for vqa/mini. Train them with train"
+    ):
         mmbench.run("vqa", "gated_fusion", dataset=mini, out=tmp_path)
 
 

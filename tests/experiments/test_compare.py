@@ -140,7 +140,7 @@ def test_mixed_devices_and_versions_are_refused_unless_asked_for(comparison, ide
     runs["gated_fusion"] = [altered(run, identity=identity) for run in runs["gated_fusion"]]
     with pytest.raises(MMBenchError, match=says) as error:
         compare_runs(runs)
-    assert "--allow-mixed" in str(error.value)
+    assert "allow_mixed=True" in str(error.value)
     assert any("mixed" in note for note in compare_runs(runs, allow_mixed=True).notes)
     every = [run for of in runs.values() for run in of]
     assert len(make_table(every).columns) > 1
@@ -219,13 +219,13 @@ def test_a_record_of_other_code_is_not_reused_and_compare_says_why(mini, tmp_pat
 
     try:
         compare()
-        assert "mine seed 0 is new: no record of it yet" in notices
+        assert "new: majority (0), mine (0): no record yet" in notices
         compare()
         assert told == [("majority", True), ("mine", True)]
         (folder / "someones_fusion.py").write_text(PLUG_IN.replace("1.0", "0.0"))
         compare()
         assert told == [("majority", True), ("mine", False)]
-        assert "mine seed 0 is new: the nearest record differs in parts.fusions:mine" in notices[0]
+        assert "new: mine (0): the nearest record differs in parts.fusions:mine" in notices[0]
     finally:
         registry._entries.cache_clear()
 
@@ -270,7 +270,7 @@ def test_the_text_and_the_frame_show_every_model(comparison):
         (["gated_fusion"], {}, "at least two models"),
         (["gated_fusion", "gated_fusion"], {}, "named twice"),
         (["gated_fusion", "concat_fuson"], {}, "Did you mean concat_fusion"),
-        (["gated_fusion", "concat_fusion"], {"seeds": 0}, "--seeds must be at least 1"),
+        (["gated_fusion", "concat_fusion"], {"seeds": 0}, "seeds= must be at least 1"),
         (["gated_fusion", "concat_fusion"], {"dataset": "easy_vqaa"}, "Did you mean easy_vqa"),
     ],
 )

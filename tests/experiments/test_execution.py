@@ -70,7 +70,7 @@ def test_side_by_side_gives_the_bytes_of_one_after_the_other(mini, recipes, tmp_
 
     class Note(Watch):
         def __init__(self):
-            self.began_runs, self.losses, self.ended = [], [], 0
+            self.began_runs, self.losses, self.times_done = [], [], 0
 
         def began(self, model, seed):
             self.began_runs.append((model, seed))
@@ -79,7 +79,7 @@ def test_side_by_side_gives_the_bytes_of_one_after_the_other(mini, recipes, tmp_
             self.losses.append(loss())
 
         def done(self):
-            self.ended += 1
+            self.times_done += 1
 
     watch, told = Note(), []
     together = mmbench.compare(
@@ -100,7 +100,7 @@ def test_side_by_side_gives_the_bytes_of_one_after_the_other(mini, recipes, tmp_
     every = {(model, seed) for model in ("a", "b") for seed in (0, 1)}
     assert set(watch.began_runs) == set(told) == every
     assert all(loss > 0 for loss in watch.losses)
-    assert watch.ended >= len(every)
+    assert watch.times_done >= len(every)
     assert [run.record.seed for run in together.runs["a"]] == [0, 1]
     assert together.to_frame()["mean"].tolist() == in_turn.to_frame()["mean"].tolist()
     record = together.runs["a"][0].record

@@ -89,13 +89,13 @@ def test_a_record_with_failures_is_not_reused_and_is_replaced(tmp_path):
 def test_above_one_in_a_hundred_no_score_is_shown_unasked(tmp_path):
     with pytest.raises(MMBenchError, match=r"3 of 200 queries \(1\.5%; 3 no reply\)") as error:
         asked(tmp_path, {1, 2, 3})
-    assert "--allow-failed" in str(error.value)
+    assert "allow_failed=True" in str(error.value)
     assert "197 answers are kept" in str(error.value)
     assert "\n" not in str(error.value)
     [folder] = [file.parent for file in tmp_path.rglob("run.json")]
-    with pytest.raises(MMBenchError, match="--allow-failed"):
+    with pytest.raises(MMBenchError, match="allow_failed=True"):
         mmbench.report(tmp_path)
-    with pytest.raises(MMBenchError, match="--allow-failed"):
+    with pytest.raises(MMBenchError, match="allow_failed=True"):
         mmbench.compare_predictions(None, folder, folder)
     shown = mmbench.report(tmp_path, allow_failed=True)
     assert "3 of 200 queries" in shown

@@ -116,8 +116,8 @@ def test_the_command_prints_a_table_and_the_same_as_json(mmbench, mini_folder):
     [
         ({"model": "majority"}, "no network"),
         ({"model": "gated_fuson"}, "Did you mean gated_fusion"),
-        ({"batch": 0}, "--batch must be at least 1"),
-        ({"search": -1.0}, "--search must be at least 0"),
+        ({"batch": 0}, "batch= must be at least 1"),
+        ({"search": -1.0}, "search= must be at least 0"),
         ({"device": "cuda:9"}, "no device 'cuda:9'"),
         ({"checkpoint": "nowhere.safetensors"}, "nowhere"),
     ],

@@ -149,9 +149,9 @@ def test_a_diverging_training_says_what_to_do(mini, tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"limit": 0}, "--limit must be at least 1, got 0"),
-        ({"seed": -1}, "--seed must be at least 0, got -1"),
-        ({"batch_size": 0}, "--batch-size must be at least 1"),
+        ({"limit": 0}, "limit= must be at least 1, got 0"),
+        ({"seed": -1}, "seed= must be at least 0, got -1"),
+        ({"batch_size": 0}, "batch_size= must be at least 1"),
         ({"resume": True, "train": False}, "give train too"),
         ({"checkpoint": "x.safetensors"}, "choose one"),
         ({"device": "gpu"}, "device"),

@@ -243,7 +243,7 @@ def test_options_change_what_the_file_says(tmp_path):
         ({"task": "vqa,captioning", "dataset": "easy_vqa"}, "none of these datasets is for capt"),
         ({"baseline": "image_onli"}, "Did you mean image_only"),
         ({"metrics": "acuracy"}, "Did you mean accuracy"),
-        ({"dataset": "easy_vqa,scenes", "data_dir": "x"}, "--data-dir is of one dataset"),
+        ({"dataset": "easy_vqa,scenes", "data_dir": "x"}, "data_dir= is of one dataset"),
         ({"references": ["majoriti"]}, "Did you mean majority"),
     ],
 )

@@ -51,7 +51,7 @@ def test_an_evaluate_metric_is_taken_from_a_local_path(local_metric):
 
 
 def test_code_from_the_hub_runs_only_when_asked_for(monkeypatch):
-    with pytest.raises(MMBenchError, match="give --allow-hub-code to download and run it"):
+    with pytest.raises(MMBenchError, match="give allow_hub_code=True to download and run it"):
         load_metrics(["evaluate:rouge"])
     asked = []
     monkeypatch.setattr(evaluate, "load", asked.append)

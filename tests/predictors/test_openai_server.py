@@ -333,7 +333,7 @@ def test_a_run_with_failures_asks_these_alone_again(model, tmp_path):
 
     with ChatServer(lambda body: "yes", fault) as server:
         settings = {"limit": 300, "out": tmp_path, "overrides": {"base_url": server.url}}
-        with pytest.raises(MMBenchError, match="HTTP 400: bad.*--allow-failed"):
+        with pytest.raises(MMBenchError, match="HTTP 400: bad.*allow_failed=True"):
             mmbench.run("vqa", f"openai:{model}", **settings)
         first = len(server.bodies)
         broken = False

@@ -85,7 +85,7 @@ def test_a_record_kept_without_its_answers_is_read_and_says_so_where_they_are_as
     (record / "predictions.parquet").unlink()
     assert verified(record) == before
     assert list(verify_records([record])) == [(record, None)]
-    with pytest.raises(MMBenchError, match="kept without its answers.*--force"):
+    with pytest.raises(MMBenchError, match="kept without its answers.*force=True"):
         mmbench.load_run(record).predictions()
 
 

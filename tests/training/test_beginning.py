@@ -83,7 +83,7 @@ def test_a_checkpoint_that_fits_no_part_is_refused(scenes_file, tmp_path, pretra
     ("options", "says"),
     [
         ({"train": False}, "init is what a training begins from"),
-        ({"model": "majority"}, "is not trained, so it takes no --init"),
+        ({"model": "majority"}, "is not trained, so it takes no init="),
         ({"init": "nothing.safetensors"}, "cannot be read"),
     ],
 )

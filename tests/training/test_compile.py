@@ -54,7 +54,9 @@ def test_a_cpu_without_a_compiler_is_one_line_before_anything_is_trained(
         lambda: mmbench.compare("vqa", ["gated_fusion", "concat_fusion"], seeds=1, **settings),
     )
     for call in calls:
-        with pytest.raises(MMBenchError, match=r"--compile needs a C\+\+ compiler.*g\+\+") as said:
+        with pytest.raises(
+            MMBenchError, match=r"compile=True needs a C\+\+ compiler.*g\+\+"
+        ) as said:
             call()
         assert "\n" not in str(said.value)
     assert not list(tmp_path.rglob("run.json"))
@@ -93,7 +95,7 @@ def test_one_program_serves_batches_of_all_sizes(compiler):
 def test_a_balancing_method_is_refused_since_its_own_gradients_would_come_out_as_zero(mini):
     settings = {"task": "vqa", "model": "gated_fusion", "dataset": mini, "compile": True}
     settings["overrides"] = {"balance": "mmpareto"}
-    with pytest.raises(MMBenchError, match="--compile.*balance.*mmpareto"):
+    with pytest.raises(MMBenchError, match="compile=True .*balance.*mmpareto"):
         make_plan(run_request(**settings, train=True))
 
 

@@ -504,7 +504,7 @@ BOTH = {"vqa": 1, "captioning": 1}
         ({"tasks": ["vqa", "vqa"]}, "names vqa twice"),
         ({"tasks": ["vqa", "captionin"]}, "Did you mean captioning"),
         ({"dataset": "easy_vqa"}, "for the task vqa, not captioning"),
-        ({"dataset": "a,b,c"}, "names 3 and --task 2"),
+        ({"dataset": "a,b,c"}, "names 3 and task= 2"),
         ({"compile": True}, "leave it off"),
     ],
 )

@@ -72,7 +72,7 @@ def test_a_gpu_without_room_is_one_line_that_says_what_to_lower(error, amount):
     assert "\n" not in said
     assert amount in said
     assert "train.batch" in said
-    assert "--batch-size" in said
+    assert "batch_size=" in said
 
 
 def test_other_errors_of_a_gpu_are_bugs():

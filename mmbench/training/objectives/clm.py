@@ -15,18 +15,17 @@ import torch
 from torch import Tensor
 
 from mmbench.data.sample import Sample
-from mmbench.model import Batch, Losses, TaskModel
+from mmbench.model import Batch, TaskModel
 from mmbench.published_checkpoint import identified
 from mmbench.recipe import Recipe, digest
-from mmbench.training.objectives.base import Mean, Objective, encoder_facts, encoders_of
+from mmbench.training.objectives.base import encoder_facts, encoders_of
 from mmbench.training.objectives.content import all_of
 from mmbench.training.objectives.texts import (
     NOTHING,
     IntArray,
     Unigram,
-    asked_loss,
+    WordObjective,
     numbers_of,
-    perplexity,
     read,
     text_encoder_of,
     word_head,
@@ -35,7 +34,7 @@ from mmbench.versions import part_version
 from mmbench.zoo.decoders.text import TextDecoder
 
 
-class CLM(Objective):
+class CLM(WordObjective):
     """L = -1/N sum_t log p(x_t | x_1, ..., x_{t-1}), from a text's second word to its end.
 
     A word is guessed from the encoder's token of the one before it, by a head of its own that is
@@ -58,9 +57,6 @@ class CLM(Objective):
             parts = dict.fromkeys(name.split(".")[0] for name, _ in decoder.named_parameters())
             self.reaches = tuple(f"decoder.{part}" for part in parts if part not in decoder.joins)
         self.unigram = Unigram(self._end + 1)
-
-    def check(self, model: TaskModel, samples: Sequence[Sample]) -> None:
-        all_of(samples, "text")
 
     def prepare(self, model: TaskModel, samples: Sequence[Sample]) -> None:
         """Count the words, for a unigram model's perplexity."""
@@ -91,18 +87,6 @@ class CLM(Objective):
         stream = text_encoder_of(model, "clm")(batch["text"], batch["text_mask"])
         logits: Tensor = self.head(stream.clean())
         return logits
-
-    def losses(self, model: TaskModel, batch: Batch) -> Losses:
-        """Cross-entropy of each next word, the end included."""
-        return {"words": asked_loss(self.logits(model, batch), batch["target"])}
-
-    def measured(self, model: TaskModel, batch: Batch) -> Mapping[str, Mean]:
-        """Its perplexity, and that of a unigram model on the same words."""
-        loss = asked_loss(self.logits(model, batch), batch["target"])
-        return {
-            "perplexity": perplexity(loss, batch["target"]),
-            "unigram_perplexity": self.unigram.measured(batch["target"]),
-        }
 
     def shared(self, model: TaskModel, recipe: Recipe) -> Mapping[str, Any]:
         """It reads the text encoder alone, or the decoder."""

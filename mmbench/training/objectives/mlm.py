@@ -14,17 +14,16 @@ from torch import Tensor
 
 from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError
-from mmbench.model import Batch, Losses, TaskModel
+from mmbench.model import Batch, TaskModel
 from mmbench.recipe import Recipe
-from mmbench.training.objectives.base import Mean, Objective, encoder_facts
+from mmbench.training.objectives.base import encoder_facts
 from mmbench.training.objectives.content import all_of
 from mmbench.training.objectives.texts import (
     NOTHING,
     IntArray,
     Unigram,
-    asked_loss,
+    WordObjective,
     numbers_of,
-    perplexity,
     read,
     rows_of,
     text_encoder_of,
@@ -34,7 +33,7 @@ from mmbench.training.objectives.texts import (
 _HIDDEN, _REPLACED = 0.8, 0.1  # shares of the chosen words; the others stay as they are
 
 
-class MLM(Objective):
+class MLM(WordObjective):
     """L = -1/|M| sum_{i in M} log p(x_i | x with M hidden), M being 15% of a text's words.
 
     Of the chosen words 80% are hidden, 10% become another word, 10% stay. A word is guessed from
@@ -62,9 +61,6 @@ class MLM(Objective):
         self.head = word_head(encoder.dim, classes)
         self.unigram = Unigram(classes)
 
-    def check(self, model: TaskModel, samples: Sequence[Sample]) -> None:
-        all_of(samples, "text")
-
     def prepare(self, model: TaskModel, samples: Sequence[Sample]) -> None:
         """Count the words, for a unigram model's perplexity."""
         self.unigram.count(rows_of(text_encoder_of(model, "mlm"), samples))
@@ -91,18 +87,6 @@ class MLM(Objective):
         places = batch["places"][..., None].expand(-1, -1, stream.tokens.shape[-1])
         logits: Tensor = self.head(stream.clean().gather(1, places))
         return logits
-
-    def losses(self, model: TaskModel, batch: Batch) -> Losses:
-        """Cross-entropy of the chosen words."""
-        return {"words": asked_loss(self.logits(model, batch), batch["target"])}
-
-    def measured(self, model: TaskModel, batch: Batch) -> Mapping[str, Mean]:
-        """Its perplexity, and that of a unigram model on the same words."""
-        loss = asked_loss(self.logits(model, batch), batch["target"])
-        return {
-            "perplexity": perplexity(loss, batch["target"]),
-            "unigram_perplexity": self.unigram.measured(batch["target"]),
-        }
 
     def shared(self, model: TaskModel, recipe: Recipe) -> Mapping[str, Any]:
         """It reads the text encoder alone."""

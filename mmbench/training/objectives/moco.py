@@ -9,25 +9,19 @@ norms: Cai et al., Exponential Moving Average Normalization, 2021 (arXiv 2101.08
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmbench.data.sample import Sample
 from mmbench.model import Batch, Losses, TaskModel
-from mmbench.recipe import Recipe
-from mmbench.training.objectives.base import Objective, encoder_facts, encoder_of
-from mmbench.training.objectives.content import all_of
+from mmbench.training.objectives.base import encoder_of
 from mmbench.training.objectives.images import Augmentation
-from mmbench.training.objectives.simclr import projection_head, two_views, views_of
+from mmbench.training.objectives.views import ViewObjective, projection_head, views_of
 from mmbench.zoo.precision import in_float32
 
 
-class MoCo(Objective):
+class MoCo(ViewObjective):
     """l(q) = -log exp(q . k_+ / tau) / (exp(q . k_+ / tau) + sum_i exp(q . k_i / tau)), k_i queued.
 
     q is one view by the encoder and a head of two layers; k_+ the other view by a copy of both,
@@ -49,8 +43,6 @@ class MoCo(Objective):
         grey, blur: the shares of the views that are made grey, and blurred.
     """
 
-    reads_texts = False
-    reaches = ("encoders.image",)
     added_with = {
         "temperature": 0.2,
         "features": 128,
@@ -76,7 +68,7 @@ class MoCo(Objective):
         grey: float = 0.2,
         blur: float = 0.5,
     ) -> None:
-        super().__init__()
+        super().__init__(Augmentation(crop, strength, grey, blur))
         if temperature <= 0 or features < 1 or queue < 1:
             raise ValueError(
                 "temperature, features and queue must be positive, got "
@@ -86,7 +78,6 @@ class MoCo(Objective):
             raise ValueError(f"momentum must be at least 0 and below 1, got {momentum}")
         encoder = encoder_of(model, "image", "moco")
         self._temperature, self._momentum = temperature, momentum
-        self._how = Augmentation(crop, strength, grey, blur)
         self.head = projection_head(encoder.dim, features)
         self.copy = nn.ModuleList([copy.deepcopy(encoder), copy.deepcopy(self.head)])
         self.copy.requires_grad_(False).eval()
@@ -99,15 +90,6 @@ class MoCo(Objective):
         super().train(mode)
         self.copy.eval()
         return self
-
-    def check(self, model: TaskModel, samples: Sequence[Sample]) -> None:
-        all_of(samples, "image")
-
-    def collate(
-        self, model: TaskModel, samples: Sequence[Sample], rng: np.random.Generator
-    ) -> Batch:
-        """Returns: `image` (U, 3, H, W) uint8, and `views` (2 U, 11), how to make two of each."""
-        return two_views(samples, rng, self._how)
 
     def losses(self, model: TaskModel, batch: Batch) -> Losses:
         """InfoNCE of each image's two views among the queue."""
@@ -139,10 +121,6 @@ class MoCo(Objective):
         places = (self.place + torch.arange(len(keys), device=keys.device)) % len(self.queue)
         self.queue.index_copy_(0, places, keys)
         self.place.copy_((self.place + len(keys)) % len(self.queue))
-
-    def shared(self, model: TaskModel, recipe: Recipe) -> Mapping[str, Any]:
-        """It reads the image encoder alone."""
-        return encoder_facts(model, recipe, "image")
 
 
 def info_nce(queries: Tensor, keys: Tensor, queue: Tensor, temperature: float) -> Tensor:

@@ -1,8 +1,9 @@
-"""What objectives on texts share: the encoder whose words they know, and its head."""
+"""What objectives on texts share: the encoder whose words they know, its head, and their loss."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from torch.nn import functional
 
 from mmbench.data.sample import Sample
 from mmbench.errors import MMBenchError
-from mmbench.model import TaskModel
-from mmbench.training.objectives.base import Mean, encoder_of
+from mmbench.model import Batch, Losses, TaskModel
+from mmbench.training.objectives.base import Mean, Objective, encoder_of
 from mmbench.training.objectives.content import all_of
 from mmbench.zoo.encoders.base import TextEncoder
 from mmbench.zoo.precision import in_float32
@@ -110,6 +111,37 @@ def perplexity(loss: Tensor, target: Tensor) -> Mean:
     """Of the mean loss of the targets that are asked."""
     asked = (target != NOTHING).sum()
     return Mean(loss * asked, asked, perplexity=True)
+
+
+class WordObjective(Objective):
+    """Words of texts are asked for, by the text around them.
+
+    Attributes:
+        unigram: that its perplexity is held against.
+    """
+
+    unigram: Unigram
+
+    @abstractmethod
+    def logits(self, model: TaskModel, batch: Batch) -> Tensor:
+        """Of the words that are asked for, (B, N, words); which these are, a batch has as `target`
+        (B, N), NOTHING where none is.
+        """
+
+    def check(self, model: TaskModel, samples: Sequence[Sample]) -> None:
+        all_of(samples, "text")
+
+    def losses(self, model: TaskModel, batch: Batch) -> Losses:
+        """Cross-entropy of the words that are asked for."""
+        return {"words": asked_loss(self.logits(model, batch), batch["target"])}
+
+    def measured(self, model: TaskModel, batch: Batch) -> Mapping[str, Mean]:
+        """Its perplexity, and that of a unigram model on the same words."""
+        loss = asked_loss(self.logits(model, batch), batch["target"])
+        return {
+            "perplexity": perplexity(loss, batch["target"]),
+            "unigram_perplexity": self.unigram.measured(batch["target"]),
+        }
 
 
 def rows_of(encoder: TextEncoder, samples: Sequence[Sample]) -> list[IntArray]:

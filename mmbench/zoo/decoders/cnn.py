@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from mmbench.zoo.decoders.autoencoder import AutoencoderSettings
 from mmbench.zoo.decoders.codes import CodeDecoder
-from mmbench.zoo.decoders.fused import FusedStates, MakeFusion, mean_losses
+from mmbench.zoo.decoders.fused import FusedStates, MakeFusion, fused_beside, mean_losses
 from mmbench.zoo.decoders.image import Sampling
 from mmbench.zoo.fusion.base import Fused
 from mmbench.zoo.stream import Contexts, State
@@ -93,12 +93,7 @@ class CNNDecoder(CodeDecoder):
         self.start = nn.Parameter(torch.randn(dim) * 0.02)
         self.positions = nn.Parameter(torch.randn(self._side, self._side, dim) * 0.02)
         self.layers = nn.ModuleList([GatedLayer(dim) for _ in range(layers)])
-        self.fused = nn.ModuleList(
-            [
-                FusedStates(dim, fusion, causal=True) if fusion else nn.Identity()
-                for _ in self.layers
-            ]
-        )
+        self.fused = fused_beside(layers, dim, fusion, causal=True)
 
     def loss(self, found: Tensor, contexts: Contexts) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Mean cross-entropy of a code, of codes (B, 3 + G*G*C); see `ImageDecoder.loss`."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmbench.zoo.decoders.autoencoder import AutoencoderSettings, PatchLayer
-from mmbench.zoo.decoders.fused import FusedStates, MakeFusion, mean_losses
+from mmbench.zoo.decoders.fused import FusedStates, MakeFusion, fused_beside, mean_losses
 from mmbench.zoo.decoders.image import ImageDecoder, Sampling, guided, with_and_without
 from mmbench.zoo.fusion.base import Fused
 from mmbench.zoo.stream import Contexts
@@ -55,12 +55,7 @@ class FlowDecoder(ImageDecoder):
         self.enter = nn.Linear(self._shape[1], dim)
         self.time = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.positions = nn.Parameter(torch.randn(self._shape[0], dim) * 0.02)
-        self.fused = nn.ModuleList(
-            [
-                FusedStates(dim, fusion, causal=False) if fusion else nn.Identity()
-                for _ in range(layers)
-            ]
-        )
+        self.fused = fused_beside(layers, dim, fusion, causal=False)
         self.layers = nn.ModuleList(
             [PatchLayer(dim, autoencoder.grid // square) for _ in range(layers)]
         )

@@ -45,6 +45,12 @@ def mean_losses(fused: Sequence[Fused]) -> dict[str, Tensor]:
     return {name: torch.stack(losses).mean() for name, losses in found.items()}
 
 
+def fused_beside(layers: int, dim: int, fusion: MakeFusion, causal: bool) -> nn.ModuleList:
+    """For each of so many layers a `FusedStates`, or an identity where there is no fusion."""
+    made = [FusedStates(dim, fusion, causal) if fusion else nn.Identity() for _ in range(layers)]
+    return nn.ModuleList(made)
+
+
 class FusedStates(nn.Module):
     """x + fusion(norm(x), contexts): how a decoder's states take in the context.
 

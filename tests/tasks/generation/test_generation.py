@@ -37,6 +37,14 @@ def run(few, out, model="gated_fusion", **options):
     return mmbench.run("generation", model, dataset=few, out=out, **options)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _parts_of_its_own(tmp_path_factory):
+    """A cache in which nobody else trains parts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def trained(few, tmp_path_factory):
     return run(few, tmp_path_factory.mktemp("trained"))
