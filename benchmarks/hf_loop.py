@@ -4,9 +4,12 @@
 
 FOLDER holds an image-text-to-text model as transformers saves it, by default the one of the tests,
 trained on easy-VQA, whose questions it is asked. The bare loop is what one writes by hand: for each
-batch the chat template, `generate`, `batch_decode`, and the text compared with the right answer. Of
-both the loading is left out; mmbench's rate includes its cache of answers, which is emptied before.
-Both are asked by turns, and the median of their ratios counts. Both must write the same.
+batch the chat template, `generate`, `batch_decode`. Of both the loading is left out; mmbench's rate
+includes keeping its answers. All are asked by turns, and the median of the ratios counts. Answers
+should be alike, but for ties that last bits decide.
+
+Where lmms-eval (0.7) can be imported its wrapper of LLaVA is asked too. It takes one query at a
+time alone, so that mmbench is asked with a batch of 1 beside it as well.
 """
 
 from __future__ import annotations
@@ -47,6 +50,40 @@ def bare_loop(model, processor, queries, prompt, batch: int, longest: int) -> li
     return written
 
 
+def lmms_wrapper(folder: str, queries, prompt, longest: int, device: str):
+    """Asks all queries by lmms-eval's wrapper; None where it is not installed."""
+    try:
+        from lmms_eval.api.instance import Instance
+        from lmms_eval.models.simple.llava_hf import LlavaHf
+    except ImportError as error:
+        print(f"lmms-eval is not asked: {error}")
+        return None
+    model = LlavaHf(pretrained=folder, device=device, device_map=device, batch_size=1)
+    pictures = [query.inputs["image"].pil() for query in queries]
+    model.task_dict = {"task": {"test": pictures}}
+
+    def answers() -> list[str]:
+        given = [
+            Instance(
+                request_type="generate_until",
+                arguments=(
+                    prompt.asks(query.inputs),
+                    {"max_new_tokens": longest},
+                    lambda picture: [picture],
+                    place,
+                    "task",
+                    "test",
+                ),
+                idx=0,
+                metadata={"task": "task", "doc_id": place, "repeats": 1},
+            )
+            for place, query in enumerate(queries)
+        ]
+        return model.generate_until(given)
+
+    return answers
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=FOLDER)
@@ -70,40 +107,55 @@ def main() -> None:
     model = model.eval().to(options.device)
     processor = AutoProcessor.from_pretrained(options.folder)
     processor.tokenizer.padding_side = "left"
-    own = HuggingFace(
-        str(options.folder),
-        "text",
-        options.device,
-        anew=True,
-        prompt=prompt.text,
-        reads=prompt.reads,
-        batch=options.batch,
-        max_new_tokens=options.longest,
-    )
+    folder, device = str(options.folder), options.device
 
-    def bare() -> list[str]:
-        return bare_loop(model, processor, queries, prompt, options.batch, options.longest)
+    def by_mmbench(batch: int):
+        own = HuggingFace(
+            folder,
+            "text",
+            device,
+            anew=True,
+            prompt=prompt.text,
+            reads=prompt.reads,
+            batch=batch,
+            max_new_tokens=options.longest,
+        )
+        return lambda: [answer.written for answer in own.predict(queries)]
 
-    def measured() -> list[str]:
-        return [answer.written for answer in own.predict(queries)]
-
-    def timed(answer) -> tuple[float, list[str]]:
-        began = time.perf_counter()
-        written = answer()
-        return len(queries) / (time.perf_counter() - began), written
-
-    bare(), measured()  # what is done once, such as choosing kernels
-    ratios = []
+    asked = {
+        "hf:": by_mmbench(options.batch),
+        "bare loop": lambda: bare_loop(
+            model, processor, queries, prompt, options.batch, options.longest
+        ),
+    }
+    pairs = {("hf:", "bare loop"): []}
+    wrapper = lmms_wrapper(folder, queries, prompt, options.longest, device)
+    if wrapper is not None:
+        asked |= {"hf: one by one": by_mmbench(1), "lmms-eval": wrapper}
+        pairs |= {("hf: one by one", "lmms-eval"): [], ("hf:", "lmms-eval"): []}
+    for answers in asked.values():
+        answers()  # what is done once, such as choosing kernels
     for _ in range(options.tries):
-        (one, by_hand), (other, by_mmbench) = timed(bare), timed(measured)
-        ratios.append(other / one)
-        same = sum(a == b for a, b in zip(by_hand, by_mmbench, strict=True))
-        print(f"bare loop {one:.1f}/s  hf: {other:.1f}/s  ratio {other / one:.2f}  alike {same}")
-    right = sum(
-        prompt.read(text, sample.inputs) == sample.target
-        for text, sample in zip(by_mmbench, samples, strict=True)
-    )
-    print(f"ratio {statistics.median(ratios):.2f}; accuracy {right / len(samples):.4f}")
+        rates, written = {}, {}
+        for name, answers in asked.items():
+            began = time.perf_counter()
+            written[name] = answers()
+            rates[name] = len(queries) / (time.perf_counter() - began)
+        print("  ".join(f"{name} {rate:.1f}/s" for name, rate in rates.items()))
+        for (one, other), ratios in pairs.items():
+            ratios.append(rates[one] / rates[other])
+    for (one, other), ratios in pairs.items():
+        alike = sum(a == b for a, b in zip(written[one], written[other], strict=True))
+        print(
+            f"{one} against {other}: {statistics.median(ratios):.2f}; "
+            f"{alike} of {len(queries)} answers alike"
+        )
+    for name, texts in written.items():
+        read = [
+            prompt.read(text, sample.inputs) for text, sample in zip(texts, samples, strict=True)
+        ]
+        right = sum(answer == sample.target for answer, sample in zip(read, samples, strict=True))
+        print(f"{name}: accuracy {right / len(samples):.4f}")
 
 
 if __name__ == "__main__":
