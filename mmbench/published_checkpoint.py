@@ -172,7 +172,9 @@ def _folder(name: str, revision: str | None) -> tuple[Path, str | None]:
         raise MMBenchError(f"{name} is a file: give the folder in which it lies as `pretrained`")
     if own.is_dir():
         if revision is not None:
-            raise MMBenchError(f"{name} is a folder, which has no revision: leave `revision` out")
+            raise MMBenchError(
+                f"{name} is a folder, which has no revision: leave `revision` (after @) out"
+            )
         return own, None
     if own.is_absolute() or not _HUB_NAME.fullmatch(name) or name[0] == ".":
         raise MMBenchError(f"no folder of a checkpoint at {name}, and no name on the hub")
@@ -182,13 +184,31 @@ def _folder(name: str, revision: str | None) -> tuple[Path, str | None]:
             kept = _fetched(name, revision, only_cached=False)
     if isinstance(kept, Exception):
         at = f" at revision {revision}" if revision else ""
-        why = "it is not reached from here" if offline else in_one_line(kept).rstrip(".")
         raise MMBenchError(
             f"the checkpoint {name}{at} is not in the hub's cache and cannot be had from the hub: "
-            f"{why}. Without network, name a folder that holds it, or fetch it before: "
-            f"hf download {name}"
+            + (_without_network(name) if offline else _refusal(kept))
         )
     return kept, kept.name
+
+
+def _without_network(name: str) -> str:
+    return (
+        "it is not reached from here. Name a folder that holds it, or fetch it where there is "
+        f"network: hf download {name}"
+    )
+
+
+def _refusal(error: Exception) -> str:
+    """Why the hub gave nothing, and what to do."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.GatedRepoError):
+        return "its authors let in whom they know: ask for access on its page, then `hf auth login`"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return "there is no such repository, or it is private: check the name, or `hf auth login`"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return "it has no such revision, or no more: see its branches, tags and commits there"
+    return f"{in_one_line(error).rstrip('.')}. Try again, or name a folder that holds it"
 
 
 def _fetched(name: str, revision: str | None, only_cached: bool) -> Path | Exception:

@@ -88,8 +88,8 @@ def _check_draws(recipe: Recipe, model: str, answer_kind: str) -> None:
     takes = inspect.signature(kind).parameters if kind else {}
     if "draw" not in takes or answer_kind not in getattr(kind, "draws", (answer_kind,)):
         raise MMBenchError(
-            f"--repeats asks for other draws of the same answers, and {model} answers with "
-            f"{answer_kind} always alike: compare seeds of a training with `mmbench compare`"
+            f"--repeats draws answers anew, and {model} is none that draws its {answer_kind}: "
+            "compare seeds of a training with `mmbench compare`"
         )
     assert part is not None
     if "temperature" in takes and not part.options.get("temperature", takes["temperature"].default):

@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 
 from mmbench.data.sample import Query, stable_number
-from mmbench.errors import MMBenchError
+from mmbench.errors import MMBenchError, in_one_line
 from mmbench.predictors.loading import Loading
 from mmbench.prompts import Prompt
 from mmbench.published_checkpoint import PublishedCheckpoint
@@ -110,12 +110,17 @@ class DiffusionModel:
     def _drawn(self, queries: Sequence[Query]) -> Sequence[Any]:
         texts = [self._prompt.asks(query.inputs) for query in queries]
         with torch.inference_mode(), quiet():
-            found = self._pipeline(
-                prompt=texts,
-                generator=[self._drawing.generator(query) for query in queries],
-                output_type="np",
-                **self._drawing.arguments(),
-            )
+            try:
+                found = self._pipeline(
+                    prompt=texts,
+                    generator=[self._drawing.generator(query) for query in queries],
+                    output_type="np",
+                    **self._drawing.arguments(),
+                )
+            except ValueError as error:  # which it raises of what it is asked for
+                raise MMBenchError(
+                    f"the pipeline {self._name} does not draw so: {in_one_line(error)}"
+                ) from None
         self._hidden += sum(map(bool, getattr(found, "nsfw_content_detected", None) or ()))
         images = np.asarray(found.images)
         if len(images) != len(queries) or images.ndim != 4 or images.shape[3] != 3:

@@ -15,6 +15,7 @@ from mmbench.data.sample import Query
 from mmbench.errors import MMBenchError, in_one_line
 from mmbench.predictors.loading import Loading, on
 from mmbench.prefetch import prefetched
+from mmbench.prompts import Prompt
 from mmbench.task import Answer
 from mmbench.zoo.sounds import resampled
 from mmbench.zoo.transformers_network import quiet
@@ -34,10 +35,13 @@ class EmbeddingModel:
         loading: of its checkpoint.
         batch: queries at a time.
         frames: of a video, evenly spread, where the checkpoint does not say how many it reads.
+        prompt: the words around a text; None for none.
     Raises: MMBenchError for a checkpoint that is no dual encoder.
     """
 
-    def __init__(self, loading: Loading, batch: int, frames: int) -> None:
+    def __init__(
+        self, loading: Loading, batch: int, frames: int, prompt: Prompt | None = None
+    ) -> None:
         from transformers import AutoModel
 
         does = "embeds texts and media (CLIP, SigLIP, X-CLIP, CLAP)"
@@ -54,6 +58,7 @@ class EmbeddingModel:
             places -= texts.pad_token_id + 1
         self._longest = min(places, longest)  # of a text in tokens: more are cut
         self._batch = batch
+        self._prompt = prompt
         seen = getattr(self.network.config, "vision_config", None)
         self._frames: int = getattr(seen, "num_frames", None) or frames
 
@@ -109,8 +114,9 @@ class EmbeddingModel:
     def _inputs(self, kind: str, queries: Sequence[Query]) -> dict[str, torch.Tensor]:
         values = [query.inputs[kind] for query in queries]
         if kind == "text":
+            asked = self._prompt
             found = self._processor(
-                text=values,
+                text=[asked.asks(query.inputs) for query in queries] if asked else values,
                 padding=self._padding,
                 truncation=True,
                 max_length=self._longest,

@@ -123,7 +123,8 @@ class HuggingFace:
         else:
             from mmbench.predictors.embedding_model import EmbeddingModel
 
-            self._model = EmbeddingModel(loading, batch, frames)
+            around = asked if "{text}" in (prompt or "") else None  # else it asks about media
+            self._model = EmbeddingModel(loading, batch, frames, around)
 
     def predict(self, queries: Sequence[Query]) -> Iterator[Answer]:
         """An answer per query, in order, as soon as its batch is done."""

@@ -69,6 +69,11 @@ def test_each_option_decides_what_is_drawn(option, folder):
     assert (drawn(folder, QUERIES[:1]) != drawn(folder, QUERIES[:1], **option)).any()
 
 
+def test_a_size_that_it_cannot_draw_is_told(folder):
+    with pytest.raises(MMBenchError, match="does not draw so: .*divisible by 8"):
+        drawn(folder, size=36)
+
+
 def test_a_pipeline_is_a_run_with_its_settings_in_the_record(folder, tmp_path):
     asked = {"limit": 3, "out": tmp_path, "overrides": {"steps": 2, "size": 32}}
     result = mmbench.run("generation", f"hf:{folder}", **asked)
@@ -88,7 +93,7 @@ def test_draws_of_images_differ_and_answers_of_other_models_do_not(folder, tmp_p
     (tmp_path / "clip").mkdir()
     clip = save_clip(tmp_path / "clip")
     request = RunRequest(task="retrieval", model=f"hf:{clip}", out=tmp_path / "out", limit=2)
-    with pytest.raises(MMBenchError, match="always alike"):
+    with pytest.raises(MMBenchError, match="none that draws its embeddings"):
         repeat(request, 2)
 
 

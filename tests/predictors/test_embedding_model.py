@@ -101,6 +101,16 @@ def test_a_video_is_the_mean_of_its_frames_to_a_model_of_images(folders):
     np.testing.assert_allclose(found, by_frame.reshape(3, 4, -1).mean(1), atol=1e-5)
 
 
+def test_a_prompt_is_the_words_around_a_text(folders):
+    texts = [Query("a", {"text": "a star"}), Query("b", {"text": "a cross"})]
+    around = [Query(each.id, {"text": f"a photo of {each.inputs['text']}"}) for each in texts]
+    found = embedded(folders["clip"], texts, prompt="a photo of {text}")
+    np.testing.assert_allclose(found, embedded(folders["clip"], around), atol=1e-6)
+    assert np.abs(found - embedded(folders["clip"], texts)).max() > 1e-3
+    about_media = embedded(folders["clip"], texts, prompt="Describe the {medium}.")
+    np.testing.assert_allclose(about_media, embedded(folders["clip"], texts), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("dataset", "kind", "metric"),
     [("scenes_audio", "clap", "text_to_audio"), ("scenes_video", "clip", "text_to_video")],

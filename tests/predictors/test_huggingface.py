@@ -1,6 +1,7 @@
 """Checkpoints of transformers as models: asked as they are by transformers itself."""
 
 import shutil
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -196,6 +197,16 @@ def test_what_cannot_be_asked_is_refused(task, kind, options, says, llava, clip,
         mmbench.run(task, f"hf:{folder}", overrides=options, limit=2, out=tmp_path / "out")
     assert "\n" not in str(error.value)
     assert not list((tmp_path / "out").rglob("run.json"))
+
+
+@pytest.mark.skipif(find_spec("torchaudio") is not None, reason="torchaudio is there")
+def test_a_library_that_a_network_needs_is_named(llava, tmp_path):
+    folder = shutil.copytree(llava, tmp_path / "model")
+    config = '{"model_type": "higgs_audio_v2_tokenizer"}'
+    (folder / "config.json").write_text(config)
+    with pytest.raises(MMBenchError, match="torchaudio|configuration cannot be read") as error:
+        mmbench.run("retrieval", f"hf:{folder}", limit=2, out=tmp_path / "out")
+    assert "\n" not in str(error.value)
 
 
 def test_how_it_is_named_and_asked_is_shown(mmbench):

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from mmbench import registry
-from mmbench.predictors.huggingface import HuggingFace
-from mmbench.predictors.openai_server import OpenAIServer
-from tests.tiny_llava import save_llava
+import mmbench
+from tests.conftest import ROOT
+
+LLAVA = str(ROOT / "tests" / "fixtures" / "llava_easy_vqa")
 
 SERVE = """
 import sys
@@ -41,13 +41,12 @@ def served(folder):
 def test_a_server_of_transformers_answers_as_its_checkpoint_does(tmp_path):
     pytest.importorskip("fastapi")
     pytest.importorskip("uvicorn")
-    folder = save_llava(tmp_path / "llava")
-    task = registry.load("tasks", "vqa")()
-    queries = task.load(task.dataset("easy_vqa"), "test").queries[:40]
-    options = {"prompt": "{text}", "max_new_tokens": 6}
-    direct = HuggingFace(folder, "text", "cpu", batch=1, **options).predict(queries)
-    written = [answer.written for answer in direct]
-    with served(folder) as url:
-        model = OpenAIServer(folder, "text", base_url=url, concurrency=4, **options)
-        assert [answer.written for answer in model.predict(queries)] == written
-    assert len(set(written)) > 3
+    asked = {"limit": 100, "out": tmp_path}
+    direct = mmbench.run("vqa", f"hf:{LLAVA}", overrides={"batch": 1}, **asked)
+    with served(LLAVA) as url:
+        options = {"base_url": url, "concurrency": 4}
+        behind = mmbench.run("vqa", f"openai:{LLAVA}", overrides=options, **asked)
+    written = list(direct.predictions()["written"])
+    assert list(behind.predictions()["written"]) == written
+    assert len(set(written)) > 8
+    assert behind.record.metrics[0].value == direct.record.metrics[0].value > 0.8
