@@ -178,17 +178,19 @@ def test_a_mistake_is_one_line_and_exit_code_2(command, tmp_path, arguments, say
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_where_the_results_should_be(mmbench, tmp_path):
+def test_a_file_where_the_results_should_be(command, tmp_path):
     (tmp_path / "results").write_text("mine")
-    done = mmbench(*RUN, "majority")
+    done = command(*RUN, "majority")
     assert done.returncode == 2
     assert "cannot write to results: " in done.stderr
     assert (tmp_path / "results").read_text() == "mine"
 
 
-def test_a_full_disk_leaves_earlier_records_and_nothing_else(mmbench, mini_folder, tmp_path):
+def test_a_full_disk_leaves_earlier_records_and_nothing_else(
+    mmbench, command, mini_folder, tmp_path
+):
     dataset = ("--dataset", str(mini_folder / "mini.yaml"))
-    assert mmbench(*RUN, "majority", *dataset).returncode == 0
+    assert command(*RUN, "majority", *dataset).returncode == 0
     before = {p: p.read_bytes() for p in (tmp_path / "results").rglob("*") if p.is_file()}
 
     def small_files_only() -> None:
@@ -213,7 +215,7 @@ def test_a_closed_pipe_is_no_error():
 
 
 def test_a_study_file_is_planned_run_and_kept_and_a_dry_run_writes_nothing(
-    mmbench, mini_folder, tmp_path
+    command, mini_folder, tmp_path
 ):
     for name in ("a", "b"):
         (tmp_path / f"{name}.yaml").write_text("predictor: majority\n")
@@ -222,22 +224,22 @@ def test_a_study_file_is_planned_run_and_kept_and_a_dry_run_writes_nothing(
         "references: [majority]\n"
     )
     before = set(tmp_path.iterdir())
-    plan = mmbench("compare", "mine.yaml", "--seeds", "1", "--dry-run")
+    plan = command("compare", "mine.yaml", "--seeds", "1", "--dry-run")
     assert plan.returncode == 0, plan.stderr
     assert "2 runs: 2 new, 0 recorded before" in plan.stdout
     assert "no estimate" in plan.stdout
     assert set(tmp_path.iterdir()) == before
-    done = mmbench("compare", "mine.yaml", "--seeds", "1")
+    done = command("compare", "mine.yaml", "--seeds", "1")
     assert done.returncode == 0, done.stderr
     assert "none of 2 runs were recorded before" in done.stderr
     assert "a and this run of b scored the same on every sample" in done.stdout.replace(
         "this run of a", "a"
     )
     kept = tmp_path / "results" / "studies" / "mine.yaml"
-    again = mmbench("compare", str(kept))
+    again = command("compare", str(kept))
     assert again.stdout == done.stdout
     assert "all of 2 runs were recorded before" in again.stderr
     assert len(list((tmp_path / "results" / "studies").iterdir())) == 1
-    other = mmbench("compare", "mine.yaml", "--seeds", "1", "--baseline", "b")
+    other = command("compare", "mine.yaml", "--seeds", "1", "--baseline", "b")
     assert "baseline" in other.stdout
     assert len(list((tmp_path / "results" / "studies").iterdir())) == 2

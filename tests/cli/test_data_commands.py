@@ -1,4 +1,4 @@
-"""`mmbench data`, run as a user runs it."""
+"""`mmbench data`, as a user runs it; what needs no process of its own, in this one."""
 
 import pytest
 from PIL import Image
@@ -23,8 +23,8 @@ def test_list_says_where_from_how_large_and_whose(mmbench):
     assert lines["clevr"].split()[-3:] == ["CC", "BY", "4.0"]
 
 
-def test_show_says_what_the_folder_must_hold(mmbench):
-    text = mmbench("show", "clevr").stdout
+def test_show_says_what_the_folder_must_hold(command):
+    text = command("show", "clevr").stdout
     assert "questions/CLEVR_train_questions.json" in text
     assert "train: 699,989 samples" in text
     assert "validation: 2.0% of train" in text
@@ -43,8 +43,8 @@ def test_prepare_decodes_every_split_and_says_where_it_is(mmbench, clevr):
     assert again.stdout == done.stdout
 
 
-def test_check_of_a_whole_dataset(mmbench):
-    done = mmbench("data", "check", "easy_vqa")
+def test_check_of_a_whole_dataset(command):
+    done = command("data", "check", "easy_vqa")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "train: 34,647 samples, 3,592 images, fingerprint eeb219ef8d303965",
@@ -56,11 +56,11 @@ def test_check_of_a_whole_dataset(mmbench):
     ]
 
 
-def test_check_names_what_is_missing_broken_or_too_few(mmbench, clevr):
+def test_check_names_what_is_missing_broken_or_too_few(command, clevr):
     (clevr / "questions/CLEVR_train_questions.json").unlink()
     (clevr / "images/val/CLEVR_val_000000.png").unlink()
     Image.new("RGB", (1, 1)).save(clevr / "images/val/CLEVR_val_000001.png")
-    done = mmbench("data", "check", "clevr", "--data-dir", "clevr")
+    done = command("data", "check", "clevr", "--data-dir", "clevr")
     assert done.returncode == 2
     lines = done.stdout.splitlines()
     assert lines[0].startswith("train: cannot read clevr/questions/CLEVR_train_questions.json")
@@ -71,27 +71,27 @@ def test_check_names_what_is_missing_broken_or_too_few(mmbench, clevr):
     assert done.stderr == "mmbench: clevr is not whole: 4 problems, said above\n"
 
 
-def test_the_real_flickr8k_lacks_images(mmbench, shared_data):
+def test_the_real_flickr8k_lacks_images(command, shared_data):
     folder = str(shared_data / "flickr8k")
-    done = mmbench("data", "check", "flickr8k", "--data-dir", folder)
+    done = command("data", "check", "flickr8k", "--data-dir", folder)
     assert done.returncode == 2
     assert "test: 125 samples, 125 images, 875 skipped" in done.stdout
     assert "and 870 more" in done.stdout
     assert "test: 1,000 samples expected, 125 found" in done.stdout
 
 
-def test_a_run_on_a_folder_skips_and_counts(mmbench, clevr):
+def test_a_run_on_a_folder_skips_and_counts(command, clevr):
     (clevr / "images/val/CLEVR_val_000000.png").write_bytes(b"")
     arguments = ("run", "--task", "vqa", "--model", "majority", "--dataset", "clevr")
     arguments += ("--data-dir", "clevr", "--quiet")
-    done = mmbench(*arguments)
+    done = command(*arguments)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert (
         "clevr, split val, in clevr: 2 of 24 samples cannot be used: image images/val"
         in done.stderr
     )
-    done = mmbench(*arguments, "--skip-bad")
+    done = command(*arguments, "--skip-bad")
     assert done.returncode == 0, done.stderr
     assert "val split: 22 samples" in done.stdout
     assert (
@@ -110,8 +110,8 @@ def test_a_run_on_a_folder_skips_and_counts(mmbench, clevr):
         (("verify",), "No such command"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(mmbench, arguments, says):
-    done = mmbench("data", *arguments)
+def test_a_mistake_is_one_line_and_exit_code_2(command, arguments, says):
+    done = command("data", *arguments)
     assert done.returncode == 2
     assert says in done.stderr
     assert done.stderr.startswith("mmbench: ")

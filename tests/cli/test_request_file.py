@@ -10,13 +10,13 @@ import pytest
 from mmbench.request import RunRequest, read_request
 
 
-def test_a_file_is_the_options_by_name_and_options_that_are_written_change_it(mmbench, tmp_path):
+def test_a_file_is_the_options_by_name_and_options_that_are_written_change_it(command, tmp_path):
     file = tmp_path / "run.yaml"
     file.write_text(
         "task: vqa\nmodel: question_only\nlimit: 40\nseed: 0\nout: records\n"
         "overrides: {train.epochs: 16}\n"
     )
-    done = mmbench("run", "--request", str(file), "--limit", "20", "--json")
+    done = command("run", "--request", str(file), "--limit", "20", "--json")
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert (record["model"], record["limit"], record["samples"]) == ("question_only", 20, 20)

@@ -118,7 +118,7 @@ def test_a_stopped_training_is_kept_and_the_same_command_goes_on(
     mini_folder, tmp_path, mmbench, number, code
 ):
     arguments = (*RUN, "concat_fusion", "--dataset", str(mini_folder / "mini.yaml"), "--train")
-    arguments += ("--set", "train.epochs=30")
+    arguments += ("--set", "train.epochs=10")
     process = subprocess.Popen(
         command_line(*arguments),
         cwd=tmp_path,
@@ -132,7 +132,7 @@ def test_a_stopped_training_is_kept_and_the_same_command_goes_on(
     seen = ""
     for line in process.stderr:
         seen += line
-        if "epoch 1/30" in line:
+        if "epoch 1/10" in line:
             process.send_signal(number)
             break
     seen += process.stderr.read()

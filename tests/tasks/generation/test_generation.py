@@ -46,17 +46,25 @@ def _parts_of_its_own(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(few, tmp_path_factory):
-    return run(few, tmp_path_factory.mktemp("trained"))
+def made(few, tmp_path_factory):
+    """A run, the file of the autoencoder that it trained, and what is in that."""
+    for other in (cache_folder() / "parts").glob("*"):
+        other.unlink()
+    result = run(few, tmp_path_factory.mktemp("trained"))
+    (path,) = (cache_folder() / "parts").iterdir()
+    return result, path, path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def trained(made):
+    return made[0]
 
 
 @pytest.fixture
-def part(trained, few, tmp_path):
+def part(made):
     """The file of the autoencoder that `trained` shares with whatever runs in this cache."""
-    for other in (cache_folder() / "parts").iterdir():
-        other.unlink()
-    run(few, tmp_path / "part")
-    (path,) = (cache_folder() / "parts").iterdir()
+    _, path, content = made
+    path.write_bytes(content)
     return path
 
 
