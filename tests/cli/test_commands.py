@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -9,7 +10,9 @@ import sys
 import pandas as pd
 import pytest
 
-from tests.conftest import command_line, environment
+from tests.conftest import ROOT, command_line, environment
+
+FIRST = ["run", "--task", "vqa", "--model", "gated_fusion"]
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +20,7 @@ def first_run(mini_folder, tmp_path_factory):
     """`mmbench run --task vqa --model gated_fusion` in an empty folder."""
     folder = tmp_path_factory.mktemp("first")
     done = subprocess.run(
-        command_line("run", "--task", "vqa", "--model", "gated_fusion"),
+        command_line(*FIRST),
         cwd=folder,
         env=environment(mini_folder),
         capture_output=True,
@@ -41,10 +44,20 @@ def test_run_prints_score_interval_signature_and_record(first_run):
     assert json.loads((record / "run.json").read_text())["weights"]["source"] == "shipped"
 
 
+def test_it_is_what_the_readme_shows_first(first_run):
+    text = (ROOT / "README.md").read_text()
+    command, shown = re.search(r"\$ mmbench (run[^\n]*)\n(.*?)```", text, re.DOTALL).groups()
+    assert command.split() == FIRST
+    said, expected = first_run[1].stdout.splitlines(), shown.splitlines()
+    assert [line for line in said if "  cost" not in line] == [
+        line for line in expected if "  cost" not in line
+    ]
+
+
 def test_run_again_reads_the_record(first_run):
     folder, done = first_run
     again = subprocess.run(
-        command_line("run", "--task", "vqa", "--model", "gated_fusion"),
+        command_line(*FIRST),
         cwd=folder,
         env=environment(),
         capture_output=True,

@@ -209,7 +209,12 @@ def test_runs_beside_each_other_train_what_they_share_once(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.whole),  # as Ctrl-C, but to one alone
+        (signal.SIGKILL, -9),
+    ],
 )
 def test_a_signal_ends_all_processes_and_what_was_trained_is_kept(
     mini_folder, recipes, tmp_path, number, code
