@@ -129,11 +129,10 @@ def of_options(model: type[S], values: Mapping[str, Any], command: str) -> S:
     """
     values = {name: value for name, value in values.items() if value is not None}
     known = [as_option(name) for name in model.model_fields if name != "overrides"]
-    for name in values.keys() - model.model_fields.keys():
-        hint = near_option(
-            as_option(name), json.dumps(values[name], default=str), [*known, "--set"]
-        )
-        raise MMBenchError(f"no such option {as_option(name)}.{hint} `{command} --help` shows all.")
+    if unknown := [name for name in values if name not in model.model_fields]:
+        option, value = as_option(unknown[0]), json.dumps(values[unknown[0]], default=str)
+        hint = near_option(option, value, [*known, "--set"])
+        raise MMBenchError(f"no such option {option}.{hint} `{command} --help` shows all.")
     try:
         return validate(model, values, "")
     except MMBenchError as error:
