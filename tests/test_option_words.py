@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+from functools import cache
 
 import pytest
 import typer
@@ -78,6 +79,7 @@ def test_a_run_in_a_process_of_its_own_is_refused_in_the_words_of_whoever_called
     assert "--" not in re.sub("`mmbench [^`]*`", "", str(error.value))
 
 
+@cache
 def named_options():
     """Each option that a message of the package names outside a command, and where."""
     found = {}
