@@ -12,9 +12,11 @@ import mmbench
 from mmbench.data.cache import cache_folder
 from mmbench.errors import MMBenchError
 from mmbench.experiments import execution
+from mmbench.experiments.logged import LoggedWatch
 from mmbench.experiments.watch import Watch
 from mmbench.reports.comparison import comparison_text
 from tests.conftest import command_line, environment
+from tests.loggers.stored import of_tensorboard
 from tests.tasks.generation.conftest import FEW_SCENES
 from tests.tasks.generation.test_generation import TINY
 
@@ -89,7 +91,7 @@ def test_side_by_side_gives_the_bytes_of_one_after_the_other(mini, recipes, tmp_
         threads=1,
         jobs=2,
         out=tmp_path / "together",
-        watch=watch,
+        watch=LoggedWatch(watch, "tensorboard", tmp_path / "together"),
         told=lambda model, seed, result: told.append((model, seed)),
     )
     in_turn = mmbench.compare(
@@ -101,6 +103,16 @@ def test_side_by_side_gives_the_bytes_of_one_after_the_other(mini, recipes, tmp_
     assert set(watch.began_runs) == set(told) == every
     assert all(loss > 0 for loss in watch.losses)
     assert watch.times_done >= len(every)
+    logged = {run.name: run for run in of_tensorboard(tmp_path / "together")}
+    for run in (run for runs in together.runs.values() for run in runs):
+        told_of = logged.pop(run.path.relative_to(tmp_path / "together").as_posix())
+        assert (told_of.seed, told_of.outcome, len(told_of.epochs)) == (
+            run.record.seed,
+            "finished",
+            2,
+        )
+        assert told_of.scores["test/accuracy"] == pytest.approx(run.value)
+    assert not logged
     assert [run.record.seed for run in together.runs["a"]] == [0, 1]
     assert together.to_frame()["mean"].tolist() == in_turn.to_frame()["mean"].tolist()
     record = together.runs["a"][0].record

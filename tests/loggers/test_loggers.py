@@ -8,13 +8,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import mmbench as package
 from mmbench import registry
 from mmbench.errors import Interrupted, MMBenchError
-from mmbench.experiments.logged import LoggedWatch, values_of_entry
+from mmbench.experiments.logged import LoggedWatch, scores_of_records, values_of_entry
 from mmbench.experiments.watch import Watch
 from mmbench.loggers.base import Logger
 from tests.experiments.test_training_state import SHORT, StopsIn
@@ -203,6 +204,21 @@ class Fails(Logger):
 
     def end(self, outcome, scores, step):
         self.told.append(outcome)
+
+
+def test_scores_of_several_tasks_go_by_the_task():
+    entries = [
+        SimpleNamespace(name="accuracy", value=0.5, category=None),
+        SimpleNamespace(name="accuracy", value=0.7, category="yes/no"),
+    ]
+    vqa, captioning = (
+        SimpleNamespace(task=task, split="test", metrics=entries) for task in ("vqa", "captioning")
+    )
+    assert scores_of_records([vqa]) == {"test/accuracy": 0.5}
+    assert scores_of_records([vqa, captioning]) == {
+        "vqa/test/accuracy": 0.5,
+        "captioning/test/accuracy": 0.5,
+    }
 
 
 def test_a_logger_that_fails_later_is_said_and_training_goes_on(train, monkeypatch):
