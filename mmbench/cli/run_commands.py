@@ -35,6 +35,7 @@ from mmbench.cli.options import (
 from mmbench.cli.output import complain, say
 from mmbench.cli.parser import settings_given
 from mmbench.errors import MMBenchError
+from mmbench.processes import refuse_several, speaks
 
 if TYPE_CHECKING:
     from mmbench.experiments.repeats import Repeats
@@ -132,6 +133,8 @@ def run(
     else:
         asked = read_request(request, **settings_given(context, changed=True))
     watch = _logged(QuietWatch() if quiet else TerminalWatch(), log, asked)
+    if robustness or corruptions:
+        refuse_several("--robustness", "ask the model again by one process, afterwards")
     if "," in asked.task:
         if robustness or corruptions:
             raise MMBenchError(
@@ -182,7 +185,7 @@ def _print_repeats(found: Repeats, json: bool) -> None:
 
 def _logged(watch: Watch, log: str | None, asked: RunSettings) -> Watch:
     """The watch, and beside it the logger that was asked for."""
-    if log is None:
+    if log is None or not speaks():
         return watch
     from mmbench.experiments.logged import LoggedWatch
 

@@ -17,6 +17,7 @@ from mmbench.experiments.run import carry_out
 from mmbench.experiments.score import load_metrics
 from mmbench.experiments.watch import SILENT, Watch
 from mmbench.metrics.base import MeanMetric
+from mmbench.processes import refuse_several
 from mmbench.recipe import Recipe
 from mmbench.request import LARGEST_SEED, RunRequest
 from mmbench.statistics.comparison import ModelEstimate, estimate
@@ -47,6 +48,7 @@ def repeat(request: RunRequest, repeats: int, watch: Watch = SILENT) -> Repeats:
         repeats: two or more.
     Raises: MMBenchError for a model whose draws do not differ; as `carry_out`.
     """
+    refuse_several("--repeats", "start one process, which asks a server many things at once")
     if repeats < 2:
         raise MMBenchError(f"--repeats must be 2 or more, got {repeats}")
     if request.seed + repeats - 1 > LARGEST_SEED:
