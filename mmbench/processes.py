@@ -20,6 +20,9 @@ from mmbench.errors import MMBenchError
 if TYPE_CHECKING:
     import torch
 
+# What launchers tell the processes that they start: torchrun and accelerate, or mpirun.
+_COUNTS = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
+_PLACES = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK")
 _LONGEST_WAIT = timedelta(days=1)  # for the first one, that scores; a process that ends ends all
 
 T = TypeVar("T")
@@ -44,10 +47,12 @@ class Processes:
     Attributes:
         place: of this one, from 0.
         count: how many there are.
+        here: the place of this one on its machine.
     """
 
     place: int = 0
     count: int = 1
+    here: int = 0
 
     @property
     def first(self) -> bool:
@@ -58,6 +63,14 @@ class Processes:
     def several(self) -> bool:
         """Whether there are others."""
         return self.count > 1
+
+    def own(self, device: torch.device) -> torch.device:
+        """The device that is this process's, where the kind alone was named."""
+        import torch
+
+        if self.several and device.type == "cuda" and device.index is None:
+            return torch.device("cuda", self.here)
+        return device
 
     def by_first(self, make: Callable[[], T]) -> T:
         """What the first process makes, in all of them."""
@@ -140,12 +153,29 @@ def here() -> Processes:
 
 def started() -> int:
     """How many processes a launcher has started, told without torch."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+    return _told(_COUNTS, 1)
 
 
 def speaks() -> bool:
     """Whether this process is the one that prints."""
-    return started() == 1 or os.environ["RANK"] == "0"
+    return started() == 1 or _told(_PLACES, 0) == 0
+
+
+def launched_in_vain() -> str:
+    """In words, that a launcher was asked for several processes and started one; "" if not."""
+    if started() > 1 or os.environ.get("ACCELERATE_USE_CPU", "").lower() != "true":
+        return ""
+    if "MASTER_PORT" not in os.environ:
+        return ""
+    return (
+        "`accelerate launch --cpu` starts one process, however many it is asked for, and this is "
+        "it: `torchrun --nproc-per-node 2 -m mmbench run ...` starts two"
+    )
+
+
+def _told(names: Sequence[str], otherwise: int) -> int:
+    found = (os.environ[name] for name in names if os.environ.get(name, "").isdigit())
+    return int(next(found, otherwise))
 
 
 def join(device: str) -> Processes:
@@ -169,7 +199,7 @@ def join(device: str) -> Processes:
         state = PartialState(cpu=device == "cpu", timeout=_LONGEST_WAIT)
     except (RuntimeError, ValueError) as error:
         raise MMBenchError(f"the processes of this run cannot meet: {error}") from None
-    _joined = Processes(state.process_index, state.num_processes)
+    _joined = Processes(state.process_index, state.num_processes, state.local_process_index)
     return _joined
 
 

@@ -130,7 +130,7 @@ def carry_out(
     from mmbench.training.device import choose_device
     from mmbench.training.memory import within_memory
 
-    device = choose_device(request.device)
+    device = all_processes.own(choose_device(request.device))
     if all_processes.several and request.compile:
         raise MMBenchError("--compile is for one process: leave it off, or start one")
     if all_processes.first:

@@ -30,7 +30,7 @@ from mmbench.training.objectives.base import Epoch
 from mmbench.training.objectives.weighted import Batches, WeightedObjectives, total
 from mmbench.training.optimizer import optimizer_for
 from mmbench.training.schedule import scheduler_for
-from mmbench.training.shared_out import by_terms, norms_of_all, sum_gradients
+from mmbench.training.shared_out import by_terms, norms_apart, norms_of_all, sum_gradients
 from mmbench.training.stage_batches import Batched, StageBatches
 from mmbench.training.state import Progress, load_state, save_state
 from mmbench.training.transfer import Sent, Transfer
@@ -119,9 +119,11 @@ class _Learner:
         samples = 0
         at_once = self._settings.accumulate
         with closing(prefetched(made) if self._prefetch else made) as ready:
-            for number, (count, collated) in enumerate(ready):
+            for number, (count, whole, collated) in enumerate(ready):
                 place = number % at_once
                 of = min(at_once, len(batches) - (number - place))
+                if self._processes.several:
+                    norms_apart(self.model, whole)
                 losses, parts = self._gradients(self._transfer.take(collated), place, of)
                 if place == of - 1:
                     lr = self.optimizer.param_groups[0]["lr"]
@@ -140,7 +142,7 @@ class _Learner:
         train_mode(self.both)
         made = self._collated(batches.epoch(epoch), epoch)
         with closing(made) as ready:
-            taken = (self._transfer.take(collated) for _, collated in ready)
+            taken = (self._transfer.take(collated) for *_, collated in ready)
             return not_finite_in(self.model, self.objectives, taken)
 
     def before_epoch(self, epoch: Epoch) -> None:
@@ -152,14 +154,16 @@ class _Learner:
 
     def _collated(
         self, epoch: Iterable[Sequence[Sample]], number: int
-    ) -> Generator[tuple[int, Sent], None, None]:
-        """How many samples each batch of an epoch has, and what the objectives read of it."""
+    ) -> Generator[tuple[int, bool, Sent], None, None]:
+        """How many samples each batch of an epoch has, whether this process has all of them, and
+        what the objectives read of its own.
+        """
         own = [self._processes.place] if self._processes.place else []
         for step, chosen in enumerate(epoch, 1):  # 0 is what the order is drawn from
             rng = np.random.default_rng([self._seed, number, step, *own])
             share = self._processes.share(chosen)
             collated = self.objectives.collate(self.model, share, rng)
-            yield len(chosen), self._transfer.send(collated)
+            yield len(chosen), share is chosen, self._transfer.send(collated)
 
     def _gradients(self, batches: Batches, place: int, of: int) -> tuple[Losses, Losses]:
         """Add up the gradients of batches on the device: one of so many that a step averages.

@@ -62,15 +62,28 @@ def _of_all(norm: nn.modules.batchnorm._BatchNorm) -> BatchNormOfAll:
     return made
 
 
+def norms_apart(model: nn.Module, apart: bool) -> None:
+    """Let the batch norms see this process's batch alone, where each process has all samples."""
+    for module in model.modules():
+        if isinstance(module, BatchNormOfAll):
+            module.apart = apart
+
+
 class BatchNormOfAll(nn.modules.batchnorm._BatchNorm):
-    """A batch norm over the batch of all processes; at inference as any other."""
+    """A batch norm over the batch of all processes; at inference as any other.
+
+    Attributes:
+        apart: whether it is as any other in training too.
+    """
+
+    apart = False
 
     def _check_input_dim(self, input: Tensor) -> None:
         pass
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, ...) -> the same."""
-        if not self.training:
+        if self.apart or not self.training:
             return super().forward(input)
         x = input if input.dtype == torch.float64 else input.float()
         dims = [0, *range(2, x.ndim)]
