@@ -157,7 +157,7 @@ def parted(queries: Sequence[T], starts: Sequence[int], count: int) -> list[Sequ
         starts: the places that a part may begin at.
 
     >>> parted("abcdefg", [0, 2, 4, 6], 3)
-    ['ab', 'cdef', 'g']
+    ['ab', 'cd', 'efg']
     """
     places = [0, *starts, len(queries)]
     wanted = (len(queries) * part / count for part in range(count + 1))

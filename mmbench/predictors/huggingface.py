@@ -133,7 +133,8 @@ class HuggingFace:
 
     def starts(self, queries: Sequence[Query]) -> list[int]:
         """Where its batches begin, the composition of which may decide the last bits."""
-        return self._model.starts(queries)
+        starts: list[int] = self._model.starts(queries)
+        return starts
 
     def notes(self) -> list[str]:
         """What a reader of its answers should know."""
