@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from mmbench.errors import MMBenchError
+from mmbench.errors import MMBenchError, in_one_line
 
 if TYPE_CHECKING:
     import torch
@@ -231,6 +231,6 @@ def _of_all() -> Iterator[None]:
         yield
     except RuntimeError as error:  # whatever the backend makes of it
         raise ProcessLost(
-            f"another of the {_joined.count} processes of this run has ended, and so do all: "
-            f"{str(error).splitlines()[0] if str(error) else 'no word from it'}"
+            f"another of the {_joined.count} processes of this run has ended, and so do all "
+            f"({in_one_line(error)}). The same command goes on after the last whole epoch"
         ) from None

@@ -25,6 +25,7 @@ from mmbench.experiments.outcome import Failed, Outcome, Outcomes, keep_tracebac
 from mmbench.experiments.result import RunResult
 from mmbench.experiments.run import carry_out
 from mmbench.experiments.watch import Watch
+from mmbench.option_words import as_called, on_command_line
 from mmbench.records.locks import held
 from mmbench.records.store import RUN_FILE
 from mmbench.records.verification import verified
@@ -197,6 +198,7 @@ def _task(request: RunRequest, mark: str) -> Made:
     return _carried_out(request, mark, f"by Ray on {_where()}: its times are those beside others")
 
 
+@on_command_line()  # whoever reads what it says puts it into their words
 def _carried_out(request: RunRequest, mark: str, note: str) -> Made:
     """What came of a request, as plain data.
 
@@ -238,7 +240,7 @@ def _outcome(ray: Any, task: Any, request: RunRequest, watch: Watch) -> Outcome:
             _receive(request.out, folder, files, watch)
             return RunResult(verified(folder), folder, reused=False)
         case "failed", str(reason):
-            return Failed(reason)
+            return Failed(as_called(reason))
         case "crashed", str(reason), str(text):
             file = keep_traceback(request, text)
             return Failed(f"crashed: {reason}. Its traceback is in {file}", broke=True)

@@ -96,8 +96,7 @@ def _read_again(
         table["target"] = task.targets(samples)
     table["written"] = stored.written
     mask = stored.mask if stored.failures else None
-    files = {name: (folder / name).read_bytes() for name in record.files}
-    files |= {
+    files = {
         PREDICTIONS_FILE: predictions_file(samples, table, scores.statistics, stored.failures),
         STATISTICS_FILE: scores.kept(samples, mask).to_bytes(),
     }
