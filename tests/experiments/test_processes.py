@@ -81,3 +81,30 @@ def test_a_process_that_is_killed_ends_all_and_keeps_what_was_trained(tmp_path):
     assert "another of the 2 processes of this run has ended" in done.stderr
     assert (tmp_path / "state" / STATE_FILE).exists()
     assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.whole
+def test_one_training_by_two_processes_is_a_run_with_the_losses_of_one(tmp_path):
+    (tmp_path / "few_scenes.yaml").write_text(SMALL)
+    (tmp_path / "little.yaml").write_text(
+        "fusion: gated\nwidth: 16\nencoders: {text: bag_of_words}\n"
+        "train: {epochs: 2, batch: 16, optimizer: sgd, lr: 0.01}\n"
+    )
+    command = ["-m", "mmbench", "run", "--task", "vqa", "--model", tmp_path / "little.yaml"]
+    command += ["--dataset", tmp_path / "few_scenes.yaml", "--train", "--device", "cpu"]
+    found = {}
+    for count in (1, 2):
+        out = tmp_path / str(count)
+        printed = whole(launched(count, *command, "--out", out))
+        assert printed.count("accuracy|match") == 1
+        [folder] = [file.parent for file in out.rglob("run.json")]
+        record = json.loads((folder / "run.json").read_text())
+        log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        found[count] = record, [entry["loss"] for entry in log]
+    (one, losses), (two, of_two) = found[1], found[2]
+    assert of_two == pytest.approx(losses, rel=1e-4)
+    assert two["environment"]["processes"] == two["identity"]["processes"] == 2
+    assert one["environment"]["processes"] == 1
+    assert one["identity"]["processes"] is None
+    again = whole(launched(2, *command, "--out", tmp_path / "2"))
+    assert "from the record of" in again
