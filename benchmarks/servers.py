@@ -162,10 +162,23 @@ def throughput(latency: float, faults: float, beside: bool) -> None:
         )
 
 
+# Notes what the client has received, before it is kept, and once it is.
 _KILLED = """
-import sys
+import os, sys
 from mmbench.data.sample import Query
+from mmbench.predictors.openai_client import OpenAIClient
 from mmbench.predictors.openai_server import OpenAIServer
+from mmbench.responses import Responses
+notes = os.open(sys.argv[4], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+ask, put = OpenAIClient.ask, Responses.put
+async def noting_received(self, messages):
+    response = await ask(self, messages)
+    os.write(notes, f"received {messages[0]['content']}\\n".encode())
+    return response
+def noting_kept(self, key, response):
+    put(self, key, response)
+    os.write(notes, f"kept {key}\\n".encode())
+OpenAIClient.ask, Responses.put = noting_received, noting_kept
 queries = [Query(str(n), {"text": f"question {n}"}) for n in range(int(sys.argv[3]))]
 for answer in OpenAIServer(sys.argv[1], "text", base_url=sys.argv[2]).predict(queries):
     print(answer.usage.kept, flush=True)
@@ -175,9 +188,10 @@ for answer in OpenAIServer(sys.argv[1], "text", base_url=sys.argv[2]).predict(qu
 def killed(times: int = 10) -> None:
     """Kill a run again and again, each time after some new answers, and let the last one end."""
     model, draw = f"killed-{time.time()}", random.Random()
-    with Server(latency=0.005) as server:
+    with tempfile.TemporaryDirectory() as folder, Server(latency=0.005) as server:
         for number in range(times + 1):
-            command = [sys.executable, "-c", _KILLED, model, server.url, str(QUERIES)]
+            notes = Path(folder, str(number))
+            command = [sys.executable, "-c", _KILLED, model, server.url, str(QUERIES), notes]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
                 new, most = 0, draw.randrange(1, 2 * QUERIES // times)
                 for line in run.stdout:
@@ -185,10 +199,17 @@ def killed(times: int = 10) -> None:
                     if number < times and new >= most:
                         run.kill()
                         break
+        got = Counter(line for file in Path(folder).iterdir() for line in file.open())
+    received, kept = (
+        [count for line, count in got.items() if line.startswith(word)]
+        for word in ("received", "kept")
+    )
     twice = sum(count > 1 for count in server.answered.values())
     print(
-        f"\n{QUERIES:,} queries, killed {times} times: {len(server.answered):,} answered, {twice} "
-        f"twice, since they were under way at a kill (of {64 * times} that may be)"
+        f"\n{QUERIES:,} queries, killed {times} times: {len(kept):,} answers kept, "
+        f"{sum(count > 1 for count in kept)} of them asked for again; "
+        f"{sum(count > 1 for count in received)} received and not yet kept at a kill; {twice} "
+        f"answered twice by the server, since they were under way (of {64 * times} that may be)"
     )
 
 

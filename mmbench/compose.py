@@ -20,6 +20,7 @@ from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
 from mmbench.model import Batch, Losses, TaskModel, move
 from mmbench.parts import build_encoder
+from mmbench.processes import here
 from mmbench.recipe import Recipe
 from mmbench.zoo.decoders.fused import Decoded
 from mmbench.zoo.encoders.pretrained import PretrainedEncoder
@@ -353,8 +354,10 @@ class Shares:
 
     def notes(self) -> list[str]:
         """A line for the record, if anything was counted."""
-        if not isinstance(self._total, Tensor) or not bool(self._total.sum() > 0):
+        counted = [x for x in here().of_each(self._total) if isinstance(x, Tensor)]
+        total = torch.stack(counted).sum(0) if counted else torch.zeros(())
+        if not bool(total.sum() > 0):
             return []
-        parts = (100 * self._total / self._total.sum()).tolist()
+        parts = (100 * total / total.sum()).tolist()
         shown = ", ".join(f"{n} {p:.1f}%" for n, p in zip(self.names, parts, strict=True))
         return [f"mean share of each modality in the fusion: {shown}"]

@@ -100,6 +100,14 @@ class TaskModel(nn.Module, ABC):
     def losses(self, batch: Batch, label_smoothing: float = 0.0) -> Losses:
         """The task's own losses by name, each a mean over the batch's samples."""
 
+    def terms(self, batch: Batch) -> Mapping[str, Tensor | int]:
+        """By the name of a loss, of how many terms of a batch it is the mean; others under "".
+
+        Several processes train a model by it, each on a share of every batch, and refuse one that
+        leaves this as it is: its losses may compare samples with each other.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def answer(self, batch: Batch) -> list[Any]:
         """An answer per query."""

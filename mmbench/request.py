@@ -106,6 +106,21 @@ def run_request(**values: Any) -> RunRequest:
     return of_options(RunRequest, values, "mmbench run")
 
 
+def placed(request: RunRequest) -> RunRequest:
+    """A request with its files named from the root, as a process in another folder finds them."""
+    names = {
+        key: str(Path(value).resolve())
+        for key in ("model", "dataset")
+        if (value := getattr(request, key)) is not None and value.endswith((".yaml", ".yml"))
+    }
+    paths = {
+        key: value.resolve()
+        for key in ("data_dir", "init", "checkpoint")
+        if (value := getattr(request, key)) is not None
+    }
+    return request.model_copy(update=names | paths)
+
+
 def read_request(path: Path, **changes: Any) -> RunRequest:
     """The request in a YAML file: the fields of `RunRequest`, by name.
 

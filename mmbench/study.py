@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from mmbench.recipe import digest
 from mmbench.records.names import safe_name
@@ -59,6 +59,21 @@ Names = Annotated[list[str], BeforeValidator(_names)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 
 
+class Engine(NamedTuple):
+    """What carries runs out.
+
+    Attributes:
+        ray: whether it is Ray, or this machine.
+        address: of the cluster; None for the one that runs here.
+    """
+
+    ray: bool = False
+    address: str | None = None
+
+
+HERE = Engine()
+
+
 class Study(RunSettings):
     """Models compared on datasets under equal conditions.
 
@@ -79,6 +94,8 @@ class Study(RunSettings):
         search: by dotted key, what trials try of all models, in place of and beside what they
             usually do: a list of values, or a range (`mmbench.experiments.search_space`).
         jobs: how many runs at a time.
+        engine: what carries them out: this machine ("here"), or a cluster of Ray ("ray").
+        address: of the cluster.
         robustness: whether the models are asked again afterwards with their inputs damaged.
         corruptions: by which of `mmbench list corruptions`; by all if None.
         allow_unchecked: compare parts of others that do not keep their contract, too.
@@ -96,6 +113,8 @@ class Study(RunSettings):
     tune: int = Field(0, ge=0, le=MOST_TRIALS)
     search: dict[str, Any] = {}
     jobs: int = Field(1, ge=1)
+    engine: Literal["here", "ray"] = "here"
+    address: str | None = None
     robustness: bool = False
     corruptions: Names | None = None
     allow_unchecked: bool = False
@@ -114,6 +133,22 @@ class Study(RunSettings):
         if not values:
             raise ValueError("must name one at least")
         return values
+
+    @model_validator(mode="after")
+    def _one_engine(self) -> Study:
+        if self.engine == "ray" and self.jobs > 1:
+            raise ValueError(
+                "--jobs is for this machine: Ray runs as many at a time as its machines have cores "
+                "(--threads says how many one takes) or GPUs"
+            )
+        if self.engine != "ray" and self.address is not None:
+            raise ValueError("--address is of a cluster of Ray: give --engine ray too")
+        return self
+
+    @property
+    def carried_out_by(self) -> Engine:
+        """What carries its runs out."""
+        return Engine(self.engine == "ray", self.address)
 
     def run_settings(self) -> dict[str, Any]:
         """What its runs have of it, as a `RunRequest` takes it."""
@@ -167,7 +202,7 @@ def keep_study(study: Study, comments: Sequence[str] = ()) -> Path:
     Raises: MMBenchError if the disk does not take it.
     """
     text = study_text(study, comments)
-    mark = digest(study.model_dump(mode="json", exclude={"allow_failed"}))[:8]
+    mark = digest(study.model_dump(mode="json", exclude={"allow_failed", "engine", "address"}))[:8]
     folder = study.out / STUDIES
     name = study.name or "-".join([*study.task, *(Path(d).stem for d in study.dataset), mark])
     file = folder / f"{safe_name(name)}.yaml"

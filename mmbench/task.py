@@ -275,7 +275,8 @@ class Predictor(Protocol):
     `--model NAME:OPTION@OPTION`. `decides_nothing` names options that change no answer. `draws`
     names the kinds of answers that `draw` changes, where it is not all of them. A method
     `parameters()` gives how many it has, by part; `notes()` what a reader of its answers should
-    know, once they are made.
+    know, once they are made; `starts(queries)` the places where queries may be parted among
+    several processes (`mmbench.processes`), each of which answers a part, with no answer changed.
     """
 
     def predict(self, queries: Sequence[Query]) -> Iterable[Answer | Failure]:

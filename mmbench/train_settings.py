@@ -50,7 +50,8 @@ class Train(Settings):
         modality_dropout: probability that a sample is trained on without one of the modalities that
             the fusion joins to its query, drawn for each; the query is never dropped.
     Not supported:
-        several devices: a training runs on one; `compare --jobs` runs several side by side.
+        parts of a model on several devices: each has all of it; several processes share out the
+            batches (`accelerate launch`), and `compare --jobs` runs trainings side by side.
         rates by part: stages train parts one after the other, each with a `train.lr` of its own.
         reduce on plateau: schedules know the steps alone; `patience` ends a training instead.
         other precision: bfloat16 under autocast on a GPU, float32 on a CPU.

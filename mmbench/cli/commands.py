@@ -20,6 +20,7 @@ from mmbench.cli.record_commands import convert, report, score, verify
 from mmbench.cli.run_commands import compare, profile, run
 from mmbench.errors import MMBenchError
 from mmbench.option_words import on_command_line
+from mmbench.processes import ProcessLost, leave, started
 
 app = CommandGroup(
     "mmbench",
@@ -99,15 +100,24 @@ app.command()(verify)
 def run_command() -> None:
     """Parse the command line and call its command. Ends in SystemExit, or in a bug's traceback."""
     command = typer.main.get_command(app)
+    if started() > 1 and sys.argv[1:2] != ["run"]:
+        _fail(
+            f"a launcher has started {started()} processes of this command, and only `mmbench run` "
+            "is shared out among them (`mmbench compare` has --jobs and --engine ray)",
+            2,
+        )
     if "_MMBENCH_COMPLETE" in os.environ:  # a shell asks how a line may go on
         command.main(prog_name="mmbench")
     try:
         with command.make_context("mmbench", sys.argv[1:]) as context:
             command.invoke(context)
+        leave()
     except typer.Exit as error:
         sys.exit(error.exit_code)
-    except MMBenchError as error:
+    except ProcessLost as error:
         _fail(str(error), 2)
+    except MMBenchError as error:
+        _fail(str(error), 2, also_unasked=True)
     except BrokenPipeError:  # `mmbench list models | head -1`
         sys.stderr.close()
         sys.exit(0)
@@ -117,6 +127,11 @@ def run_command() -> None:
         _fail(error.format_message(), 2)  # a usage error of the command line's parser
 
 
-def _fail(message: str, code: int) -> None:
-    complain(f"mmbench: {message}")
+def _fail(message: str, code: int, also_unasked: bool = False) -> None:
+    """End with a line and a code.
+
+    Args:
+        also_unasked: whether a process that others speak for says it itself: it alone knows.
+    """
+    complain(f"mmbench: {message}", also_unasked)
     sys.exit(code)

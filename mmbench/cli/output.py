@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
+from mmbench.processes import speaks
 from mmbench.reports.escape import for_terminal, one_line
 
 
@@ -18,10 +19,16 @@ def say_line(line: str) -> None:
     _print(one_line(line), sys.stdout)
 
 
-def complain(line: str) -> None:
-    """Print one line on standard error."""
-    _print(one_line(line), sys.stderr)
+def complain(line: str, also_unasked: bool = False) -> None:
+    """Print one line on standard error.
+
+    Args:
+        also_unasked: whether also where another process speaks for this one.
+    """
+    _print(one_line(line), sys.stderr, also_unasked=also_unasked)
 
 
-def _print(text: str, stream: TextIO, end: str = "\n") -> None:
+def _print(text: str, stream: TextIO, end: str = "\n", also_unasked: bool = False) -> None:
+    if not (speaks() or also_unasked):  # the first of several processes of one run does
+        return
     print(for_terminal(text, stream.encoding or "utf-8"), file=stream, end=end, flush=True)

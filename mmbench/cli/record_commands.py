@@ -52,6 +52,14 @@ def score(
         tuple[Path, Path] | None,
         typer.Option(metavar="A B", help="Test two in pairs: each a prediction file or a record."),
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="Read its answers again off what its model wrote, beside it."),
+    ] = None,
+    reads: Annotated[
+        str | None,
+        typer.Option(help="With --record: text, line, answer, choice, 'pattern REGEX'."),
+    ] = None,
     interval: Annotated[str, typer.Option(help="percentile or bca.")] = "percentile",
     allow_hub_code: AllowHubCode = False,
     allow_mixed: AllowMixed = False,
@@ -65,9 +73,21 @@ def score(
 ) -> None:
     """Score predictions made elsewhere, without a model, or compare two of them."""
     from mmbench.experiments.compare_files import compare_predictions
+    from mmbench.experiments.failures import check_failed
+    from mmbench.experiments.read_again import read_again
     from mmbench.experiments.score_files import score as score_files
     from mmbench.reports.paired import paired_text
 
+    if record is not None:
+        result = read_again(record, reads, dataset, data_dir)
+        check_failed(result.record, result.path, allow_failed)
+        if json:
+            say(result.record.model_dump_json(indent=1))
+        else:
+            print_run(result, quiet=True)
+        return
+    if reads is not None:
+        raise MMBenchError("--reads is how the answers of a --record are read: name one")
     names = split_names(metrics) if metrics else None
     of_dataset: dict[str, Any] = {"dataset": dataset, "split": split, "data_dir": data_dir}
     of_dataset["skip_bad"] = skip_bad

@@ -35,6 +35,7 @@ from mmbench.cli.options import (
 from mmbench.cli.output import complain, say
 from mmbench.cli.parser import settings_given
 from mmbench.errors import MMBenchError
+from mmbench.processes import launched_in_vain, refuse_several, speaks
 
 if TYPE_CHECKING:
     from mmbench.experiments.repeats import Repeats
@@ -132,6 +133,10 @@ def run(
     else:
         asked = read_request(request, **settings_given(context, changed=True))
     watch = _logged(QuietWatch() if quiet else TerminalWatch(), log, asked)
+    if vain := launched_in_vain():
+        complain(vain)
+    if robustness or corruptions:
+        refuse_several("--robustness", "ask the model again by one process, afterwards")
     if "," in asked.task:
         if robustness or corruptions:
             raise MMBenchError(
@@ -182,7 +187,7 @@ def _print_repeats(found: Repeats, json: bool) -> None:
 
 def _logged(watch: Watch, log: str | None, asked: RunSettings) -> Watch:
     """The watch, and beside it the logger that was asked for."""
-    if log is None:
+    if log is None or not speaks():
         return watch
     from mmbench.experiments.logged import LoggedWatch
 
@@ -244,6 +249,13 @@ def compare(
     jobs: Annotated[
         int, typer.Option(help="Runs at a time, on one device; they share the cores.")
     ] = 1,
+    engine: Annotated[
+        str, typer.Option(help="What carries runs out: here, or a cluster of Ray: ray.")
+    ] = "here",
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of the cluster of Ray: 10.0.0.1:6379. Default: the one that runs here."),
+    ] = None,
     threads: Threads = None,
     init: Init = None,
     dataset: Annotated[

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
 
 from mmbench.data.sample import Query
 from mmbench.errors import MMBenchError
+from mmbench.processes import here
 from mmbench.records.record import RequestsEntry
 from mmbench.records.statistics_file import BoolArray
 from mmbench.task import Answer, Failure, Predictor
@@ -117,13 +119,26 @@ def answers_of(
 ) -> Answered:
     """A predictor's answers, and where it failed.
 
+    Of several processes of a run each asks for a part where the predictor says where queries may
+    be parted (`Predictor`), and has the answers of all; of another one the first process asks.
+
     Args:
         name: the predictor's, for an error.
         advanced: called with 1 for each answer that comes.
     Raises: MMBenchError if there is not an answer or a failure for each query.
     """
-    answers = predictor.predict(queries)
-    given = list(answers if advanced is None else _counted(answers, advanced))
+
+    def ask(queries: Sequence[Query]) -> list[Any]:
+        answers = predictor.predict(queries)
+        return list(answers if advanced is None else _counted(answers, advanced))
+
+    if not here().several or getattr(predictor, "of_all_processes", False):
+        given = ask(queries)
+    elif (starts := getattr(predictor, "starts", None)) is not None:
+        parts = parted(queries, starts(queries), here().count)
+        given = [answer for part in here().of_each(ask(parts[here().place])) for answer in part]
+    else:
+        given = here().by_first(lambda: ask(queries))
     if len(given) != len(queries):
         raise MMBenchError(f"{name} gave {len(given)} answers to {len(queries)} queries")
     odd = next((answer for answer in given if not isinstance(answer, Answer | Failure)), None)
@@ -133,6 +148,21 @@ def answers_of(
             "mmbench.task): was it made for an earlier mmbench?"
         )
     return Answered(given)
+
+
+def parted(queries: Sequence[T], starts: Sequence[int], count: int) -> list[Sequence[T]]:
+    """Queries in so many parts, one behind the other, about as long.
+
+    Args:
+        starts: the places that a part may begin at.
+
+    >>> parted("abcdefg", [0, 2, 4, 6], 3)
+    ['ab', 'cd', 'efg']
+    """
+    places = [0, *starts, len(queries)]
+    wanted = (len(queries) * part / count for part in range(count + 1))
+    cuts = [min(places, key=lambda place: abs(place - cut)) for cut in wanted]
+    return [queries[start:end] for start, end in pairwise(cuts)]
 
 
 def _counted(

@@ -15,7 +15,7 @@ from mmbench.experiments.plan import make_plan
 from mmbench.experiments.study_plan import why_new
 from mmbench.experiments.study_setup import Prepared
 from mmbench.records.writing import writing_to
-from mmbench.request import RunRequest
+from mmbench.request import RunRequest, placed
 from mmbench.study import keep_study
 
 
@@ -57,22 +57,7 @@ def _new_requests(made: Prepared) -> list[RunRequest]:
         for entrant in entrants
     ]
     new = [request for request in asked if why_new(make_plan(request, made.read)) is not None]
-    return [_placed(request).model_copy(update={"out": out}) for request in new]
-
-
-def _placed(request: RunRequest) -> RunRequest:
-    """With files named from the root, where they are files."""
-    names = {
-        key: str(Path(value).resolve())
-        for key in ("model", "dataset")
-        if (value := getattr(request, key)) is not None and value.endswith((".yaml", ".yml"))
-    }
-    paths = {
-        key: value.resolve()
-        for key in ("data_dir", "init", "checkpoint")
-        if (value := getattr(request, key)) is not None
-    }
-    return request.model_copy(update=names | paths)
+    return [placed(request).model_copy(update={"out": out}) for request in new]
 
 
 def _script(study: Path, folder: Path, count: int) -> str:

@@ -138,6 +138,8 @@ def footnotes(records: Iterable[Record]) -> list[str]:
             found.setdefault("machines", set()).add(here.device_name)
         how = "compiled" if here.compiled else "as it is written"
         found.setdefault("ways to run a model", set()).add(how)
+        together = record.identity.processes or 1
+        found.setdefault("numbers of processes that train", set()).add(str(together))
         if record.identity.device == "cpu":
             asked = record.identity.threads
             found.setdefault("threads asked for", set()).add(str(asked) if asked else "all")

@@ -1,4 +1,5 @@
-"""Carries requests out: one after the other in this process, or several side by side in processes.
+"""Carries requests out: one after the other in this process, or several side by side in processes
+or on a cluster.
 
 A process is told its request, says how it goes, and leaves a record: the record on disk is the
 result. So nothing of a run is lost with whoever asked for it, and a request could as well be
@@ -13,9 +14,8 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -23,17 +23,16 @@ from typing import Any
 
 from mmbench.computing import threads_alone, usable_cores
 from mmbench.errors import MMBenchError
-from mmbench.experiments.plan import Splits, make_plan, recipe_name
+from mmbench.experiments.outcome import Failed, Outcome, Outcomes, keep_traceback
+from mmbench.experiments.plan import Splits, make_plan
 from mmbench.experiments.result import RunResult
 from mmbench.experiments.run import carry_out, has_record
 from mmbench.experiments.watch import SILENT, Watch
 from mmbench.option_words import as_called
-from mmbench.records.names import safe_name
 from mmbench.records.verification import verified
-from mmbench.records.writing import writing_to
 from mmbench.request import RunRequest
+from mmbench.study import HERE, Engine
 
-CRASHES = ".crashes"  # the folder below `out` that tracebacks are kept in
 _PATIENCE = 3.0  # seconds that processes get to end by themselves
 _LAST_LINES = 3  # of what a process said before it died
 
@@ -47,28 +46,12 @@ main()
 """
 
 
-@dataclass(frozen=True)
-class Failed:
-    """A request without a result.
-
-    Attributes:
-        reason: in a line.
-        broke: whether it crashed or was killed; otherwise it was refused, as a mistake is.
-    """
-
-    reason: str
-    broke: bool = False
-
-
-Outcome = RunResult | Failed
-Outcomes = Generator[tuple[RunRequest, Outcome], None, None]
-
-
 def outcomes(
     requests: Sequence[RunRequest],
     jobs: int = 1,
     watch: Watch = SILENT,
     read: dict[str, Splits] | None = None,
+    engine: Engine = HERE,
 ) -> Outcomes:
     """Each request with what came of it, as they end. Whoever stops early closes it.
 
@@ -77,8 +60,11 @@ def outcomes(
         jobs: how many at a time; more than one run in processes of their own, on one device alike.
         watch: told of progress.
         read: splits that are read already; for runs in this process.
+        engine: what carries them out, where it is not this machine.
     """
     read = {} if read is None else read
+    if engine.ray:
+        return _over_cluster(requests, engine, watch, read)
     if jobs == 1:
         return _in_turn(requests, watch, read)
     return _side_by_side(requests, jobs, watch, read)
@@ -103,11 +89,27 @@ def _in_turn(requests: Sequence[RunRequest], watch: Watch, read: dict[str, Split
         yield request, outcome
 
 
+def _recorded(requests: Sequence[RunRequest], read: dict[str, Splits]) -> list[RunRequest]:
+    """Those that have a record: they are taken in turn, sooner than a process is started."""
+    return [request for request in requests if has_record(make_plan(request, read))]
+
+
+def _over_cluster(
+    requests: Sequence[RunRequest], engine: Engine, watch: Watch, read: dict[str, Splits]
+) -> Outcomes:
+    from mmbench.experiments.ray_engine import over_cluster
+
+    recorded = _recorded(requests, read)
+    yield from _in_turn(recorded, watch, read)
+    new = [request for request in requests if request not in recorded]
+    yield from over_cluster(new, engine.address, watch)
+
+
 def _side_by_side(
     requests: Sequence[RunRequest], jobs: int, watch: Watch, read: dict[str, Splits]
 ) -> Outcomes:
-    recorded = [request for request in requests if has_record(make_plan(request, read))]
-    yield from _in_turn(recorded, watch, read)  # sooner than a process is started
+    recorded = _recorded(requests, read)
+    yield from _in_turn(recorded, watch, read)
     waiting = deque(request for request in requests if request not in recorded)
     said: SimpleQueue[tuple[_Worker, Any]] = SimpleQueue()
     notes = [f"up to {jobs} runs at once: its times are not those of a run alone (--jobs {jobs})"]
@@ -212,7 +214,7 @@ class _Worker:
         self._watch.ended("failed")
         match message:
             case "crashed", str(reason), str(traceback):
-                file = _keep(request, traceback)
+                file = keep_traceback(request, traceback)
                 return Failed(f"crashed: {reason}. Its traceback is in {file}", broke=True)
         return Failed(as_called(self._death()), broke=True)
 
@@ -256,13 +258,3 @@ def _stop(workers: Sequence[_Worker]) -> None:
             worker.process.kill()
             worker.process.wait()
         worker.close()
-
-
-def _keep(request: RunRequest, traceback: str) -> Path:
-    """Keep a traceback below the records; the file."""
-    name = safe_name(recipe_name(request.model).replace("/", "-"))
-    file = request.out / CRASHES / f"{name}-seed-{request.seed}.txt"
-    with writing_to(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(traceback, encoding="utf-8")
-    return file

@@ -14,6 +14,7 @@ from mmbench.data.batches import query_batches
 from mmbench.data.sample import Query
 from mmbench.experiments.operations import operations_of
 from mmbench.model import TaskModel, move
+from mmbench.processes import here
 from mmbench.task import Answer
 
 _LATENCIES = 50  # queries asked alone
@@ -24,6 +25,9 @@ _LATENCY_SECONDS = 1.0  # after which no more are asked
 class ModelPredictor:
     """A `TaskModel` as a `Predictor`, compiled where that is asked for (`mmbench.compiled`).
 
+    Of several processes of a run (`mmbench.processes`) each answers whole batches, and has the
+    answers of all: the same as one process gives.
+
     Args:
         model: on the device.
         device: where it runs.
@@ -31,6 +35,8 @@ class ModelPredictor:
             answers.
         advanced: called with the number of queries after each batch.
     """
+
+    of_all_processes = True
 
     def __init__(
         self,
@@ -77,6 +83,9 @@ class ModelPredictor:
 
     def _in_order(self, queries: Sequence[Query], without: str | None) -> Iterator[Any]:
         """What the model answers to each query."""
+        if here().several:
+            yield from self._of_all(queries, without)
+            return
         waiting: dict[int, Any] = {}
         following = 0
         for places in query_batches(queries, self._batch):
@@ -90,6 +99,24 @@ class ModelPredictor:
             while following in waiting:
                 yield waiting.pop(following)
                 following += 1
+
+    def _of_all(self, queries: Sequence[Query], without: str | None) -> list[Any]:
+        """What all processes together answer to each query."""
+        from accelerate.utils import send_to_device
+
+        batches = list(query_batches(queries, self._batch))
+        own: dict[int, Any] = {}
+        for start in range(0, len(batches), here().count):
+            at_once = batches[start : start + here().count]
+            for places in at_once[here().place : here().place + 1]:
+                answers = self._answers([queries[place] for place in places], without)
+                own.update(zip(places, answers, strict=True))
+            self._advanced(sum(map(len, at_once)))
+        found = {place: answer for part in here().of_each(own) for place, answer in part.items()}
+        answered: list[Any] = send_to_device(
+            [found[place] for place in range(len(queries))], self._device
+        )
+        return answered
 
 
 def latencies_alone(

@@ -18,6 +18,7 @@ from mmbench.experiments.joint_recipe import recipe_of_several
 from mmbench.experiments.score import load_metrics
 from mmbench.experiments.splits import Splits, StageSource, splits_of, stage_sources
 from mmbench.metrics.base import Metric
+from mmbench.processes import here
 from mmbench.recipe import TRAINING_KINDS, Part, Recipe, load_recipe
 from mmbench.records.identity import Identity
 from mmbench.records.record import Weights
@@ -255,6 +256,7 @@ def _identity(
         device=device,
         threads=request.threads if device == "cpu" else None,
         compiled=True if trained and request.compile else None,
+        processes=here().count if trained and here().several else None,
     )
 
 

@@ -16,7 +16,8 @@ from mmbench.experiments.result import RunResult
 from mmbench.experiments.run import carry_out
 from mmbench.experiments.score import load_metrics
 from mmbench.experiments.watch import SILENT, Watch
-from mmbench.metrics.base import MeanMetric
+from mmbench.metrics.base import FloatArray, MeanMetric
+from mmbench.processes import refuse_several
 from mmbench.recipe import Recipe
 from mmbench.request import LARGEST_SEED, RunRequest
 from mmbench.statistics.comparison import ModelEstimate, estimate
@@ -29,14 +30,14 @@ class Repeats:
     Attributes:
         runs: a result for each.
         estimates: by metric, the mean over draws with its standard deviation and interval.
-        at_least_one: of metrics that say whether an answer is right, the share of samples that
-            some draw answers rightly (pass@k of k draws).
+        pass_at: of metrics that say whether an answer is right, by k up to the number of draws,
+            the probability that at least one of k draws is right, mean over samples (`pass_at`).
         over: which samples that is over, in words, where queries failed; "" for all.
     """
 
     runs: Sequence[RunResult]
     estimates: Sequence[ModelEstimate]
-    at_least_one: dict[str, float]
+    pass_at: dict[str, dict[int, float]]
     over: str = ""
 
 
@@ -47,6 +48,7 @@ def repeat(request: RunRequest, repeats: int, watch: Watch = SILENT) -> Repeats:
         repeats: two or more.
     Raises: MMBenchError for a model whose draws do not differ; as `carry_out`.
     """
+    refuse_several("--repeats", "start one process, which asks a server many things at once")
     if repeats < 2:
         raise MMBenchError(f"--repeats must be 2 or more, got {repeats}")
     if request.seed + repeats - 1 > LARGEST_SEED:
@@ -68,7 +70,8 @@ def of_draws(runs: Sequence[RunResult]) -> Repeats:
     names = [e.name for e in first.metrics if e.category is None and e.interval is not None]
     read = {seed: run.statistics() for seed, run in by_seed.items()}
     kept = on_same_samples({model: read})[model]
-    found, best = [], {}
+    found: list[ModelEstimate] = []
+    best: dict[str, dict[int, float]] = {}
     for metric in load_metrics(names):
         found.append(estimate(measured_runs(model, metric, by_seed, kept=kept)))
         values = [each.by_metric.get(metric.name) for each in kept.values()]
@@ -77,9 +80,32 @@ def of_draws(runs: Sequence[RunResult]) -> Repeats:
             and metric.bounds == (0.0, 1.0)
             and metric.higher_is_better
         ):
-            right = np.stack([v for v in values if v is not None])
-            best[metric.name] = metric.aggregate(right.max(axis=0))
+            draws = np.stack([v for v in values if v is not None])  # (n, N, 1)
+            if np.isin(draws, (0.0, 1.0)).all():
+                right = draws[..., 0].sum(0)
+                each = {k: pass_at(k, len(draws), right) for k in range(1, len(draws) + 1)}
+                best[metric.name] = {k: float(found.mean()) for k, found in each.items()}
     return Repeats(runs, found, best, answered_words(next(iter(kept.values())).answered))
+
+
+def pass_at(k: int, draws: int, right: FloatArray) -> FloatArray:
+    """The probability that at least one of k draws is right, unbiased: 1 - C(n - c, k) / C(n, k).
+
+    Source: Chen et al., Evaluating Large Language Models Trained on Code, 2021 (arXiv 2107.03374),
+    eq. 1; as the product of its appendix A.
+
+    Args:
+        k: at most the number of draws.
+        draws: n, of each sample.
+        right: (N,), c, how many of them are right.
+
+    >>> pass_at(2, 4, np.array([0.0, 1.0, 2.0, 4.0])).round(4)
+    array([0.    , 0.5   , 0.8333, 1.    ])
+    """
+    i = np.arange(draws - k + 1, draws + 1)[:, None] - right  # n - c - k + 1, ..., n - c
+    chosen = np.arange(draws - k + 1, draws + 1)[:, None]
+    found: FloatArray = 1 - np.prod(i.clip(min=0) / chosen, axis=0)
+    return found
 
 
 def _check_draws(recipe: Recipe, model: str, answer_kind: str) -> None:

@@ -30,6 +30,7 @@ from mmbench.experiments.score import score_answers
 from mmbench.experiments.training_state import TrainingState
 from mmbench.experiments.watch import SILENT, Watch, shown
 from mmbench.predictors.given import name_of, settings_of, source_of
+from mmbench.processes import here, join
 from mmbench.published_checkpoint import checkpoints_of
 from mmbench.records.environment import PeakMemory, environment
 from mmbench.records.locks import held
@@ -48,6 +49,7 @@ from mmbench.records.store import (
 from mmbench.records.verification import verified
 from mmbench.request import RunRequest, run_request
 from mmbench.task import FittedPredictor, Predictor
+from mmbench.training.kinds import device_kind
 from mmbench.zoo.part import build_part
 
 if TYPE_CHECKING:
@@ -60,6 +62,8 @@ if TYPE_CHECKING:
 
 DEFAULT_BATCH = 128  # groups a batch in inference
 
+Made = tuple[Record, dict[str, bytes]]
+
 
 def run(
     task: str, model: str | Path | Predictor, *, watch: Watch | None = None, **settings: Any
@@ -67,7 +71,8 @@ def run(
     """Run a model on a task and leave a record; an equal run's record is reused.
 
     A training of an equal run that was cut off goes on where it was. While another process makes
-    the same run, this one waits for it, and reuses its record.
+    the same run, this one waits for it, and reuses its record. Of several processes that a launcher
+    has started for this run (`mmbench.processes`) all get the result.
 
     Args:
         task: a registered task ("vqa").
@@ -112,33 +117,40 @@ def carry_out(
             f"a run answers one task, and '{request.task}' names several: "
             "`mmbench.run_together` trains one model for them"
         )
+    all_processes = join(device_kind(request.device))
+    watch = watch if all_processes.first else SILENT
     with reporting_to(watch.read):
-        plan = make_plan(request, read)
+        plan = all_processes.first_then_others(lambda: make_plan(request, read))
     folder = plan.folder
-    recover(folder)
-    if has_record(plan):
-        return recorded(plan, watch)
+    if all_processes.first:
+        recover(folder)
+    if all_processes.by_first(lambda: has_record(plan)):
+        return all_processes.by_first(lambda: recorded(plan, watch))
     from mmbench.compiled import compiling
     from mmbench.training.device import choose_device
     from mmbench.training.memory import within_memory
 
-    device = choose_device(request.device)
-    check_writable(request.out)
-    with held(request.out, folder, watch.says):
-        if has_record(plan):  # another process made it meanwhile
-            return recorded(plan, watch)
-        clear(folder)
+    device = all_processes.own(choose_device(request.device))
+    if all_processes.several and request.compile:
+        raise MMBenchError("--compile is for one process: leave it off, or start one")
+    if all_processes.first:
+        check_writable(request.out)
+    with all_processes.if_first(lambda: held(request.out, folder, watch.says)):
+        if all_processes.by_first(lambda: has_record(plan)):  # another one made it meanwhile
+            return all_processes.by_first(lambda: recorded(plan, watch))
+        if all_processes.first:
+            clear(folder)
         watch.began(plan.model, plan.seed)
         watch.will_record(folder, settings_told(plan, request))
         compiles = request.compile and not plan.recipe.predictor
         state = TrainingState(folder)
-        if plan.weights.source == "trained":
+        if plan.weights.source == "trained" and all_processes.first:
             title, recipe = f"{plan.model} seed {plan.seed}", plan.recipe.settings()
             resume, force = request.resume, request.force
             state.open(title, recipe, resume=resume, force=force, says=watch.says)
         try:
             with reporting_to(watch.read), compiling(compiles, device):
-                plan.read()
+                all_processes.first_then_others(plan.read)
                 trains = plan.weights.source == "trained"
                 with (
                     within_memory(device, trains=trains),
@@ -147,9 +159,8 @@ def carry_out(
                     repeatable(request.deterministic),
                     with_threads(request.threads),
                 ):
-                    record, files = _carry_out(plan, device, state.path, watch, given)
-            record = record.model_copy(update={"notes": [*record.notes, *notes]})
-            record = write_record(folder, record, files)
+                    made = _carry_out(plan, device, state.path, watch, given)
+            record = all_processes.by_first(lambda: _written(folder, made, notes))
             watch.ended("finished", [record])
         except KeyboardInterrupt:
             watch.ended("stopped")
@@ -162,8 +173,10 @@ def carry_out(
             raise
         finally:
             watch.done()
-            state.close()
-        state.drop()
+            if all_processes.first:
+                state.close()
+        if all_processes.first:
+            state.drop()
     check_failed(record, folder, request.allow_failed)
     return RunResult(record, folder, reused=False)
 
@@ -171,6 +184,14 @@ def carry_out(
 def settings_told(plan: Plan, request: RunRequest) -> dict[str, Any]:
     """What was asked for, and the whole recipe, as plain JSON."""
     return request.model_dump(mode="json") | {"recipe": plan.recipe.settings()}
+
+
+def _written(folder: Path, made: Made | None, notes: Sequence[str]) -> Record:
+    """The record of a run that was carried out, with notes of whoever asked for it."""
+    assert made is not None
+    record, files = made
+    record = record.model_copy(update={"notes": [*record.notes, *notes]})
+    return write_record(folder, record, files)
 
 
 def has_record(plan: Plan) -> bool:
@@ -200,7 +221,7 @@ def recorded(plan: Plan, watch: Watch) -> RunResult:
 
 def _carry_out(
     plan: Plan, device: torch.device, state: Path, watch: Watch, given: Predictor | None = None
-) -> tuple[Record, dict[str, bytes]]:
+) -> Made | None:
     keep_freed_memory()
     memory = PeakMemory(device)
     if plan.recipe.predictor:
@@ -218,8 +239,10 @@ def record_of(
     memory: PeakMemory,
     watch: Watch,
     given: Predictor | None = None,
-) -> tuple[Record, dict[str, bytes]]:
+) -> Made | None:
     """The record of a run, and its files by name: what it answers, scored.
+
+    None in any process but the first, once it has answered its part.
 
     Args:
         ready: the model with its weights; None where the recipe names a predictor.
@@ -277,7 +300,9 @@ def record_of(
     began = time.perf_counter()
     answered = answers_of(predictor, queries, plan.model, advanced)
     seconds = time.perf_counter() - began
-    predictor_notes = getattr(predictor, "notes", list)
+    predictor_notes = [*getattr(predictor, "notes", list)(), *(model.notes() if model else [])]
+    if not here().first:
+        return None
     failures = answered.failures
     reasons = reasons_of(failures.values())
     by_sample = plan.task.answers_by_sample
@@ -347,8 +372,7 @@ def record_of(
         notes=[
             *scores.notes,
             *notes,
-            *predictor_notes(),
-            *(model.notes() if model else []),
+            *predictor_notes,
             *training_notes,
             *_checkpoint_notes(plan),
             *_skipped_notes(plan),

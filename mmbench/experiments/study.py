@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.compare import Comparison, DatasetRuns, compare_datasets
-from mmbench.experiments.execution import Failed, outcomes
+from mmbench.experiments.execution import outcomes
+from mmbench.experiments.outcome import Failed
 from mmbench.experiments.plan import make_plan
 from mmbench.experiments.result import RunResult
 from mmbench.experiments.shown import Shown
@@ -148,7 +149,7 @@ def _tune(made: Prepared, watch: Watch, notice: Notice) -> dict[tuple[str, str],
 
     searches = [search for _, _, search in titles.values()]
     with _stoppable(study.out / TUNING):
-        run_trials(searches, study.tune, study.jobs, watch, made.read, told)
+        run_trials(searches, study.tune, study.jobs, watch, made.read, told, study.carried_out_by)
     found: dict[tuple[str, str], Tuned] = {}
     for title, entrant, search in titles.values():
         tuned = found[title, entrant.name] = search.tuned()
@@ -191,7 +192,9 @@ def _run(
     failed: dict[Run, str] = {}
     with _stoppable(*{plan.folder.parent for plan in plans}):
         requests = [request for _, request in asked]
-        with closing(outcomes(requests, study.jobs, watch, made.read)) as ended:
+        with closing(
+            outcomes(requests, study.jobs, watch, made.read, study.carried_out_by)
+        ) as ended:
             for request, outcome in ended:
                 run, plan = of[id(request)]
                 if isinstance(outcome, Failed):

@@ -20,6 +20,7 @@ from mmbench.experiments.tune import Search
 from mmbench.request import RunRequest, run_request
 from mmbench.study import Study
 from mmbench.task import Task
+from mmbench.training.kinds import device_kind
 from mmbench.versions import is_own
 
 
@@ -112,6 +113,8 @@ def prepare(study: Study) -> Prepared:
     settings = study.run_settings()
     if study.jobs > 1 and study.threads is None:
         settings["threads"] = threads_beside(study.jobs)
+    if study.engine == "ray" and study.threads is None and device_kind(study.device) == "cpu":
+        settings["threads"] = 1  # as many on each machine, however many cores it has
     read: dict[str, Splits] = {}
     made = Prepared(study, {}, {}, read)
     for task, dataset in _places(study):

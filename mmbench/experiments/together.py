@@ -29,6 +29,7 @@ from mmbench.experiments.run import (
 from mmbench.experiments.splits import Splits
 from mmbench.experiments.training_state import TrainingState
 from mmbench.experiments.watch import SILENT, Watch
+from mmbench.processes import refuse_several
 from mmbench.records.environment import PeakMemory
 from mmbench.records.locks import held
 from mmbench.records.store import check_writable, clear, recover, write_record
@@ -66,6 +67,7 @@ def carry_out_together(
         watch: told of progress.
         read: splits that were read for other requests, which this one shares and adds to.
     """
+    refuse_several("a training of several tasks", "start one process")
     read = {} if read is None else read
     requests = requests_of(request)
     if not request.train:
@@ -135,8 +137,9 @@ def _run(plans: Mapping[str, Plan], request: RunRequest, watch: Watch) -> dict[s
                 for task in lacking:
                     plan = plans[task]
                     watch.began(f"{plan.model} {task}", plan.seed)
-                    record, files = record_of(plan, ready[task], device, memory, watch)
-                    record = write_record(plan.folder, record, files)
+                    made = record_of(plan, ready[task], device, memory, watch)
+                    assert made is not None  # by one process
+                    record = write_record(plan.folder, *made)
                     found[task] = RunResult(record, plan.folder, reused=False)
             watch.ended("finished", [found[task].record for task in plans])
         except KeyboardInterrupt:

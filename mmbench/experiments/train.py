@@ -24,6 +24,7 @@ from mmbench.experiments.shared_parts import SharedPart
 from mmbench.experiments.watch import Watch
 from mmbench.joint_model import JointModel, restored_joint_model
 from mmbench.model import TaskModel, parameter_counts
+from mmbench.processes import here
 from mmbench.recipe import Recipe, Train
 from mmbench.records.record import JointEntry
 from mmbench.stages import Stage
@@ -197,6 +198,7 @@ def train_stage(
     drop_features(plan, model, settings)
     samples, validation = plan.trained_on(stage.name)
     if stage.data is not None and stage.data.captions == BOOTSTRAPPED:
+        _check_processes(stage, "a model that makes its own captions is asked by one process")
         right = plan.sources[stage.name].right
         samples, kept = kept_captions(model, samples, right, device, state)
         notes.append(f"stage {stage.name}: {kept.words}")
@@ -204,6 +206,7 @@ def train_stage(
     torch.manual_seed(plan.seed)
     balance = plan.recipe.balance
     objectives = WeightedObjectives(stage, model, settings, balance).to(device)
+    _check_processes(stage, objectives.why_one_process(model))
     enter(stage, model, objectives, allowed)
 
     def train(objectives: WeightedObjectives, seed: int) -> Trained:
@@ -233,7 +236,7 @@ def train_stage(
         told = measured(model, objectives, validation, VALIDATION_BATCH, device)
         return replace(trained, measured=told)
 
-    if (decides := objectives.shared(model, plan.recipe)) is None:
+    if (decides := objectives.shared(model, plan.recipe)) is None or here().several:
         return train(objectives, plan.seed)
     learnt = samples, validation
     shared = SharedPart(plan, stage, settings, decides, model, objectives, learnt, device)
@@ -247,6 +250,19 @@ def train_stage(
         trained = train(objectives, shared.seed)
         shared.write(model, trained)
     return trained
+
+
+def _check_processes(stage: Stage, why: str) -> None:
+    """Raise MMBenchError where several processes were started for what one must train.
+
+    Args:
+        why: it must; "" if it need not.
+    """
+    if why and here().several:
+        raise MMBenchError(
+            f"the stage {stage.name} cannot be trained by {here().count} processes, since {why}: "
+            "start one, without a launcher"
+        )
 
 
 def drop_features(plan: Plan, model: TaskModel, settings: Train) -> None:
@@ -287,7 +303,9 @@ def _validation(
     if metric is None:
 
         def by_loss() -> float:
-            return -mean_loss(model, objectives, validation, VALIDATION_BATCH, device)
+            return here().by_first(
+                lambda: -mean_loss(model, objectives, validation, VALIDATION_BATCH, device)
+            )
 
         return _Choice(LOSS, by_loss, lower_is_better=True)
 
@@ -299,6 +317,6 @@ def _validation(
         answers, _ = plan.task.conclude(
             validation, values_of(predictor, validation.queries, plan.model)
         )
-        return sign * metric.aggregate(metric.statistics(answers, targets))
+        return sign * here().by_first(lambda: metric.aggregate(metric.statistics(answers, targets)))
 
     return _Choice(metric.name, by_metric, not metric.higher_is_better)

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from mmbench.experiments.execution import Failed, outcomes
+from mmbench.experiments.execution import outcomes
+from mmbench.experiments.outcome import Failed
 from mmbench.experiments.plan import Splits, make_plan
 from mmbench.experiments.result import RunResult
 from mmbench.experiments.search_space import Space, setting_of
@@ -31,6 +32,7 @@ from mmbench.recipe import Recipe
 from mmbench.records.store import TRIALS_MARK
 from mmbench.records.writing import writing_to
 from mmbench.request import RunRequest
+from mmbench.study import HERE, Engine
 
 TUNING = "tuning"  # the folder below `out` that trials are kept in
 _SEED = 1_000_000  # of trials, unless a reported run has it
@@ -202,6 +204,7 @@ def run_trials(
     watch: Watch = SILENT,
     read: dict[str, Splits] | None = None,
     told: Callable[[Search, Trial], None] = lambda *_: None,
+    engine: Engine = HERE,
 ) -> None:
     """Carry out trials of all models, each model's one after the other, models side by side.
 
@@ -212,13 +215,14 @@ def run_trials(
         watch: told of progress.
         read: splits that were read.
         told: called after each trial.
+        engine: what carries them out.
     """
     for out in {search._request.out for search in searches}:
         mark_as_trials(out)
     for _ in range(count):
         asked = [(search.ask(), search) for search in searches]
         requests = [request for request, _ in asked]
-        with closing(outcomes(requests, min(jobs, len(requests)), watch, read)) as ended:
+        with closing(outcomes(requests, min(jobs, len(requests)), watch, read, engine)) as ended:
             for request, outcome in ended:
                 search = next(search for other, search in asked if other is request)
                 told(search, search.tell(outcome))

@@ -6,6 +6,7 @@ It runs in a thread with an event loop of its own, so that it works inside a not
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import suppress
 from queue import SimpleQueue
@@ -221,6 +222,9 @@ def from_thread(
             loop.close()
 
     thread = Thread(target=run, name="asking", daemon=True)
+    frozen = not gc.get_freeze_count()
+    if frozen:  # else all that is imported is looked through now and then, and nothing asked
+        gc.freeze()
     thread.start()
     try:
         while True:
@@ -234,3 +238,5 @@ def from_thread(
         with suppress(RuntimeError):  # the loop is closed: the work is done
             loop.call_soon_threadsafe(task.cancel)
         thread.join()
+        if frozen:
+            gc.unfreeze()

@@ -14,6 +14,7 @@ from mmbench.errors import MMBenchError, in_one_line
 from mmbench.predictors.loading import Loading, on
 from mmbench.predictors.messages import images_of, interleaved, known_message
 from mmbench.prefetch import prefetched
+from mmbench.processes import here
 from mmbench.prompts import Prompt
 from mmbench.responses import Response, Responses, response_key
 from mmbench.task import Answer
@@ -66,9 +67,7 @@ class ChatModel:
 
         Answers are kept batch by batch, so that a run that was cut off goes on.
         """
-        batches = [
-            queries[start : start + self._batch] for start in range(0, len(queries), self._batch)
-        ]
+        batches = [queries[start : start + self._batch] for start in self.starts(queries)]
         keys = [self._keys(batch) for batch in batches]
         with Responses(self._kept_as()) as responses:
             every = [key for of_batch in keys for key in of_batch]
@@ -86,9 +85,13 @@ class ChatModel:
                         written = kept[key].written
                         yield Answer(self._prompt.read(written, query.inputs), written=written)
 
+    def starts(self, queries: Sequence[Query]) -> list[int]:
+        """Where its batches begin."""
+        return list(range(0, len(queries), self._batch))
+
     def notes(self) -> list[str]:
         """How many answers were kept from an earlier run, if any were."""
-        kept, every = self._kept
+        kept, every = map(sum, zip(*here().of_each(self._kept), strict=True))
         words = f"{kept:,} of {every:,} answers were kept from an earlier run: its times are short"
         return [words] if kept else []
 

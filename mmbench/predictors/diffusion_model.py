@@ -15,6 +15,7 @@ from safetensors import safe_open
 from mmbench.data.sample import Query, stable_number
 from mmbench.errors import MMBenchError, in_one_line
 from mmbench.predictors.loading import Loading
+from mmbench.processes import here
 from mmbench.prompts import Prompt
 from mmbench.published_checkpoint import PublishedCheckpoint
 from mmbench.task import Answer
@@ -99,13 +100,17 @@ class DiffusionModel:
     def predict(self, queries: Sequence[Query]) -> Iterator[Answer]:
         """An image (H, W, 3) uint8 per query, as soon as its batch is drawn."""
         self._hidden = 0
-        for start in range(0, len(queries), self._batch):
+        for start in self.starts(queries):
             yield from map(Answer, self._drawn(queries[start : start + self._batch]))
+
+    def starts(self, queries: Sequence[Query]) -> list[int]:
+        """Where its batches begin."""
+        return list(range(0, len(queries), self._batch))
 
     def notes(self) -> list[str]:
         """Whether its safety checker hid what it drew."""
-        words = f"its safety checker made {self._hidden:,} images black"
-        return [words] if self._hidden else []
+        hidden = sum(here().of_each(self._hidden))
+        return [f"its safety checker made {hidden:,} images black"] if hidden else []
 
     def _drawn(self, queries: Sequence[Query]) -> Sequence[Any]:
         texts = [self._prompt.asks(query.inputs) for query in queries]

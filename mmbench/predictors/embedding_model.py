@@ -72,21 +72,21 @@ class EmbeddingModel:
 
         Those of a kind go together, and the next batch is prepared while one is embedded.
         """
-        with closing(prefetched(map(self._prepared, self._batches(queries)))) as ready:
+        starts = self.starts(queries)
+        ends = [*starts[1:], len(queries)]
+        batches = (queries[start:end] for start, end in zip(starts, ends, strict=True))
+        with closing(prefetched(map(self._prepared, batches))) as ready:
             for kind, inputs in ready:
                 yield from map(Answer, self._embedded(kind, inputs))
 
-    def _batches(self, queries: Sequence[Query]) -> Iterator[Sequence[Query]]:
-        start = 0
-        while start < len(queries):
-            kind = tuple(queries[start].inputs)
-            end = start + 1
-            while end < min(len(queries), start + self._batch) and kind == tuple(
-                queries[end].inputs
-            ):
-                end += 1
-            yield queries[start:end]
-            start = end
+    def starts(self, queries: Sequence[Query]) -> list[int]:
+        """Where its batches begin: of so many queries of one kind that follow each other."""
+        found: list[int] = []
+        for place, query in enumerate(queries):
+            full = bool(found) and place - found[-1] == self._batch
+            if not found or full or tuple(query.inputs) != tuple(queries[found[-1]].inputs):
+                found.append(place)
+        return found
 
     def _prepared(self, queries: Sequence[Query]) -> tuple[str, dict[str, torch.Tensor]]:
         """What queries of one kind are about, as the processor prepares it."""

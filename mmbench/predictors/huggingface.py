@@ -131,6 +131,11 @@ class HuggingFace:
         answers: Iterator[Answer] = self._model.predict(queries)
         return answers
 
+    def starts(self, queries: Sequence[Query]) -> list[int]:
+        """Where its batches begin, the composition of which may decide the last bits."""
+        starts: list[int] = self._model.starts(queries)
+        return starts
+
     def notes(self) -> list[str]:
         """What a reader of its answers should know."""
         notes = getattr(self._model, "notes", list)  # of one that writes

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from mmbench.processes import here
 from mmbench.records.record import Environment
 
 _PACKAGES = (
@@ -37,6 +38,7 @@ def environment(
         cudnn=cudnn,
         deterministic=deterministic,
         compiled=compiled,
+        processes=here().count,
         git_commit=commit,
         git_dirty=dirty,
     )

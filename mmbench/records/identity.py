@@ -39,6 +39,8 @@ class Identity(BaseModel):
         threads: of the CPU that it is trained with, where a number was asked for: sums that are
             split otherwise differ in their last bits. On a GPU it decides nothing.
         compiled: whether it is trained compiled, which adds up in another order; None if not.
+        processes: that train it together, each of which draws (dropout) by itself, and adds up its
+            own share; None where one does.
         predictions: SHA-256 of a file of predictions from elsewhere.
         joint: of a run whose weights are trained on several tasks at once, by task what else they
             learn from: its dataset, data, settings, parts and what it is fitted on.
@@ -61,6 +63,7 @@ class Identity(BaseModel):
     device: str | None = None
     threads: int | None = None
     compiled: bool | None = None
+    processes: int | None = None
     predictions: str | None = None
     joint: dict[str, dict[str, Any]] = {}
 

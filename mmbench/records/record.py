@@ -157,6 +157,7 @@ class Environment(_Entry):
         cuda, cudnn: versions, on a GPU.
         deterministic: whether repeats were to give the same bytes on a GPU too.
         compiled: whether training steps and answering were compiled by torch.compile.
+        processes: how many shared the run out among them.
         git_commit, git_dirty: of mmbench's own checkout, and whether files in it were changed.
     """
 
@@ -172,6 +173,7 @@ class Environment(_Entry):
     cudnn: str | None = None
     deterministic: bool = False
     compiled: bool = False
+    processes: int = 1
     git_commit: str | None
     git_dirty: bool | None
 

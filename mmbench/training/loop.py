@@ -21,6 +21,7 @@ from mmbench.compiled import compiled
 from mmbench.data.sample import Sample
 from mmbench.model import Losses, TaskModel
 from mmbench.prefetch import prefetched
+from mmbench.processes import here
 from mmbench.recipe import Train
 from mmbench.training.averaging import Average
 from mmbench.training.modes import train_mode
@@ -29,6 +30,7 @@ from mmbench.training.objectives.base import Epoch
 from mmbench.training.objectives.weighted import Batches, WeightedObjectives, total
 from mmbench.training.optimizer import optimizer_for
 from mmbench.training.schedule import scheduler_for
+from mmbench.training.shared_out import by_terms, norms_apart, norms_of_all, sum_gradients
 from mmbench.training.stage_batches import Batched, StageBatches
 from mmbench.training.state import Progress, load_state, save_state
 from mmbench.training.transfer import Sent, Transfer
@@ -82,6 +84,9 @@ class _Learner:
         device: torch.device,
         prefetch: bool,
     ) -> None:
+        self._processes = here()
+        if self._processes.several:
+            norms_of_all(model)
         self.model = model
         self.objectives = objectives
         self.both = nn.ModuleDict({"model": model, "objectives": objectives})
@@ -114,20 +119,22 @@ class _Learner:
         samples = 0
         at_once = self._settings.accumulate
         with closing(prefetched(made) if self._prefetch else made) as ready:
-            for number, (count, collated) in enumerate(ready):
+            for number, (count, whole, collated) in enumerate(ready):
                 place = number % at_once
                 of = min(at_once, len(batches) - (number - place))
-                losses = self._gradients(self._transfer.take(collated), place, of)
+                if self._processes.several:
+                    norms_apart(self.model, whole)
+                losses, parts = self._gradients(self._transfer.take(collated), place, of)
                 if place == of - 1:
                     lr = self.optimizer.param_groups[0]["lr"]
                     self._step()
                     scheduler.step()
-                for name, loss in losses.items():
+                for name, loss in parts.items():
                     sums[name] = sums[name] + loss if name in sums else loss
                     times[name] = times.get(name, 0) + 1
                 samples += count
                 watcher.stepped(partial(_value, losses), count)
-        means = {name: value.item() / times[name] for name, value in sums.items()}
+        means = {n: self._processes.sum(value).item() / times[n] for n, value in sums.items()}
         return means, lr, samples
 
     def not_finite(self, batches: Batched, epoch: int) -> str:
@@ -135,7 +142,7 @@ class _Learner:
         train_mode(self.both)
         made = self._collated(batches.epoch(epoch), epoch)
         with closing(made) as ready:
-            taken = (self._transfer.take(collated) for _, collated in ready)
+            taken = (self._transfer.take(collated) for *_, collated in ready)
             return not_finite_in(self.model, self.objectives, taken)
 
     def before_epoch(self, epoch: Epoch) -> None:
@@ -147,29 +154,38 @@ class _Learner:
 
     def _collated(
         self, epoch: Iterable[Sequence[Sample]], number: int
-    ) -> Generator[tuple[int, Sent], None, None]:
-        """How many samples each batch of an epoch has, and what the objectives read of it."""
+    ) -> Generator[tuple[int, bool, Sent], None, None]:
+        """How many samples each batch of an epoch has, whether this process has all of them, and
+        what the objectives read of its own.
+        """
+        own = [self._processes.place] if self._processes.place else []
         for step, chosen in enumerate(epoch, 1):  # 0 is what the order is drawn from
-            rng = np.random.default_rng([self._seed, number, step])
-            collated = self.objectives.collate(self.model, chosen, rng)
-            yield len(chosen), self._transfer.send(collated)
+            rng = np.random.default_rng([self._seed, number, step, *own])
+            share = self._processes.share(chosen)
+            collated = self.objectives.collate(self.model, share, rng)
+            yield len(chosen), share is chosen, self._transfer.send(collated)
 
-    def _gradients(self, batches: Batches, place: int, of: int) -> Losses:
+    def _gradients(self, batches: Batches, place: int, of: int) -> tuple[Losses, Losses]:
         """Add up the gradients of batches on the device: one of so many that a step averages.
 
-        Returns: the losses, still on the device.
+        Returns: the losses, still on the device; and as parts of those of all processes.
         """
         cuda = self._device.type == "cuda"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=cuda):
             losses = self._losses(self.model, batches)
         if place == 0:
             self.optimizer.zero_grad(set_to_none=True)
-        whole = total(losses)
+        parts = losses
+        if self._processes.several:
+            parts = by_terms(losses, self.objectives.terms(self.model, batches), self._processes)
+        whole = total(parts)
         (whole if of == 1 else whole / of).backward()
-        return {name: loss.detach() for name, loss in losses.items()}
+        found, own = ({name: loss.detach() for name, loss in x.items()} for x in (losses, parts))
+        return found, own
 
     def _step(self) -> None:
         """One step along the gradients that are there."""
+        sum_gradients(self._trained, self._processes)
         self.objectives.after_backward(self.model)
         nn.utils.clip_grad_norm_(self._trained, self._settings.clip)
         self.optimizer.step()
@@ -191,6 +207,7 @@ class _Learner:
             self._average = Average(self.model, self.objectives, self._settings.ema, done)
             if found:
                 self._average.load(average)
+        self._processes.spread([tensor.data for tensor in self.both.state_dict().values()])
         return best, progress
 
     def evaluated(self) -> AbstractContextManager[None]:
@@ -199,6 +216,8 @@ class _Learner:
 
     def save(self, folder: Path, best: Mapping[str, Tensor], progress: Progress) -> None:
         """Keep the state of the training."""
+        if not self._processes.first:
+            return
         average = self._average.tensors if self._average is not None else None
         save_state(folder, self.both, self.optimizer, best, progress, average)
 
@@ -267,7 +286,7 @@ def fit(
         learner.before_epoch(
             Epoch(epoch, settings.epochs, samples, validation, settings.batch, device)
         )
-        torch.manual_seed(seed + 1_000_003 * epoch)  # the same dropout wherever a run was cut
+        torch.manual_seed(_seed_of(seed, epoch))  # the same dropout wherever a run was cut
         batches.begin(epoch)
         means, lr, count = learner.train_epoch(batches, epoch, scheduler, watcher)
         mean = sum(means.values())
@@ -276,7 +295,7 @@ def fit(
                 put_back(learner.both, first)
             else:
                 load_state(folder, learner.both, learner.optimizer)
-            torch.manual_seed(seed + 1_000_003 * epoch)
+            torch.manual_seed(_seed_of(seed, epoch))
             raise loss_error(mean, epoch + 1, learner.not_finite(batches, epoch))
         trained = time.perf_counter() - began
         with learner.evaluated():
@@ -326,6 +345,11 @@ def ends_early(log: Sequence[Mapping[str, Any]], patience: int | None) -> bool:
         if entry["validation"] > highest:
             highest, best = entry["validation"], number
     return len(log) - 1 - best >= patience
+
+
+def _seed_of(seed: int, epoch: int) -> int:
+    """Of what is drawn in an epoch: by each process for its own samples."""
+    return seed + 1_000_003 * epoch + 15_485_863 * here().place
 
 
 def _value(losses: Losses) -> float:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from mmbench.compose import ComposedModel, forms_of
@@ -104,6 +104,11 @@ class CaptioningModel(ComposedModel):
             label_smoothing=label_smoothing,
         )
         return self.weighed({"words": loss}, decoded.losses)
+
+    def terms(self, batch: Batch) -> Mapping[str, Tensor | int]:
+        """The words, and the end of each caption."""
+        mask = batch["words_mask"]
+        return {"": len(mask), "words": mask.sum() + len(mask)}
 
     def answer(self, batch: Batch) -> list[str]:
         """A caption per sample."""

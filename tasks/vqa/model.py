@@ -126,6 +126,10 @@ class VQAModel(ComposedModel):
         """Cross-entropy of the right answer, and the fusion's own."""
         return self.decide(batch, label_smoothing).losses
 
+    def terms(self, batch: Batch) -> Mapping[str, Tensor | int]:
+        """The answers that it knows; a fusion's own losses are means over the same."""
+        return {"": (batch["target"] >= 0).sum()}
+
     def decide(self, batch: Batch, label_smoothing: float = 0.0) -> Decision:
         streams = self.streams(batch)
         decoded = self.decoded(streams, batch)

@@ -7,7 +7,7 @@ answers as texts: Cho et al., Unifying Vision-and-Language Tasks via Text Genera
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -110,6 +110,12 @@ class WrittenModel(ComposedModel):
         if self._weight:
             own["question"] = self._weight * of(batch["following_question"])
         return self.weighed(own, decoded.losses)
+
+    def terms(self, batch: Batch) -> Mapping[str, Tensor | int]:
+        """The words of the answers, and of the questions."""
+        names = {"answer": "following", "question": "following_question"}
+        counts = {n: (batch[key] != NOTHING).sum() for n, key in names.items()}
+        return {"": len(batch["words"]), **counts}
 
     def answer(self, batch: Batch) -> list[str]:
         """The likeliest word after the question, and so on up to the end."""

@@ -96,6 +96,7 @@ def test_each_field_of_an_identity_moves_its_hash(base):
         "limit": 7,
         "threads": 3,
         "compiled": True,
+        "processes": 2,
         **{key: {"key": "other"} for key in ("data", "settings", "parts", "fitted_on")},
         "joint": {"captioning": {"dataset": "other"}},
     }

@@ -103,6 +103,18 @@ class Objective(nn.Module, ABC):
         Gradients are not asked for in here: under `--compile` they would come out wrong.
         """
 
+    def why_one_process(self, model: TaskModel) -> str:
+        """Why several processes cannot train it, each on a share of every batch; "" if they can."""
+        return "it may compare the samples of a batch with each other"
+
+    def terms(self, model: TaskModel, batch: Batch) -> Mapping[str, Tensor | int]:
+        """By the name of a loss, of how many terms it is the mean; others under "".
+
+        So the mean over a batch is found of the means over its shares, where several processes
+        train it. Of an objective that one process trains it is not asked.
+        """
+        raise NotImplementedError
+
     def measured(self, model: TaskModel, batch: Batch) -> Mapping[str, Mean]:
         """What a person wants to know besides the loss, such as a perplexity, of a batch.
 

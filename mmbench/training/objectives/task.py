@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mmbench.data.batches import GroupBatches
 from mmbench.data.sample import Sample
@@ -58,6 +59,16 @@ class TaskLoss(Objective):
         if self.balance is None or not self.training:
             return model.losses(batch, self._label_smoothing)
         return self.balance.losses(model, model.decide(batch, self._label_smoothing))
+
+    def why_one_process(self, model: TaskModel) -> str:
+        if self.balance is not None:
+            return "a balance looks at the gradients of a whole batch"
+        if type(model).terms is TaskModel.terms:
+            return "this model's loss may compare the samples of a batch with each other"
+        return ""
+
+    def terms(self, model: TaskModel, batch: Batch) -> Mapping[str, Tensor | int]:
+        return model.terms(batch)
 
     def before_epoch(self, model: TaskModel, epoch: Epoch) -> None:
         if self.balance is None:

@@ -114,6 +114,18 @@ class WeightedObjectives(nn.Module):
                 found[prefix + key] = loss if weight == 1 else weight * loss
         return found
 
+    def terms(self, model: TaskModel, batches: Batches) -> dict[str, Tensor | int]:
+        """Of how many terms each loss is the mean, where several processes train (`Objective`)."""
+        ((name, objective),) = self._each()  # `why_one_process` is why there are no others
+        return dict(objective.terms(model, batches[name]))
+
+    def why_one_process(self, model: TaskModel) -> str:
+        """Which of them several processes cannot train, and why; "" if they can train all."""
+        for name, objective in self._each():
+            if why := objective.why_one_process(model):
+                return f"the objective {name}: {why}"
+        return "" if len(self._parts) == 1 else "a stage of several objectives"
+
     def before_epoch(self, model: TaskModel, epoch: Epoch) -> None:
         """Called before each epoch."""
         for _, objective in self._each():
