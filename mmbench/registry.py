@@ -191,6 +191,12 @@ def _or_install(name: str, known: Sequence[str]) -> str:
     """What to do about a name that is not known: install a package here, or take a near one."""
     if Path(name, "pyproject.toml").is_file():
         return f" `pip install -e {shlex.quote(name)}` installs the package that lies here."
+    file, _, attribute = name.partition(":")
+    if file.endswith(".py"):
+        return (
+            f" A class of a file in the folder that you work in is named without its ending: "
+            f"{Path(file).stem}:{attribute or 'ITS_CLASS'}."
+        )
     return did_you_mean(name, known)
 
 
@@ -233,8 +239,8 @@ def check(kind: str, name: str) -> None:
         if is_direct(kind, name):
             why = why_broken(*name.split(":")) or f"it is no {_SINGULAR[kind]}"
             raise MMBenchError(
-                f"no {_SINGULAR[kind]} at '{name}': {why}. It takes `module:Class` of a module "
-                f"that is installed, or in the folder {Path.cwd()}"
+                f"no {_SINGULAR[kind]} at '{name}': {why}.{_or_install(name, [])} It takes "
+                f"`module:Class` of a module that is installed, or in the folder {Path.cwd()}"
             )
         known, listed = names(kind), _COMMAND.get(kind, kind)
         raise MMBenchError(
