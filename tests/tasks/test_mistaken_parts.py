@@ -160,3 +160,11 @@ def test_a_recipe_with_a_part_that_is_not_there_says_that_and_not_that_it_has_no
     )
     with pytest.raises(MMBenchError, match="there is no module 'gone'"):
         make_plan(request)
+
+
+@pytest.mark.parametrize("name", ["table.csv", "folder"])
+def test_a_table_or_folder_in_place_of_a_dataset_is_told_what_describes_it(tmp_path, name):
+    (tmp_path / "table.csv").write_text("question,answer\n")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(MMBenchError, match="described by a YAML file.*mmbench new dataset"):
+        mmbench.run("vqa", "concat_fusion", dataset=name)
