@@ -57,5 +57,7 @@ def _is_own(metric: Metric) -> bool:
 
 def _broken(metric: Metric, what: str) -> ToolError:
     cls = type(metric)
-    name = f"{cls.__module__}:{cls.__name__}"
-    return ToolError(f"its class {cls.__name__} {what}. `mmbench check metric {name}` says more")
+    metric_class = f"{cls.__module__}:{cls.__name__}"
+    return ToolError(
+        f"its class {cls.__name__} {what}. `mmbench check metric {metric_class}` says more"
+    )

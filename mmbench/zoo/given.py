@@ -59,8 +59,9 @@ def _word(part: object) -> str:
 
 
 def _check_of(part: object) -> str:
-    kind = _word(part).split()[-1]
-    return f"`mmbench check {kind} {type(part).__module__}:{type(part).__name__}`"
+    short = _word(part).split()[-1]
+    where = f"{type(part).__module__}:{type(part).__name__}"
+    return f"`mmbench check {short} {where}`"
 
 
 def described(value: object) -> str:

@@ -111,3 +111,12 @@ def test_samples_of_one_picture_in_several_groups_are_told_with_what_to_do(descr
     assert len(told) == 2  # of train, whose groups may all be held out or none, and of test
     assert "`group`" in told[0]
     assert not any("several groups" in line for line in said_of(described()))
+
+
+def test_files_that_lie_nowhere_are_told_both_ways_to_name_their_folder(described, tmp_path):
+    path = described()
+    text = (tmp_path / "mine.yaml").read_text().replace("data_dir: files\n", "")
+    (tmp_path / "mine.yaml").write_text(text)
+    first = said_of(path)[0]
+    assert "--data-dir" in first
+    assert f"`data_dir` in {path}" in first
