@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from mmbench import registry
-from mmbench.errors import MMBenchError, raised
+from mmbench.errors import MMBenchError
 from mmbench.recipe import FUSION_KINDS, Part, Recipe
 from mmbench.sharing import shared_now
-from mmbench.sources import OWN_PACKAGES
 from mmbench.zoo.decoders.text import TextDecoder
 from mmbench.zoo.encoders.base import Encoder
 from mmbench.zoo.fusion.base import Fusion
 from mmbench.zoo.fusion.late import LateFusion
-from mmbench.zoo.part import build_part
+from mmbench.zoo.given import mistaken, tell_failure
+from mmbench.zoo.part import build_part, part_class
 from mmbench.zoo.pooling import Kind, make_pooling
 from mmbench.zoo.stream import Stream
 from mmbench.zoo.words import Words
@@ -42,7 +42,7 @@ def build_encoder(modality: str, part: Part, width: int, vocabulary: Words) -> E
 
 
 def _new_encoder(modality: str, part: Part, width: int, vocabulary: Words) -> Encoder:
-    cls = registry.load("encoders", part.name)
+    cls = part_class("encoders", part.name)
     takes = inspect.signature(cls.forward).parameters
     if not issubclass(cls, Encoder) or len(takes) < 3 or _annotated(cls, "vocabulary") is int:
         raise MMBenchError(
@@ -53,6 +53,11 @@ def _new_encoder(modality: str, part: Part, width: int, vocabulary: Words) -> En
     options = dict(part.options)
     pooling = options.pop("pooling", None)
     encoder = build_part("encoders", part.name, options, dim=width, vocabulary=vocabulary)
+    if not hasattr(encoder, "modality"):
+        raise MMBenchError(
+            f"the encoder {part.name} does not say what it reads: its class needs a `modality`, "
+            '"image", "video", "audio" or "text"'
+        )
     if encoder.modality != modality:
         raise MMBenchError(
             f"the encoder for {modality} reads {encoder.modality}: in place of {part.name}, choose "
@@ -84,8 +89,8 @@ def build_fusion(recipe: Recipe, contexts: Sequence[str]) -> Fusion:
             f"{name} joins the decisions of a classifier per modality, which this task does not "
             "have. Choose one of `mmbench list fusions`"
         )
-    cls = registry.load("fusions", name)
-    _check_contract(name, cls)
+    cls = part_class("fusions", name)
+    check_fusion_class(name, cls)
     if cls.most_contexts is not None and len(contexts) > cls.most_contexts:
         raise MMBenchError(
             f"the fusion {name} is defined for at most {cls.most_contexts} modalities beside the "
@@ -104,6 +109,26 @@ def build_fusion(recipe: Recipe, contexts: Sequence[str]) -> Fusion:
     _check_weights(recipe, fusion)
     _try_out(fusion, recipe.width)
     return fusion
+
+
+def build_classifier(part: Part, width: int, classes: int) -> nn.Module:
+    """The decoder of classes that a recipe names: a stream (B, T, D) -> logits (B, classes).
+
+    Raises: MMBenchError for whatever `build_part` refuses, or one that gives anything else.
+    """
+    decoder: nn.Module = build_part("decoders", part.name, part.options, dim=width, classes=classes)
+    zeros = Stream.whole(torch.zeros(1, 1, width))
+    was_training = decoder.training
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        try:
+            logits = decoder.eval()(zeros)
+        except Exception as error:
+            tell_failure(decoder, error, f"a Stream (1, 1, {width})")
+            raise
+    decoder.train(was_training)
+    if not isinstance(logits, Tensor) or logits.shape != (1, classes):
+        raise mistaken(decoder, logits, f"a Tensor of logits (1, {classes})")
+    return decoder
 
 
 def build_text_decoder(
@@ -188,8 +213,11 @@ def build_late_fusion(recipe: Recipe, modalities: Sequence[str], classes: int | 
     return fusion
 
 
-def _check_contract(name: str, cls: type[Any]) -> None:
-    """Raise if a fusion was written when it was told the number of contexts, not their names."""
+def check_fusion_class(name: str, cls: type[Any]) -> None:
+    """Refuse a class that is no fusion, or of an earlier contract.
+
+    Raises: MMBenchError that says what the contract asks for now.
+    """
     if not issubclass(cls, Fusion):
         raise _earlier(name, "it is not a subclass of mmbench.zoo.fusion.base.Fusion")
     if _annotated(cls, "contexts") is int:
@@ -226,24 +254,6 @@ def _try_out(fusion: Fusion, width: int) -> None:
     """Fuse zeros once, so that what does not keep the contract is refused before training."""
     zeros = Stream.whole(torch.zeros(1, 1, width))
     was_training = fusion.training
-    with torch.no_grad(), torch.random.fork_rng(devices=[]), _telling(fusion, width):
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
         fusion.eval()(zeros, [zeros for _ in fusion.contexts])
     fusion.train(was_training)
-
-
-@contextmanager
-def _telling(fusion: Fusion, width: int) -> Iterator[None]:
-    """Within, an error in the code of another's fusion is a line that names it and its place."""
-    try:
-        yield
-    except MMBenchError:
-        raise
-    except Exception as error:
-        cls = type(fusion)
-        if cls.__module__.partition(".")[0] in OWN_PACKAGES:
-            raise  # a bug, with its traceback
-        raise MMBenchError(
-            f"the fusion {cls.__name__} fails on a query and contexts (1, 1, {width}): "
-            f"{raised(error, inspect.getsourcefile(cls))}. "
-            f"`mmbench check fusion {cls.__module__}:{cls.__name__}` says more"
-        ) from error

@@ -182,15 +182,26 @@ def kind_of(name: str, kinds: Sequence[str]) -> str:
         check(kinds[0], name)
     known = sorted({other for kind in kinds for other in names(kind)})
     raise MMBenchError(
-        f"no {_SINGULAR[kinds[0]]} called '{name}'.{_or_install(name, known)} "
+        f"no {_SINGULAR[kinds[0]]} called '{name}'.{_or_install(kinds[0], name, known)} "
         f"`mmbench list {kinds[0]}` shows all {len(names(kinds[0]))}."
     )
 
 
-def _or_install(name: str, known: Sequence[str]) -> str:
+def _or_install(kind: str, name: str, known: Sequence[str]) -> str:
     """What to do about a name that is not known: install a package here, or take a near one."""
     if Path(name, "pyproject.toml").is_file():
         return f" `pip install -e {shlex.quote(name)}` installs the package that lies here."
+    file, _, attribute = name.partition(":")
+    if file.endswith(".py"):
+        return (
+            f" A class of a file in the folder that you work in is named without its ending: "
+            f"{Path(file).stem}:{attribute or 'ITS_CLASS'}."
+        )
+    if kind == "datasets" and Path(name).exists():
+        return (
+            " What lies here so called is described by a YAML file, which is named instead: "
+            "`mmbench new dataset NAME` writes one to begin with."
+        )
     return did_you_mean(name, known)
 
 
@@ -233,11 +244,11 @@ def check(kind: str, name: str) -> None:
         if is_direct(kind, name):
             why = why_broken(*name.split(":")) or f"it is no {_SINGULAR[kind]}"
             raise MMBenchError(
-                f"no {_SINGULAR[kind]} at '{name}': {why}. It takes `module:Class` of a module "
-                f"that is installed, or in the folder {Path.cwd()}"
+                f"no {_SINGULAR[kind]} at '{name}': {why}.{_or_install(kind, name, [])} It takes "
+                f"`module:Class` of a module that is installed, or in the folder {Path.cwd()}"
             )
         known, listed = names(kind), _COMMAND.get(kind, kind)
         raise MMBenchError(
-            f"no {_SINGULAR[kind]} called '{name}'.{_or_install(name, known)} "
+            f"no {_SINGULAR[kind]} called '{name}'.{_or_install(kind, name, known)} "
             f"`mmbench list {listed}` shows all {len(known)}."
         )

@@ -19,6 +19,7 @@ from mmbench.yaml_file import Settings, read_yaml, validate
 S = TypeVar("S", bound=Settings)
 LARGEST_SEED = 2**31 - 1
 MOST_THREADS = 1024
+_IN_PYTHON = ("overrides", "search", "name")  # and in files: no options are called so
 
 
 class RunSettings(Settings):
@@ -142,6 +143,11 @@ def of_options(model: type[S], values: Mapping[str, Any], command: str) -> S:
         command: that takes them.
     Raises: MMBenchError that names the option that is wrong or not known, and what was meant.
     """
+    if "set" in values:
+        raise MMBenchError(
+            "what the command line takes as --set is `overrides` in Python, a mapping: "
+            'overrides={"train.epochs": 3}'
+        )
     values = {name: value for name, value in values.items() if value is not None}
     known = [as_option(name) for name in model.model_fields if name != "overrides"]
     if unknown := [name for name in values if name not in model.model_fields]:
@@ -153,7 +159,8 @@ def of_options(model: type[S], values: Mapping[str, Any], command: str) -> S:
     except MMBenchError as error:
         message = str(error).removeprefix(": ")
         name = message.partition(" ")[0]
-        shown = as_option(name) if name in model.model_fields else name
+        is_option = name in model.model_fields and name not in _IN_PYTHON
+        shown = as_option(name) if is_option else name
         raise MMBenchError(message.replace(name, shown, 1)) from None
 
 

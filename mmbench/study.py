@@ -48,7 +48,8 @@ def _seeds(value: Any) -> Any:
         raise ValueError(f"must be a number of seeds, or a list of them, got {value!r}")
     if isinstance(value, int):
         if value < 1:
-            raise ValueError(f"must be at least 1, got {value}")
+            one = f"; the seed {value} alone is written with a comma: {value}," if not value else ""
+            raise ValueError(f"must be at least 1, got {value}{one}")
         if value > LARGEST_SEED:
             raise ValueError(f"must be at most {LARGEST_SEED}, got {value}")
         return list(range(value))

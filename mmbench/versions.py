@@ -21,12 +21,15 @@ from mmbench.sources import OWN_PACKAGES, class_value, constructor_defaults, spe
 def part_version(kind: str, name: str) -> int | str:
     """The version of a registered part: an integer of mmbench's own, "sha256:..." of another's.
 
-    Raises: MMBenchError if the source of another's part cannot be read.
+    Raises: MMBenchError if another's part is not where its name leads, or its source cannot be
+        read.
     """
     module, attribute = registry.location(kind, name)
     if is_own(kind, name):
         version = class_value(module, attribute, "version")
         return version if isinstance(version, int) else 1
+    if why := registry.broken(kind, name):
+        raise MMBenchError(f"the {registry.singular(kind)} {name} is {why}")
     return f"sha256:{source_hash(module, f'{registry.singular(kind)} {name}')}"
 
 

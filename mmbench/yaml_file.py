@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -133,10 +134,13 @@ def _explain(model: type[BaseModel], error: Any) -> str:
     if error["type"] == "extra_forbidden":
         known = _known_keys(model, keys[:-1])
         deeper = [name for name in known if keys[-1] in _known_keys(model, [*keys[:-1], name])]
-        within = f"{deeper[0]}.{keys[-1]}" if deeper else ""
-        hint = f" Did you mean {within}?" if deeper else did_you_mean(keys[-1], known)
-        if hint and len(keys) > 1:
-            hint = hint.replace("mean ", f"mean {'.'.join(keys[:-1])}.")
+        path = ".".join([*keys[:-1], ""])
+        hint = did_you_mean(keys[-1], known).replace("mean ", f"mean {path}")
+        if deeper and _is_list(model, [*keys[:-1], deeper[0]]):
+            within = f"{deeper[0]}=[{{..., {keys[-1]}: ...}}]"
+            hint = f" Each of `{path}{deeper[0]}` may have one: {within}."
+        elif deeper:
+            hint = f" Did you mean {path}{deeper[0]}.{keys[-1]}?"
         return f"no key '{key}'.{hint} Known here: {', '.join(known)}."
     if error["type"] == "missing":
         return f"the key '{key}' is missing"
@@ -153,10 +157,27 @@ def _explain(model: type[BaseModel], error: Any) -> str:
     )
 
 
-def _known_keys(model: type[BaseModel], keys: list[str]) -> list[str]:
+def _known_keys(model: type[BaseModel], keys: Sequence[str]) -> list[str]:
+    """The keys that settings have at a place, such as `stages.0` or `hub.splits.train`."""
+    return list(_settings_at(model, keys).model_fields)
+
+
+def _is_list(model: type[BaseModel], keys: Sequence[str]) -> bool:
+    annotation = _settings_at(model, keys[:-1]).model_fields[keys[-1]].annotation
+    return get_origin(annotation) in (list, tuple)
+
+
+def _settings_at(model: type[BaseModel], keys: Sequence[str]) -> type[BaseModel]:
     for key in keys:
-        field = model.model_fields.get(key)
-        annotation = field.annotation if field else None
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
-    return list(model.model_fields)
+        field = model.model_fields.get(key)  # none of a place in a list, or a name in a mapping
+        model = (_settings_in(field.annotation) if field else None) or model
+    return model
+
+
+def _settings_in(annotation: Any) -> type[BaseModel] | None:
+    """The settings that a type is of: itself, or what a list, mapping or choice of types holds."""
+    if get_origin(annotation) is None:
+        is_settings = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        return annotation if is_settings else None
+    found = (_settings_in(inner) for inner in get_args(annotation))
+    return next((each for each in found if each is not None), None)

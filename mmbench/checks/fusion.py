@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmbench import registry
 from mmbench.checks.contract import Make, require, require_close, require_finite, shape
 from mmbench.errors import MMBenchError
+from mmbench.parts import check_fusion_class
 from mmbench.zoo.fusion.base import Fused, Fusion
-from mmbench.zoo.part import build_part
+from mmbench.zoo.part import build_part, part_class
 from mmbench.zoo.stream import Stream
 
 B, T, D = 3, 4, 8
@@ -34,7 +34,8 @@ def fusion_maker(name: str, options: Mapping[str, Any], width: int | None = None
         options: of the fusion, as a recipe has them.
         width: of its streams; the first of a few that it can have if None.
     """
-    cls = registry.load("fusions", name)
+    cls = part_class("fusions", name)
+    check_fusion_class(name, cls)
     most = getattr(cls, "most_contexts", None)
 
     def build(contexts: int, dim: int) -> Fusion:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mmbench.checks.contract import Make, require
-from mmbench.errors import MMBenchError, in_one_line
+from mmbench.errors import MMBenchError, raised
 from mmbench.metrics.base import FloatArray, Metric
 from mmbench.metrics.called import metric_called
 
@@ -56,10 +56,10 @@ def examples_of(metric: Metric) -> tuple[Sequence[Any], Sequence[Any], FloatArra
     for predictions, targets in _EXAMPLES if own is None else (own,):
         try:
             return predictions, targets, metric.statistics(predictions, targets)
-        except (MMBenchError, TypeError, AttributeError, ValueError) as error:
+        except Exception as error:  # whatever a metric raises of what it does not take
             if own is not None:
                 raise
-            why = f"{type(error).__name__}: {in_one_line(error)}"
+            why = raised(error, inspect.getsourcefile(type(metric)))
     raise MMBenchError(
         f"the metric {metric.name} takes no texts to be tried with ({why}): give its class a "
         "method `examples()` that returns predictions and targets that it measures"

@@ -45,13 +45,13 @@ def listed(incomplete: str) -> list[str]:
 @app.command("list")
 def list_(
     what: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="tasks, datasets, models, encoders, fusions, late_fusions, decoders, objectives, "
-            "balance, metrics, corruptions, predictors, readers.",
+            "balance, metrics, corruptions, predictors, readers, loggers.",
             autocompletion=listed,
         ),
-    ],
+    ] = None,
     task: Annotated[
         str | None, typer.Option(help="Of metrics and datasets: those of this task.")
     ] = None,

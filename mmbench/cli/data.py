@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mmbench import registry
 from mmbench.cli import output
 from mmbench.data.dataset import DatasetSpec, load_spec, tasks_of
+from mmbench.direct_names import OTHER_LIBRARIES
 from mmbench.errors import MMBenchError
 from mmbench.reports.escape import for_markdown, one_line
 from mmbench.sources import class_expression
@@ -134,7 +135,8 @@ def check(
 ) -> None:
     """Read all of a dataset, and say what of it is missing, broken, or not as many as it should be.
 
-    It also says how much of what is scored a model was trained on; that is no problem by itself.
+    It also says how much of what is scored a model was trained on, and where samples of one medium
+    stand in several groups; that is no problem by itself.
 
     Args:
         name: the dataset, or the path of its YAML file.
@@ -144,20 +146,27 @@ def check(
     Raises: MMBenchError if there are problems.
     """
     spec = _spec(name, data_dir, skip_bad=True)
+    for metric in spec.metrics:
+        if not metric.startswith(OTHER_LIBRARIES):
+            registry.check("metrics", metric)
     problems = 0
     counts: dict[str, int] = {}
     held: dict[str, LoadedSplit] = {}
+    unread: dict[str, str] = {}  # by what is said, of which split it was said first
     for split in spec.splits:
         try:
             loaded = _load(spec, split, told)
         except MMBenchError as error:
-            say(f"{split}: {error}")
+            first = unread.setdefault(str(error), split)
+            say(f"{split}: {error if first == split else f'as {first}'}")
             problems += 1
             continue
         counts[split] = len(loaded.rows) + loaded.merged
-        if split in ("train", spec.evaluate_on):
+        if split in ("train", "validation", spec.evaluate_on):
             held[split] = loaded
         say(f"{split}: {_counts(loaded)}, fingerprint {loaded.fingerprint}")
+        if remark := _scattered_words(loaded):
+            say(f"  {remark}")
         different = list(dict.fromkeys(loaded.skipped))
         for reason in different[:_SHOWN]:
             say(f"  {reason}")
@@ -170,15 +179,21 @@ def check(
         if settings.samples is not None and split in counts and found != settings.samples:
             say(f"{' and '.join(whole)}: {settings.samples:,} samples expected, {found:,} found")
             problems += 1
-    if len(held) == 2:
-        say(_in_both_words(held[spec.evaluate_on], held["train"], spec.evaluate_on))
+    for split in dict.fromkeys((spec.evaluate_on, "validation")):
+        if split != "train" and {split, "train"} <= set(held):
+            found, words = _in_both(held[split], held["train"], split)
+            if found or split == spec.evaluate_on:
+                say(words)
     if problems:
-        raise MMBenchError(f"{spec.name} is not whole: {problems} problems, said above")
+        word = "problem" if problems == 1 else "problems"
+        raise MMBenchError(f"{spec.name} is not whole: {problems} {word}, said above")
     say(f"{spec.name} is whole")
 
 
 def _spec(name: str, data_dir: Path | None, skip_bad: bool) -> DatasetSpec:
-    spec = load_spec(name, tasks_of(name)[0])
+    first = tasks_of(name)[0]
+    registry.check("tasks", first)
+    spec = load_spec(name, first)
     return spec.model_copy(update={"data_dir": data_dir or spec.data_dir, "skip_bad": skip_bad})
 
 
@@ -198,11 +213,25 @@ def _counts(loaded: LoadedSplit) -> str:
     return ", ".join([f"{len(loaded.rows):,} samples", *media, *skipped])
 
 
-def _in_both_words(scored: LoadedSplit, train: LoadedSplit, name: str) -> str:
-    """How much of the split that is scored stands in train too, in a line."""
+def _scattered_words(loaded: LoadedSplit) -> str:
+    """What to do where samples of one medium stand in several groups; "" where none do."""
+    from mmbench.data.overlap import scattered
+
+    for modality, (several, different) in scattered(loaded).items():
+        if several:
+            return (
+                f"{several:,} of {different:,} different {modality}s stand in several groups, "
+                "which intervals and a held-out validation take for independent: name their "
+                f"`group` among the columns (the {modality}s' own column, or one of their names)"
+            )
+    return ""
+
+
+def _in_both(part: LoadedSplit, train: LoadedSplit, name: str) -> tuple[int, str]:
+    """How many media of a split stand in train too; all that they have in common, in a line."""
     from mmbench.data.overlap import in_both
 
-    found = in_both(scored, train)
+    found = in_both(part, train)
     parts = []
     for modality, same in found.same.items():
         near = found.near[modality]
@@ -211,7 +240,7 @@ def _in_both_words(scored: LoadedSplit, train: LoadedSplit, name: str) -> str:
     parts += [f"{m}s are too large to be compared" for m in found.not_compared]
     if not found.not_compared:
         parts.append(f"{found.asked:,} of {found.samples:,} samples with text and media")
-    return f"{name} in train: {'; '.join(parts)}"
+    return sum(found.same.values()), f"{name} in train: {'; '.join(parts)}"
 
 
 def _place(values: object) -> str:

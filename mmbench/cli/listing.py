@@ -28,7 +28,7 @@ LISTED = {
 OF_A_TASK = ("datasets", "metrics")
 
 
-def list_text(what: str, task: str | None = None) -> str:
+def list_text(what: str | None, task: str | None = None) -> str:
     """A line a name: the name and what it is.
 
     Args:
@@ -37,9 +37,11 @@ def list_text(what: str, task: str | None = None) -> str:
     Raises: MMBenchError for what is not listed, or not by task; for an unknown task.
     """
     what = "models" if what == "recipes" else what
+    if what is None:
+        raise MMBenchError(f"what is to be listed? There are {', '.join(LISTED)}.")
     if what not in LISTED:
         raise MMBenchError(
-            f"cannot list '{what}'.{did_you_mean(what, LISTED)} There is {', '.join(LISTED)}."
+            f"cannot list '{what}'.{did_you_mean(what, LISTED)} There are {', '.join(LISTED)}."
         )
     kind = LISTED[what]
     names = registry.names(kind)

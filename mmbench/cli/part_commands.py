@@ -17,7 +17,7 @@ def new(
     what: Annotated[
         str, typer.Argument(help="fusion, encoder, decoder, metric, objective, dataset or task.")
     ],
-    name: Annotated[str, typer.Argument(help="What it is registered as: my_fusion.")],
+    name: Annotated[str, typer.Argument(help="What it is registered as: product.")],
     out: Annotated[
         Path, typer.Option(help="The folder that the package's own is made in.")
     ] = Path(),

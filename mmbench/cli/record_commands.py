@@ -165,6 +165,9 @@ def report(
     samples: Annotated[
         int | None, typer.Option(help="Of a page, so many of each set. Default: 10000.")
     ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Of a page, the YAML file of a dataset of your own.")
+    ] = None,
     allow_mixed: AllowMixed = False,
     allow_failed: AllowFailed = False,
 ) -> None:
@@ -190,6 +193,7 @@ def report(
         methods=methods,
         data_dir=data_dir,
         samples=samples,
+        dataset=dataset,
         allow_failed=allow_failed,
     )
     if output is None:

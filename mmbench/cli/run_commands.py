@@ -310,6 +310,11 @@ def compare(
             if context.params[option] is None:
                 raise MMBenchError(f"missing option --{option}: name one, or a study's YAML file")
         asked = make_study(**settings)
+    elif not study.exists() and study.suffix not in (".yaml", ".yml"):
+        raise MMBenchError(
+            f"there is no study's file {study}. If it is a model: models are separated by commas, "
+            f"as in --models concat_fusion,{study}"
+        )
     else:
         asked = read_study(study, **settings)
     made = prepare(asked)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mmbench import registry
 from mmbench.cli import fusions
 from mmbench.cli.listing import LISTED
-from mmbench.direct_names import kind_of_class
+from mmbench.cli.shown_lines import lines, plain
+from mmbench.direct_names import is_direct, kind_of_class
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.reports.escape import one_line
 from mmbench.reports.run import record_text
@@ -28,6 +29,9 @@ def show_text(
     data_dir: Path | None = None,
 ) -> str:
     """What a task, dataset, recipe, part, metric or record is; of `train`, its settings.
+
+    Where several kinds of things have the name, as the recipe and the objective `simclr`, each is
+    shown, the first one with what else is asked for.
 
     Args:
         name: a registered name, the path of a recipe or of a dataset's file, a record's folder, or
@@ -48,26 +52,19 @@ def show_text(
         _shown_for("a record", task=task, dataset=dataset, width=width, data_dir=data_dir)
         return _record(Path(name))
     if name.endswith((".yaml", ".yml")):
+        if not Path(name).is_file():
+            raise MMBenchError(f"there is no file {name}")
         if _is_dataset(name):
             _shown_for("a dataset", dataset=dataset, width=width)
             return _dataset(name, task, data_dir)
-        _shown_for("a model", width=width)
-        return _recipe(name, task, dataset, data_dir)
+        return _model(name, task, dataset, width, data_dir)
     written_as = kind_of_class(name)
-    for kind in sorted(LISTED.values(), key=lambda kind: kind != written_as):
-        if registry.has(kind, name):
-            if kind == "recipes":
-                _shown_for("a model", width=width)
-                return _recipe(name, task, dataset, data_dir)
-            if kind == "datasets":
-                _shown_for("a dataset", dataset=dataset, width=width)
-                return _dataset(name, task, data_dir)
-            what = f"a {registry.singular(kind)}"
-            _shown_for(what, task=task, dataset=dataset, data_dir=data_dir)
-            if kind in fusions.KINDS:
-                return _fusion(kind, name, width)
-            _shown_for(f"a {registry.singular(kind)}", width=width)
-            return _task(name) if kind == "tasks" else _part(kind, name)
+    kinds = sorted(LISTED.values(), key=lambda kind: kind != written_as)
+    found = [kind for kind in kinds if registry.has(kind, name)]
+    if found:
+        first, *others = [found[0]] if is_direct(found[0], name) else found
+        texts = [_registered(first, name, task, dataset, width, data_dir)]
+        return "\n\n".join(texts + [_registered(kind, name) for kind in others])
     if name == TRAIN:
         from mmbench.cli import training_settings
 
@@ -78,6 +75,37 @@ def show_text(
         f"nothing is called '{name}'.{did_you_mean(name, known)} "
         f"`mmbench list {'|'.join(LISTED)}` shows what there is."
     )
+
+
+def _registered(
+    kind: str,
+    name: str,
+    task: str | None = None,
+    dataset: str | None = None,
+    width: int | None = None,
+    data_dir: Path | None = None,
+) -> str:
+    """What is registered under a name, as one kind of thing."""
+    if kind == "recipes":
+        return _model(name, task, dataset, width, data_dir)
+    if kind == "datasets":
+        _shown_for("a dataset", dataset=dataset, width=width)
+        return _dataset(name, task, data_dir)
+    what = f"a {registry.singular(kind)}"
+    _shown_for(what, task=task, dataset=dataset, data_dir=data_dir)
+    if kind in fusions.KINDS:
+        return _fusion(kind, name, width)
+    _shown_for(what, width=width)
+    return _task(name) if kind == "tasks" else _part(kind, name)
+
+
+def _model(
+    name: str, task: str | None, dataset: str | None, width: int | None, data_dir: Path | None
+) -> str:
+    from mmbench.cli.show_model import model_text  # with what recipes are made of
+
+    _shown_for("a model", width=width)
+    return model_text(name, task, dataset, data_dir)
 
 
 def _is_dataset(name: str) -> bool:
@@ -95,26 +123,13 @@ def _shown_for(what: str, **options: str | int | Path | None) -> None:
             raise MMBenchError(f"{what} is not shown for a {written}: drop --{written} {value}")
 
 
-def _lines(title: str, about: str, rows: dict[str, Any]) -> str:
-    """Title and rows; a list's values stand below each other."""
-    given = {one_line(k): value for k, value in rows.items() if value not in (None, "", {}, [])}
-    width = max(map(len, given), default=0)
-    head = one_line(f"{title}: {about.strip()}" if about else title)
-    indent = "\n" + " " * (width + 4)
-    lines = [head]
-    for key, value in given.items():
-        values = value if isinstance(value, list) else [value]
-        lines.append(f"  {key:<{width}}  {indent.join(map(one_line, values))}")
-    return "\n".join(lines)
-
-
 def _task(name: str) -> str:
     from mmbench.data.dataset import tasks_of
 
     task = registry.load("tasks", name)
     datasets = [dataset for dataset in registry.names("datasets") if name in tasks_of(dataset)]
     default: DatasetSpec = task().dataset()
-    return _lines(
+    return lines(
         f"task {name}",
         registry.summary("tasks", name),
         {
@@ -122,8 +137,8 @@ def _task(name: str) -> str:
             "metrics": ", ".join(task().metrics_on(default)),
             "datasets": ", ".join(datasets),
             "default": f"{default.name}, split {default.evaluate_on}",
-            "encoders": ", ".join(f"{k}: {_plain(v)}" for k, v in task.encoders.items()),
-            "decoder": _plain(task.decoder),
+            "encoders": ", ".join(f"{k}: {plain(v)}" for k, v in task.encoders.items()),
+            "decoder": plain(task.decoder),
         },
     )
 
@@ -135,7 +150,7 @@ def _dataset(name: str, task: str | None, data_dir: Path | None) -> str:
     spec = load_spec(name, task or tasks_of(name)[0])
     spec = spec.model_copy(update={"data_dir": data_dir or spec.data_dir})
     splits, categories = _splits(spec)
-    return _lines(
+    return lines(
         f"dataset {name}",
         spec.summary,
         {
@@ -184,75 +199,10 @@ def _splits(spec: DatasetSpec) -> tuple[list[str], list[str]]:
     return lines, list(categories)
 
 
-def _recipe(name: str, task: str | None, dataset: str | None, data_dir: Path | None) -> str:
-    """The recipe on a task, or on the first task that it fits; on all that it is trained for.
-
-    Raises: MMBenchError if it fits none: why it does not fit the first.
-    """
-    from mmbench.recipe import load_recipe
-
-    if (recipe := load_recipe(name)).joint is not None:
-        from mmbench.cli.show_joint import joint_rows
-
-        title, rows = joint_rows(name, recipe, task, dataset, data_dir)
-        return _lines(title, recipe.summary, rows)
-    errors = []
-    for each in [task] if task else registry.names("tasks"):
-        try:
-            return _recipe_on(each, name, dataset, data_dir)
-        except MMBenchError as error:
-            errors.append(error)
-    raise errors[0]
-
-
-def _recipe_on(task_name: str, name: str, dataset: str | None, data_dir: Path | None) -> str:
-    import torch
-
-    from mmbench.checkpoint import read_checkpoint, shipped_weights
-    from mmbench.model import parameter_counts
-    from mmbench.recipe import load_recipe
-    from mmbench.training.memory import within_memory
-    from mmbench.training.stages import check_stages, stages_of
-
-    task = registry.load("tasks", task_name)()
-    spec = task.dataset(dataset, data_dir)
-    recipe = task.resolve(load_recipe(name), spec)
-    rows: dict[str, Any] = {"file": registry.path("recipes", name), "source": recipe.source}
-    for key, value in recipe.settings().items():
-        rows[key] = _plain(value)
-    if not recipe.predictor:
-        shipped = shipped_weights(task.name, spec.name, name)
-        if shipped.exists():
-            assets = read_checkpoint(shipped).assets
-            rows["weights"] = f"{shipped} ({shipped.stat().st_size / 1e6:.2f} MB)"
-        else:
-            assets = task.assets(task.load(spec, "train"))
-            rows["weights"] = "none shipped: train them with --train"
-        with within_memory(torch.device("cpu"), trains=False):
-            model = task.build(recipe, assets)
-        counts = parameter_counts(model)
-        stages = stages_of(recipe, model)
-        check_stages(stages, model, recipe.train, recipe.balance)  # else it does not fit the task
-        rows["stages"] = [stage.words for stage in stages]
-        parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
-        rows["parameters"] = f"{sum(counts.values()):,} ({parts})"
-    return _lines(f"model {name} on {task.name}/{spec.name}", recipe.summary, rows)
-
-
-def _plain(value: Any) -> Any:
-    """Settings as a person writes them: `image: conv, text: gru`."""
-    if isinstance(value, dict) and set(value) == {"name", "options"}:
-        options = ", ".join(f"{k}={v}" for k, v in value["options"].items())
-        return value["name"] + (f"({options})" if options else "")
-    if isinstance(value, dict):
-        return ", ".join(f"{k}: {_plain(v)}" for k, v in value.items())
-    return value
-
-
 def _fusion(kind: str, name: str, width: int | None) -> str:
     facts, rows = fusions.show_rows(kind, name, width)
     rows["defined in"] = ".".join(registry.location(kind, name))
-    head = _lines(f"{registry.singular(kind)} {name}", facts.title, rows)
+    head = lines(f"{registry.singular(kind)} {name}", facts.title, rows)
     return f"{head}\n\n{_indented(facts.notes)}" if facts.notes else head
 
 
@@ -278,7 +228,7 @@ def _part(kind: str, name: str) -> str:
     if kind != "metrics" and module is not None:
         text = f"{inspect.getdoc(module)}\n\n{text}"
     rows = {"defined in": f"{found.__module__}.{found.__qualname__}"} | rows
-    return f"{_lines(f'{registry.singular(kind)} {name}', '', rows)}\n\n{_indented(text)}"
+    return f"{lines(f'{registry.singular(kind)} {name}', '', rows)}\n\n{_indented(text)}"
 
 
 def _record(path: Path) -> str:

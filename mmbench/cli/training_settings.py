@@ -15,8 +15,9 @@ from mmbench.yaml_file import Settings
 _COLUMNS = 100
 _USE = (
     "The keys of `train` in a recipe, in one of its stages, and in a dataset's file; on the "
-    "command line `--set train.KEY=VALUE`. A stage's `data: {share: 0.1}` trains on a part of the "
-    "data, and `--init` begins from a checkpoint: docs/stages.md."
+    "command line `--set train.KEY=VALUE`. A part of the data is trained on by "
+    "`--set 'stages=[{name: all, objective: task, data: {share: 0.1}}]'`, and `--init` begins from "
+    "a checkpoint: docs/stages.md."
 )
 
 

@@ -69,9 +69,11 @@ class HubSource(Settings):
     It is read with `datasets.load_dataset`; code that lies beside the data is never run.
 
     Attributes:
-        path, name, revision: of the repository, its configuration and its commit.
+        path, name, revision: of the repository, its configuration and its commit; or a folder, from
+            where the dataset's file lies or from where one works.
         columns: by our column ("text", "target", "image", "captions", ...), theirs; a dot goes
-            into a column that holds records; a list of columns makes a list.
+            into a column that holds records; a list of columns makes a list. Where `group` is the
+            column of the media, samples are grouped by their content.
         lower: our columns whose texts are made lower-case.
         splits: by our split, theirs.
         streaming: fetch only the first `take` rows of a split, and keep those.
@@ -159,7 +161,8 @@ class DatasetSpec(Settings):
         summary, homepage, licence, citation: what it is and whose.
         source: the package that brings its files.
         hub: where the hub has it, for those who name no folder.
-        data_dir: the folder of its files, where the user names one.
+        data_dir: the folder of its files, where the user or the file names one; the latter from
+            where it lies, or else from where one works.
         layout: how the files in that folder, or in the package, are laid out.
         folder: what the folder must hold, for a person who is to fill it.
         download: how large what must be fetched is: "13 GB".
@@ -271,12 +274,24 @@ def load_spec(name: str, task: str) -> DatasetSpec:
         value |= {"task": chosen} | tasks[chosen]
     known = {"name": path.stem, "file": None if str(path) != name else path}
     spec = validate(DatasetSpec, value | known, str(path))
+    spec = _beside(spec, path.parent)
     if spec.task != task:
+        registry.check("tasks", spec.task)
         raise MMBenchError(
             f"the dataset {spec.name} is for the task {spec.task}, not {task}: give "
             f"--task {spec.task}, or choose another one of `mmbench list datasets --task {task}`"
         )
     return spec
+
+
+def _beside(spec: DatasetSpec, folder: Path) -> DatasetSpec:
+    """The dataset with the folders that its file names from where it lies itself, if any do."""
+    changes: dict[str, Any] = {}
+    if spec.data_dir is not None and (folder / spec.data_dir).is_dir():
+        changes["data_dir"] = folder / spec.data_dir
+    if spec.hub is not None and (folder / spec.hub.path).is_dir():
+        changes["hub"] = spec.hub.model_copy(update={"path": str(folder / spec.hub.path)})
+    return spec.model_copy(update=changes) if changes else spec
 
 
 def _tasks(value: dict[str, Any], path: Path) -> dict[str, dict[str, Any]]:

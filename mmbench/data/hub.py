@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import xxhash
+
 from mmbench.data.cache import cache_folder, is_whole, seal, tell_damaged, unwritable
 from mmbench.data.checks import files_below, is_missing
 from mmbench.data.dataset import DatasetSpec, HubMedia, HubSplit
@@ -79,6 +81,15 @@ class HubTable:
         file = self._folder / path
         return stored_video(file) if modality == "video" else File(file)
 
+    def content_name(self, row: int) -> str | None:
+        """What a row's medium is known by: its file, or a hash of its bytes; None if it has none.
+
+        Rows that hold the same bytes have the same name.
+        """
+        if row in self._paths:
+            return self._paths[row]
+        return xxhash.xxh3_128_hexdigest(self[row])
+
     def check(self, row: int) -> None:
         """Whether a row has a medium at all.
 
@@ -129,6 +140,10 @@ def read_hub(spec: DatasetSpec, split: str, kind: Kind) -> Table:
     apart = None if source.media is None else _Apart(spec, source, source.media)
     if apart is not None:
         texts |= media
+    group_of = None  # the modality whose media, which have no names, samples are grouped by
+    if apart is None and texts.get("group") in media.values():
+        group_of = next(m for m, theirs in media.items() if theirs == texts["group"])
+        del texts["group"]
     names = _names([*texts.values(), *source.where])
     _check_columns(where, table, [*names, *media.values()])
     rows: list[dict[str, Any]] = []
@@ -141,6 +156,8 @@ def read_hub(spec: DatasetSpec, split: str, kind: Kind) -> Table:
         if any(str(value_at(record, k)) != value for k, value in source.where.items()):
             continue
         row = row_of(record, texts, where, number, spec.hub.lower)
+        if group_of is not None:
+            row["group"] = columns[group_of].content_name(number) or str(number)
         for modality in media:
             if apart is not None:
                 cells[modality].setdefault(row[modality], apart.stored(row[modality], modality))
@@ -287,8 +304,8 @@ def _encoded(table: Any, column: str, where: str | None) -> Any:
     if not hasattr(feature, "decode"):
         raise MMBenchError(
             f"the column {column} of {where} holds no media but {feature}. If these are names of "
-            "files, write the table as CSV or JSON lines, and give `layout` with a reader "
-            "(csv_table, json_table) and the pattern of its files in place of `hub`; or put the "
-            "media into the table (datasets.Image, Audio, Video)"
+            "files, give `layout` in place of `hub`, with a reader (parquet_table, csv_table, "
+            "json_table) and the pattern of its files; or put the media into the table "
+            "(datasets.Image, Audio, Video)"
         )
     return table.cast_column(column, type(feature)(decode=False))

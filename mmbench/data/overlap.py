@@ -70,6 +70,24 @@ def in_both(split: LoadedSplit, other: LoadedSplit) -> InBoth:
     return InBoth(same, near, {m: len(hashes[m]) for m in kept}, asked, len(split.rows), left_out)
 
 
+def scattered(split: LoadedSplit) -> dict[str, tuple[int, int]]:
+    """By modality, how many media stand in several groups of a split, and how many differ at all.
+
+    Of media that are decoded and kept, and of which each sample has one.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    for modality, media in split.media.items():
+        rows = split.rows.select_columns([f"{modality}_row", "group"]).to_list()
+        if not _is_kept(media) or any(isinstance(row[f"{modality}_row"], list) for row in rows):
+            continue
+        content = _content(media)
+        groups: dict[bytes, set[str]] = {key: set() for key in content}
+        for row in rows:
+            groups[content[row[f"{modality}_row"]]].add(str(row["group"]))
+        found[modality] = (sum(len(each) > 1 for each in groups.values()), len(groups))
+    return found
+
+
 def _is_kept(media: MediaSet | None) -> bool:
     return media is not None and isinstance(media.values, np.ndarray)
 

@@ -1,8 +1,8 @@
 """Reads predictions made elsewhere, and the references they are held against, in known layouts.
 
 VQA: official results and annotations (visualqa.org); captioning: COCO results and annotations
-(cocodataset.org/#format-results); both also as tables, JSONL or Parquet, with the columns `id` and
-`prediction`, and `id`, `target`, and where there are any `group` and `category`.
+(cocodataset.org/#format-results); both also as tables, JSONL, Parquet or CSV, with the columns `id`
+and `prediction`, and `id`, `target`, and where there are any `group` and `category`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.data.cells import complain, first_ids, ids, labels, lost_characters, targets, texts
+from mmbench.data.parquet_files import read_parquet
 from mmbench.data.sample import Sample, SampleSet
-from mmbench.data.text_files import layout, read_json, read_json_lines
-from mmbench.errors import MMBenchError, brief, in_one_line
+from mmbench.data.text_files import layout, read_csv, read_json, read_json_lines
+from mmbench.errors import MMBenchError, brief
 
-TABLES = (".jsonl", ".parquet")
+TABLES = (".jsonl", ".parquet", ".csv")
 Columns = tuple[list[str], list[Any], list[str], list[Any]]
-MOST_ROWS = 50_000_000  # of a Parquet file, whose few bytes may declare any number
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ def _references(official: FileLayout | None, path: Path) -> list[Sample]:
 
 def _laid_out(official: FileLayout | None, path: Path) -> FileLayout:
     if official is None:
-        raise MMBenchError(f"{path} is not a table: this task reads {' and '.join(TABLES)} files")
+        raise MMBenchError(f"{path} is not a table: this task reads {', '.join(TABLES)} files")
     return official
 
 
@@ -271,35 +271,17 @@ def _question_texts(path: Path) -> Mapping[str, str]:
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows of a JSONL or Parquet file.
+    """The rows of a JSONL, Parquet or CSV file; every value of the latter is a text.
 
     Raises: MMBenchError if it cannot be read, or a row lacks one of these columns.
     """
-    rows = read_json_lines(path) if path.suffix == ".jsonl" else _parquet_rows(path)
+    read = {".jsonl": read_json_lines, ".parquet": read_parquet, ".csv": read_csv}[path.suffix]
+    rows: list[Any] = read(path)
     for number, row in enumerate(rows):
-        if not isinstance(row, dict) or not set(columns) <= set(row):
+        absent = [name for name in columns if not isinstance(row, dict) or name not in row]
+        if absent:
+            word = "column" if len(absent) == 1 else "columns"
             raise MMBenchError(
-                f"{path}: row {number} lacks the columns {' and '.join(columns)}: {brief(row)}"
+                f"{path}: row {number} lacks the {word} {' and '.join(absent)}: {brief(row)}"
             )
     return rows
-
-
-def _parquet_rows(path: Path) -> list[Any]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        with path.open("rb") as file:
-            parquet = pyarrow.parquet.ParquetFile(file)
-            twice = _given_twice(parquet.schema_arrow.names)
-            if twice:
-                raise MMBenchError(f"{path} has the column {twice[0]} more than once")
-            if parquet.metadata.num_rows > MOST_ROWS:
-                raise MMBenchError(
-                    f"{path} declares {parquet.metadata.num_rows:,} rows: {MOST_ROWS:,} are read "
-                    "at most"
-                )
-            return parquet.read().to_pylist()
-    except (OSError, pyarrow.ArrowException, ValueError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or in_one_line(error)
-        raise MMBenchError(f"cannot read {path} as Parquet: {why}") from None

@@ -247,6 +247,11 @@ def data_folder(spec: DatasetSpec, reader: Reader) -> Path:
             why = error.strerror
             raise MMBenchError(f"cannot read the folder {spec.data_dir}: {why}") from None
         return spec.data_dir
+    if spec.source is None and spec.file is not None and not spec.folder:
+        raise MMBenchError(
+            f"the files of {spec.name} have no folder: name it with --data-dir, or as `data_dir` "
+            f"in {spec.file}"
+        )
     if spec.source is None:
         raise MMBenchError(
             f"{spec.name} does not come with mmbench: name its folder with --data-dir. "

@@ -40,6 +40,11 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise MMBenchError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
+        if error.object.startswith(b"PAR1"):
+            raise MMBenchError(
+                f"{path} is no text, but a Parquet file: a dataset's layout reads it by `reader: "
+                "parquet_table`, and predictions are read if its name ends in .parquet"
+            ) from None
         raise MMBenchError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
     except ValueError as error:  # a null byte in the path
         raise MMBenchError(f"cannot read {path}: {error}") from None

@@ -11,7 +11,7 @@ import numpy as np
 
 from mmbench import registry
 from mmbench.data.dataset import DatasetSpec, tasks_of
-from mmbench.data.splits import load_split, reader_of
+from mmbench.data.splits import first_kind, load_split, reader_of
 from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.statistics.measured import Measured, measure
 from mmbench.task import Task
@@ -72,16 +72,15 @@ def labelled(spec: DatasetSpec, split: str, target: str, modality: str) -> Label
 
     Raises: MMBenchError if nothing has, or the split does not exist.
     """
-    kind = "captions"
+    kind = first_kind(spec, split)
     if spec.layout is not None and split in spec.splits:
         reader = reader_of(spec, spec.splits[split].of or split)
-        kind = "captions" if "captions" in reader.kinds else reader.kinds[0]
+        if "captions" in reader.kinds and not hasattr(reader, "columns"):
+            kind = "captions"
         if "attributes" in type(reader).model_fields:  # told only to those who ask
             layout = spec.layout.model_copy(update={"attributes": True})
             spec = spec.model_copy(update={"layout": layout})
-    elif spec.hub is not None and "captions" not in spec.hub.columns:
-        kind = "questions"
-    data = load_split(spec, split, kind)  # type: ignore[arg-type]
+    data = load_split(spec, split, kind)
     rows = data.rows.to_list()
     if target not in rows[0]:
         others = [name for name in rows[0] if not name.endswith("_row") and name != "row"]

@@ -87,6 +87,7 @@ def make_report(
     methods: bool = False,
     data_dir: str | Path | None = None,
     samples: int | None = None,
+    dataset: str | None = None,
     allow_failed: bool = False,
 ) -> Report:
     """The report on all records at or below the paths that can be read, and why others cannot.
@@ -104,14 +105,18 @@ def make_report(
                 "a page shows all that there is: with --format=html, leave out --layout, "
                 "--metrics, --style, --spread, --baseline, --figures and --methods"
             )
-    elif data_dir is not None or samples is not None:
-        raise MMBenchError("--data-dir and --samples are for --format=html, which shows samples")
+    elif any(value is not None for value in (data_dir, samples, dataset)):
+        raise MMBenchError(
+            "--dataset, --data-dir and --samples are for --format=html, which shows samples"
+        )
     left_out: list[str] = []
     runs = _usable_runs(paths, left_out, allow_failed)
     if format == HTML:
         from mmbench.reports.page.page import make_page  # matplotlib takes a while
 
-        page = make_page(runs, allow_mixed=allow_mixed, data_dir=data_dir, samples=samples)
+        page = make_page(
+            runs, allow_mixed=allow_mixed, data_dir=data_dir, samples=samples, dataset=dataset
+        )
         return Report(page.html, left_out, page.notes, html=True)
     style = style or FORMATS[format].style
     wanted = wanted_metrics([run.record for run in runs], metrics, style)
@@ -162,6 +167,7 @@ def report(
     methods: bool = False,
     data_dir: str | Path | None = None,
     samples: int | None = None,
+    dataset: str | None = None,
     allow_failed: bool = False,
 ) -> Report:
     """Tables, figures and text of all records at or below the paths, to be put into a paper.
@@ -188,6 +194,7 @@ def report(
             rely on, both from the records.
         data_dir: of a page, the folder of a dataset's files, where they do not come with mmbench.
         samples: of a page, at most so many of each set; 10,000 if None.
+        dataset: of a page, the YAML file of a dataset that is not registered.
         allow_failed: report records of which more than 1% of the queries failed, too.
     Returns: the text, which in a notebook shows itself as tables and figures.
     Raises: MMBenchError if there is no record there that can be used, no such format, layout,
@@ -204,6 +211,7 @@ def report(
         methods=methods,
         data_dir=data_dir,
         samples=samples,
+        dataset=dataset,
         allow_failed=allow_failed,
     )
     for reason in made.left_out:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import yaml
+
 from mmbench import registry
 from mmbench.experiments.conditions import footnotes, unequal_training
 from mmbench.experiments.result import RunResult
@@ -216,7 +218,7 @@ def _shared_changes(rows: Sequence[Row]) -> set[str]:
     trained = [row.record for row in rows if row.weights == "trained"]
     if len(trained) < 2:
         return set()
-    return set.intersection(*({f"{k}={v}" for k, v in r.overrides.items()} for r in trained))
+    return set.intersection(*({changed(k, v) for k, v in r.overrides.items()} for r in trained))
 
 
 def label_of(record: Record, shared: Collection[str] = ()) -> str:
@@ -226,11 +228,23 @@ def label_of(record: Record, shared: Collection[str] = ()) -> str:
         shared: changes that are said elsewhere.
     """
     nothing = _deciding_nothing(record)
-    changes = [f"{k}={v}" for k, v in record.overrides.items() if k not in nothing]
+    changes = [changed(k, v) for k, v in record.overrides.items() if k not in nothing]
     changes = [change for change in changes if change not in shared]
     if record.weights.source in ("shipped", "checkpoint"):
         changes.append(f"{record.weights.source} weights")
     return record.model + (f" ({', '.join(changes)})" if changes else "")
+
+
+def changed(key: str, value: Any) -> str:
+    """A change to a recipe as `--set` takes it.
+
+    >>> changed("train.epochs", 3), changed("fusion", {"name": "ban", "heads": 2})
+    ('train.epochs=3', 'fusion={name: ban, heads: 2}')
+    """
+    if not isinstance(value, dict | list):
+        return f"{key}={value}"
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=float("inf"))
+    return f"{key}={text.strip()}"
 
 
 def _deciding_nothing(record: Record) -> set[str]:

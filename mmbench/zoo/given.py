@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from mmbench.errors import MMBenchError
+from mmbench.errors import MMBenchError, raised
+from mmbench.sources import OWN_PACKAGES
 from mmbench.zoo.stream import Stream
+
+_KINDS = {"Fusion": "fusion", "LateFusion": "late fusion", "Encoder": "encoder"}
 
 
 def mistaken(part: object, gave: object, due: str) -> MMBenchError:
@@ -18,21 +23,45 @@ def mistaken(part: object, gave: object, due: str) -> MMBenchError:
         gave: what it gave.
         due: what should have come.
     """
-    kind = next((c.__name__ for c in type(part).__mro__ if c.__name__ in _KINDS), "")
-    word = _KINDS.get(kind, "part")
     return MMBenchError(
-        f"the {word} {type(part).__name__} gave {described(gave)} where {due} is due"
-        f"{_checked(word, part)}"
+        f"the {_word(part)} {type(part).__name__} gave {described(gave)} where {due} is due. "
+        f"{_check_of(part)} checks the whole contract"
     )
 
 
-_KINDS = {"Fusion": "fusion", "LateFusion": "late fusion", "Encoder": "encoder"}
+def tell_failure(part: object, error: Exception, inputs: str) -> None:
+    """Say whose code raised an error, and where in it, if the part is not mmbench's own.
+
+    Args:
+        part: a module, whose `forward` raised it.
+        error: what was raised.
+        inputs: what the part was handed, in words.
+    Raises: MMBenchError; nothing for a part of mmbench's own, an error that is told already, or a
+        lack of memory.
+    """
+    cls = type(part)
+    if cls.__module__.partition(".")[0] in OWN_PACKAGES or _told_elsewhere(error):
+        return
+    raise MMBenchError(
+        f"the {_word(part)} {cls.__name__} fails on {inputs}: "
+        f"{raised(error, inspect.getsourcefile(cls))}. {_check_of(part)} says more"
+    ) from error
 
 
-def _checked(word: str, part: object) -> str:
-    short = word.split()[-1]
+def _told_elsewhere(error: Exception) -> bool:
+    kinds = (MMBenchError, MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or any(w in str(error) for w in ("memory", "ALLOC_FAILED"))
+
+
+def _word(part: object) -> str:
+    named = (_KINDS[c.__name__] for c in type(part).__mro__ if c.__name__ in _KINDS)
+    return next(named, "decoder")  # whose contract has no class of its own
+
+
+def _check_of(part: object) -> str:
+    short = _word(part).split()[-1]
     where = f"{type(part).__module__}:{type(part).__name__}"
-    return f". `mmbench check {short} {where}` checks the whole contract"
+    return f"`mmbench check {short} {where}`"
 
 
 def described(value: object) -> str:

@@ -54,11 +54,25 @@ def check_options(kind: str, name: str, options: Mapping[str, Any], given: Seque
     _chosen(kind, name, options, dict.fromkeys(given))
 
 
+def part_class(kind: str, name: str) -> type[Any]:
+    """The class of a registered part.
+
+    Raises: MMBenchError for an unknown name, or what is no class.
+    """
+    cls = registry.load(kind, name)
+    if not inspect.isclass(cls):
+        raise MMBenchError(
+            f"the {registry.singular(kind)} {name} is a {type(cls).__name__}, and it must be a "
+            "class: what it takes and keeps is read from that"
+        )
+    return cls
+
+
 def _chosen(
     kind: str, name: str, options: Mapping[str, Any], context: Mapping[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
     """A part's class, and the arguments of its constructor."""
-    cls = registry.load(kind, name)
+    cls = part_class(kind, name)
     if missing := sorted(getattr(cls, "__abstractmethods__", ())):
         raise MMBenchError(
             f"the {registry.singular(kind)} {name} lacks {', '.join(missing)}, which its contract "

@@ -18,9 +18,8 @@ from mmbench.data.sample import Query, Sample
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
 from mmbench.model import Batch, Losses
-from mmbench.parts import build_fusion
+from mmbench.parts import build_classifier, build_fusion
 from mmbench.recipe import Recipe
-from mmbench.zoo.part import build_part
 from mmbench.zoo.precision import in_float32
 from mmbench.zoo.stream import Stream
 from mmbench_tasks.retrieval.answers import Embedded
@@ -81,15 +80,7 @@ class RetrievalModel(ComposedModel):
         self.count_shares(self.fusion, ["text", self.medium])
         assert recipe.decoder is not None  # a resolved recipe has one
         self.decoder = (
-            build_part(
-                "decoders",
-                recipe.decoder.name,
-                recipe.decoder.options,
-                dim=recipe.width,
-                classes=1,
-            )
-            if self.fusion
-            else None
+            build_classifier(recipe.decoder, recipe.width, classes=1) if self.fusion else None
         )
 
     def collate(self, queries: Sequence[Query]) -> Batch:

@@ -14,12 +14,11 @@ from mmbench.data.sample import Query, Sample
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
 from mmbench.model import Batch, Decision, Losses
-from mmbench.parts import build_fusion, build_late_fusion, fuses_late
+from mmbench.parts import build_classifier, build_fusion, build_late_fusion, fuses_late
 from mmbench.recipe import Recipe
 from mmbench.zoo.decoders.fused import Decoded
 from mmbench.zoo.fusion.base import Fused
 from mmbench.zoo.fusion.late import LateFusion
-from mmbench.zoo.part import build_part
 from mmbench.zoo.stream import Stream
 from mmbench_tasks.vqa.task import most_frequent
 
@@ -88,9 +87,7 @@ class VQAModel(ComposedModel):
         """The recipe's decoder; the same for every modality, and for what is fused."""
         part = self._recipe.decoder
         assert part is not None  # a resolved recipe has one
-        return build_part(
-            "decoders", part.name, part.options, dim=self._recipe.width, classes=self.classes or 1
-        )
+        return build_classifier(part, self._recipe.width, self.classes or 1)
 
     def forward(self, batch: Batch) -> Decoded:
         """Logits (B, answers), and what the fusion gave besides."""

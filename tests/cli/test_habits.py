@@ -8,8 +8,10 @@ import pytest
 
 import mmbench as package
 from mmbench.cli.cache import prune_text, size_text
+from mmbench.cli.show import show_text
 from mmbench.data.cache_contents import DAY, entries
 from mmbench.errors import MMBenchError
+from mmbench.recipe import load_recipe, parse_overrides
 
 
 def test_the_version_is_told(mmbench):
@@ -178,3 +180,65 @@ def test_mistakes_with_the_cache_are_told(kept):
     with pytest.raises(MMBenchError, match="0 days or more"):
         prune_text(None, -1, dry_run=False)
     assert len(entries()) == 3
+
+
+def test_list_without_a_word_says_what_there_is(mmbench):
+    done = mmbench("list")
+    assert done.returncode == 2
+    assert "loggers" in done.stderr
+    assert "fusions" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("--models concat_fusion gated_fusion", "--models concat_fusion,gated_fusion"),
+        ("--models concat_fusion,gated_fusion --seeds 0", "written with a comma: 0,"),
+    ],
+)
+def test_compare_says_how_models_and_a_single_seed_are_written(mmbench, arguments, says):
+    done = mmbench("compare", "--task", "vqa", *arguments.split())
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("data.share=0.1", "stages=[{..., data: ...}]"),
+        ("stages=[{name: a, objective: task, share: 0.1}]", "Did you mean stages.0.data.share"),
+        ("stages=[{name: a, objectiv: task}]", "Known here: name, objective,"),
+    ],
+)
+def test_a_key_of_a_stage_that_is_written_elsewhere_is_told_where_it_stands(change, says):
+    with pytest.raises(MMBenchError) as error:
+        load_recipe("gated_fusion", parse_overrides([change]))
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize("function", ["run", "compare"])
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"set": {"train.epochs": 3}}, 'overrides={"train.epochs": 3}'),
+        ({"overrides": ["train.epochs=3"]}, "overrides must be a valid dictionary"),
+    ],
+)
+def test_in_python_overrides_are_named_as_python_has_them(function, settings, says):
+    with pytest.raises(MMBenchError) as error:
+        getattr(package, function)("vqa", "gated_fusion", **settings)
+    assert says in str(error.value)
+    assert "--overrides" not in str(error.value)
+
+
+def test_show_has_everything_of_one_name_and_what_a_file_that_is_not_there_is():
+    text = show_text("simclr")
+    assert text.startswith("model simclr on ")
+    assert "\n\nobjective simclr\n" in text
+    with pytest.raises(MMBenchError, match="there is no file mine_none.yaml"):
+        show_text("mine_none.yaml")
+
+
+def test_a_model_is_shown_on_the_task_of_the_dataset_that_is_named():
+    assert show_text("gated_fusion", dataset="easy_vqa").startswith("model gated_fusion on vqa/")
+    assert "--task shows another" in show_text("gated_fusion")

@@ -33,6 +33,7 @@ STANDS_FOR = {
     "command": ["run", "compare"],
     "short": ["fusion", "encoder"],
     "where": ["concat"],
+    "metric_class": ["mmbench.metrics.accuracy:Accuracy"],
     "part.name": ["concat"],
     "cls.__module__": ["mmbench.zoo.fusion.concat"],
     "cls.__name__": ["ConcatFusion"],
@@ -145,6 +146,7 @@ summary: mine
 homepage: https://example.org
 licence: mine
 citation: none
+folder: t.json, and a picture of each row
 layout: {reader: json_table, columns: {text: 0, target: 1, image: 2}}
 splits:
   train: {table: t.json, images: "{image}.png"}

@@ -13,7 +13,7 @@ from PIL import Image
 
 import mmbench
 from mmbench.cli.commands import run_command
-from mmbench.data import prediction_files
+from mmbench.data import parquet_files
 from mmbench.errors import MMBenchError
 
 DEEP = "[" * 10_000 + "]" * 10_000
@@ -200,7 +200,7 @@ def test_a_folder_called_like_a_table_is_one_line(tmp_path):
 def test_parquet_that_cannot_be_read_whole_is_one_line(tmp_path, monkeypatch):
     given = write(tmp_path / "p.jsonl", predictions("a", "b"))
     references = write(tmp_path / "r.parquet", targets("a", "b"))
-    monkeypatch.setattr(prediction_files, "MOST_ROWS", 1)
+    monkeypatch.setattr(parquet_files, "MOST_ROWS", 1)
     with pytest.raises(MMBenchError, match="declares 2 rows"):
         score(tmp_path, "vqa", given, references, metrics=["exact_match"])
     monkeypatch.undo()

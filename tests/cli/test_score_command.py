@@ -207,7 +207,8 @@ def write(path, rows):
         ([{"id": i // 2, "prediction": "a"} for i in range(14)], "7 ids have more than one"),
         ([{"id": i, "prediction": "a"} for i in range(8)], "1 ids are unknown to .*: 7"),
         ([{"id": i, "prediction": 3} for i in range(7)], "7 ids have a prediction that is not a"),
-        ([{"id": 1, "answer": "a"}], "row 0 lacks the columns id and prediction"),
+        ([{"id": 1, "answer": "a"}], "row 0 lacks the column prediction"),
+        ([{"answer": "a"}], "row 0 lacks the columns id and prediction"),
     ],
 )
 def test_predictions_that_do_not_fit_are_one_clear_error(tmp_path, predictions, message):

@@ -74,6 +74,20 @@ def test_a_runs_own_answers_score_what_the_run_scored(mini, ours, tmp_path):
     assert again.value == ours.value
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_predictions_in_a_table_score_what_they_do_in_the_official_layout(mini, theirs, ending):
+    rows = json.loads(theirs.read_text())
+    table = pd.DataFrame({"id": [r["question_id"] for r in rows]})
+    table["prediction"] = [r["answer"] for r in rows]
+    path = theirs.with_suffix(f".{ending}")
+    if ending == "csv":
+        table.to_csv(path, index=False)
+    else:
+        table.to_parquet(path)
+    of_table, official = (mmbench.score("vqa", p, dataset=mini) for p in (path, theirs))
+    assert of_table.value == official.value
+
+
 @pytest.mark.parametrize("record_first", [True, False])
 def test_a_record_is_compared_with_a_file(mini, ours, theirs, tmp_path, record_first):
     sides = (ours.path, theirs) if record_first else (theirs, ours.path)

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import yaml
 
 from mmbench import registry
 from mmbench.data.dataset import load_spec, tasks_of
@@ -78,3 +79,22 @@ def test_a_broken_one_is_explained(tmp_path, change, says):
     path.write_text(json.dumps(value))
     with pytest.raises(MMBenchError, match=re.escape(str(path)) + ".*" + re.escape(says)):
         load_spec(str(path), "retrieval")
+
+
+@pytest.mark.parametrize("source", ["data_dir: files", "hub: {path: files}"])
+def test_folders_that_a_file_names_are_those_beside_it_wherever_one_works(
+    tmp_path, monkeypatch, source
+):
+    (tmp_path / "deep" / "files").mkdir(parents=True)
+    layout = {"layout": {"reader": "csv_table", "columns": {}}}
+    written = yaml.safe_load(source)
+    if "hub" in written:
+        layout, written["hub"] = {}, written["hub"] | {"columns": {}, "splits": {"test": "test"}}
+    path = tmp_path / "deep" / "mine.yaml"
+    about = dict.fromkeys(("summary", "homepage", "licence", "citation"), "x")
+    about |= {"task": "vqa", "splits": {"test": {}}}
+    path.write_text(yaml.safe_dump(about | layout | written))
+    monkeypatch.chdir(tmp_path)
+    spec = load_spec("deep/mine.yaml", "vqa")
+    found = spec.data_dir if spec.hub is None else spec.hub.path
+    assert str(found) == "deep/files"

@@ -337,3 +337,14 @@ def test_a_split_that_the_hub_lacks_says_so():
     spec = load_spec("vizwiz", "vqa")
     with pytest.raises(MMBenchError, match="the hub has no split 'train' of vizwiz: it has val"):
         load_split(spec, "train", "questions")
+
+
+def test_samples_are_grouped_by_the_content_of_their_medium_where_it_has_no_name(parquet):
+    columns = COLUMNS | {"group": "image"}
+    loaded = load_split(spec_of(hub_of(parquet, columns=columns)), "test", "questions")
+    by_name = load_split(spec_of(hub_of(parquet)), "test", "questions")
+    for each in (loaded, by_name):
+        places = [row["group"] for row in each.rows]
+        assert [places.index(group) for group in places] == [0, 0, 2, 2, 4, 4]
+        assert len(each.media["image"]) == 3
+    assert loaded.media["image"].digest == by_name.media["image"].digest

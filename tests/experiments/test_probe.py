@@ -162,3 +162,9 @@ def test_what_cannot_be_probed_is_one_line(few, untrained, settings, says):
     with pytest.raises(MMBenchError, match=says) as error:
         mmbench.probe(**asked)
     assert "\n" not in str(error.value)
+
+
+def test_a_table_of_questions_has_its_answers_as_a_target(mini):
+    found = labelled(load_spec(mini, "vqa"), "test", "target", "image")
+    assert len(found.values) == len(found.labels) > 0
+    assert {"yes", "no"} <= set(found.labels)

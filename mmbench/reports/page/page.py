@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from mmbench import registry
 from mmbench.errors import MMBenchError
 from mmbench.experiments.result import RunResult
 from mmbench.reports.escape import one_line
@@ -54,6 +55,7 @@ def make_page(
     allow_mixed: bool = False,
     data_dir: str | Path | None = None,
     samples: int | None = None,
+    dataset: str | None = None,
 ) -> Page:
     """The page of these runs.
 
@@ -63,7 +65,8 @@ def make_page(
         data_dir: the folder of a dataset's files, for those that do not come with mmbench.
         samples: at most so many of each set, 10,000 if None; of more, so many are drawn, always
             the same ones.
-    Raises: MMBenchError if there is no such folder, or fewer than one sample is asked for.
+        dataset: the YAML file of a dataset that is not registered.
+    Raises: MMBenchError if there is no such folder or file, or fewer than one sample is asked for.
     """
     samples = MOST_SAMPLES if samples is None else samples
     data_dir = None if data_dir is None else Path(data_dir)
@@ -71,9 +74,11 @@ def make_page(
         raise MMBenchError(f"--samples must be at least 1, got {samples}")
     if data_dir is not None and not data_dir.is_dir():
         raise MMBenchError(f"there is no folder {data_dir} to read a dataset from")
+    if dataset is not None:
+        registry.path("datasets", dataset)
     sections = [make_section(table) for table in make_tables(runs, allow_mixed)]
     asked = [g.samples for section in sections for g in section.groups if g.samples]
-    sets = [browse(each, data_dir, samples) for each in asked]
+    sets = [browse(each, data_dir, samples, dataset) for each in asked]
     notes = [f"{of.key}: {of.note}" for of in sets if of.note]
     return Page(page_text(sections, sets), notes)
 

@@ -13,7 +13,7 @@ import numpy as np
 from mmbench import registry
 from mmbench.data.media import MediaRef, media_of
 from mmbench.data.sample import Sample
-from mmbench.data.splits import reader_of
+from mmbench.data.splits import is_at_hand
 from mmbench.errors import MMBenchError
 from mmbench.experiments.rescore import samples_asked
 from mmbench.experiments.result import RunResult
@@ -75,12 +75,15 @@ class Browsed:
     note: str | None = None
 
 
-def browse(asked: SampleSet, data_dir: Path | None, most: int) -> Browsed:
+def browse(
+    asked: SampleSet, data_dir: Path | None, most: int, dataset: str | None = None
+) -> Browsed:
     """The samples of a set, with their media where the dataset is at hand.
 
     Args:
         asked: the set.
         data_dir: the folder of a dataset's files, for those that do not come with mmbench.
+        dataset: the YAML file of a dataset that is not registered, for records of that.
         most: how many samples; of more, so many are drawn, always the same ones.
     Raises: MMBenchError if a record's files cannot be read.
     """
@@ -112,8 +115,9 @@ def browse(asked: SampleSet, data_dir: Path | None, most: int) -> Browsed:
         scores=scores_of(asked.runs, chosen),
     )
     try:
-        task = _at_hand(record, task, data_dir)
-        samples = samples_asked(record, task, data_dir)
+        own = dataset if dataset is not None and Path(dataset).stem == record.dataset else None
+        task = _at_hand(record, task, data_dir, own)
+        samples = samples_asked(record, task, data_dir, dataset=own)
         if [sample.id for sample in samples] != table["id"].tolist():
             raise MMBenchError(f"the samples of {record.dataset} are others than were asked")
     except MMBenchError as error:
@@ -121,30 +125,29 @@ def browse(asked: SampleSet, data_dir: Path | None, most: int) -> Browsed:
         browsed.columns = {name: lines for name, lines in browsed.columns.items() if any(lines)}
         return browsed
     _add_content(browsed, samples, chosen)
-    rate = task.dataset(record.dataset).sample_rate
+    rate = task.dataset(own or record.dataset).sample_rate
     for name, refs in browsed.media.items():
         first = next(ref for ref in refs if ref is not None)
         browsed.rates[name] = first.rate or rate
     return browsed
 
 
-def _at_hand(record: Record, task: Task | None, data_dir: Path | None) -> Task:
+def _at_hand(record: Record, task: Task | None, data_dir: Path | None, dataset: str | None) -> Task:
     """The task; MMBenchError where the dataset cannot be read, or only by fetching it."""
     if record.weights.source == "elsewhere" and not record.identity.parts:
         raise MMBenchError("the predictions were made elsewhere, and no dataset was read for them")
     if task is None:
         raise MMBenchError(f"no task called {record.task!r} is installed")
-    if not registry.has("datasets", record.dataset):
-        raise MMBenchError(f"no dataset called {record.dataset!r} is installed")
+    if dataset is None and not registry.has("datasets", record.dataset):
+        raise MMBenchError(
+            f"no dataset called {record.dataset!r} is installed: name its YAML file with --dataset"
+        )
     if data_dir is not None:
         return task
-    spec = task.dataset(record.dataset)
+    spec = task.dataset(dataset or record.dataset)
     if record.split not in spec.splits:
         raise MMBenchError(f"{record.dataset} has no split {record.split!r} here")
-    local = spec.source is not None or (
-        spec.layout is not None and not reader_of(spec, record.split).needs_folder
-    )
-    if not local:
+    if not (is_at_hand(spec) or (spec.hub is not None and Path(spec.hub.path).is_dir())):
         raise MMBenchError(
             f"{record.dataset} does not come with mmbench: name its folder with --data-dir"
         )

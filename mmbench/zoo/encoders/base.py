@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmbench.zoo.given import mistaken
+from mmbench.zoo.given import described, mistaken, tell_failure
 from mmbench.zoo.pooling import MeanPooling, Pooling
 from mmbench.zoo.stream import Stream
 from mmbench.zoo.words import UNKNOWN, Words, padded
@@ -61,9 +61,13 @@ class Encoder(nn.Module, ABC):
         """`forward`, checked.
 
         Raises: MMBenchError naming the encoder if it gives anything but a stream of its width, a
-            row a sample.
+            row a sample, or if one of another package fails.
         """
-        stream = super().__call__(x, mask)
+        try:
+            stream = super().__call__(x, mask)
+        except Exception as error:
+            tell_failure(self, error, f"{described(x)} of {x.dtype}")
+            raise
         if not isinstance(stream, Stream):
             raise mistaken(self, stream, f"a Stream ({len(x)}, N, {self.dim})")
         if stream.tokens.shape[0] != x.shape[0] or stream.tokens.shape[2] != self.dim:

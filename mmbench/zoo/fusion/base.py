@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.zoo.fusion.cost import Cost
-from mmbench.zoo.given import mistaken
+from mmbench.zoo.given import mistaken, tell_failure
 from mmbench.zoo.stream import Contexts, State, Stream
 
 Form = Literal["pooled", "tokens"]
@@ -114,11 +114,18 @@ class Fusion(nn.Module, ABC):
         """`forward`, checked.
 
         Raises: ValueError for a wrong number of contexts; MMBenchError naming the fusion if it
-            gives anything but a `Fused` with a stream on the query's positions.
+            gives anything but a `Fused` with a stream on the query's positions, or if one of
+            another package fails.
         """
         if len(contexts) != len(self.contexts):
             raise ValueError(f"built for {len(self.contexts)} contexts, got {len(contexts)}")
-        fused = super().__call__(query, contexts, causal=causal)
+        try:
+            fused = super().__call__(query, contexts, causal=causal)
+        except Exception as error:
+            given = (None if c is None else tuple(c.tokens.shape) for c in contexts)
+            asked = f"a query {tuple(query.tokens.shape)} and contexts"
+            tell_failure(self, error, f"{asked} {', '.join(map(str, given))}")
+            raise
         due = query.tokens.shape
         if not isinstance(fused, Fused):
             raise mistaken(self, fused, f"Fused(stream), its stream {tuple(due)},")

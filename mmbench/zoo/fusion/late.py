@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmbench.zoo.decoders.fused import Decoded
 from mmbench.zoo.fusion.cost import Cost
-from mmbench.zoo.given import mistaken
+from mmbench.zoo.given import mistaken, tell_failure
 
 
 class LateFusion(nn.Module, ABC):
@@ -73,10 +73,15 @@ class LateFusion(nn.Module, ABC):
     ) -> Decoded:
         """`forward`, checked.
 
-        Raises: MMBenchError naming the fusion if it gives anything but logits of each class.
+        Raises: MMBenchError naming the fusion if it gives anything but logits of each class, or if
+            one of another package fails.
         """
-        given = super().__call__(logits, present, target)
         due = logits[0].shape
+        try:
+            given = super().__call__(logits, present, target)
+        except Exception as error:
+            tell_failure(self, error, f"logits {tuple(due)} of {len(logits)} modalities")
+            raise
         if not isinstance(given, Decoded) or given.logits.shape != due:
             raise mistaken(self, given, f"Decoded(logits), its logits {tuple(due)},")
         return given

@@ -330,3 +330,14 @@ def test_samples_that_were_left_out_in_the_run_are_left_out_again(mini_folder, m
         with pytest.raises(MMBenchError, match="enough"):
             samples_asked(record.model_copy(update={"skipped": skipped}), Retrieval())
         assert asked == {"skip_bad": bool(skipped)}
+
+
+def test_the_media_of_ones_own_dataset_are_shown_where_its_file_is_named(
+    mini, mini_folder, tmp_path
+):
+    run = mmbench.run("vqa", "majority", dataset=mini, out=tmp_path)
+    [note] = make_page([run]).notes
+    assert "name its YAML file with --dataset" in note
+    assert make_page([run], dataset=mini).notes == []
+    with pytest.raises(MMBenchError, match="no dataset file at gone.yaml"):
+        make_page([run], dataset="gone.yaml")
