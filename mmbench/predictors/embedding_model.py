@@ -72,7 +72,8 @@ class EmbeddingModel:
 
         Those of a kind go together, and the next batch is prepared while one is embedded.
         """
-        with closing(prefetched(map(self._prepared, self._batches(queries)))) as ready:
+        batches = map(self._prepared, self._batches(queries))
+        with quiet(), closing(prefetched(batches)) as ready:
             for kind, inputs in ready:
                 yield from map(Answer, self._embedded(kind, inputs))
 
@@ -100,8 +101,7 @@ class EmbeddingModel:
                 "another one"
             )
         try:
-            with quiet():
-                return kind, self._inputs(kind, queries)
+            return kind, self._inputs(kind, queries)
         except Exception as error:  # processors are as their checkpoints set them up
             raise MMBenchError(
                 f"the checkpoint {self._name} cannot read its {kind}: {in_one_line(error)}"
