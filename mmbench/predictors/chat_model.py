@@ -69,7 +69,7 @@ class ChatModel:
         """
         batches = [queries[start : start + self._batch] for start in self.starts(queries)]
         keys = [self._keys(batch) for batch in batches]
-        with Responses(self._kept_as()) as responses:
+        with quiet(), Responses(self._kept_as()) as responses:  # quiet once: it takes its time
             every = [key for of_batch in keys for key in of_batch]
             kept = {} if self._anew else responses.get(every)
             self._kept = sum(key in kept for key in every), len(every)
@@ -115,15 +115,14 @@ class ChatModel:
     def _prepared(self, queries: Sequence[Query]) -> Any:
         asked = [[self._message(query)] for query in queries]
         try:
-            with quiet():
-                inputs = self._processor.apply_chat_template(
-                    asked,
-                    add_generation_prompt=True,
-                    tokenize=True,
-                    return_dict=True,
-                    return_tensors="pt",
-                    processor_kwargs={"padding": True},
-                )
+            inputs = self._processor.apply_chat_template(
+                asked,
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=True,
+                return_tensors="pt",
+                processor_kwargs={"padding": True},
+            )
         except Exception as error:  # a template is a program of whoever made the checkpoint
             raise MMBenchError(
                 f"the checkpoint {self._name} cannot be asked, its chat template and processor "
@@ -136,7 +135,7 @@ class ChatModel:
         return {"role": "user", "content": interleaved(self._prompt.asks(query.inputs), shown)}
 
     def _written(self, inputs: Any) -> list[str]:
-        with torch.inference_mode(), quiet():
+        with torch.inference_mode():
             tokens = self.network.generate(
                 **on(self.network, inputs),
                 max_new_tokens=self._longest,

@@ -100,8 +100,9 @@ class DiffusionModel:
     def predict(self, queries: Sequence[Query]) -> Iterator[Answer]:
         """An image (H, W, 3) uint8 per query, as soon as its batch is drawn."""
         self._hidden = 0
-        for start in self.starts(queries):
-            yield from map(Answer, self._drawn(queries[start : start + self._batch]))
+        with quiet():
+            for start in self.starts(queries):
+                yield from map(Answer, self._drawn(queries[start : start + self._batch]))
 
     def starts(self, queries: Sequence[Query]) -> list[int]:
         """Where its batches begin."""
@@ -114,7 +115,7 @@ class DiffusionModel:
 
     def _drawn(self, queries: Sequence[Query]) -> Sequence[Any]:
         texts = [self._prompt.asks(query.inputs) for query in queries]
-        with torch.inference_mode(), quiet():
+        with torch.inference_mode():
             try:
                 found = self._pipeline(
                     prompt=texts,

@@ -75,7 +75,7 @@ class EmbeddingModel:
         starts = self.starts(queries)
         ends = [*starts[1:], len(queries)]
         batches = (queries[start:end] for start, end in zip(starts, ends, strict=True))
-        with closing(prefetched(map(self._prepared, batches))) as ready:
+        with quiet(), closing(prefetched(map(self._prepared, batches))) as ready:
             for kind, inputs in ready:
                 yield from map(Answer, self._embedded(kind, inputs))
 
@@ -100,8 +100,7 @@ class EmbeddingModel:
                 "another one"
             )
         try:
-            with quiet():
-                return kind, self._inputs(kind, queries)
+            return kind, self._inputs(kind, queries)
         except Exception as error:  # processors are as their checkpoints set them up
             raise MMBenchError(
                 f"the checkpoint {self._name} cannot read its {kind}: {in_one_line(error)}"
