@@ -11,7 +11,7 @@ import typer
 import mmbench
 from mmbench.cli.commands import app
 from mmbench.errors import MMBenchError
-from mmbench.option_words import _FLAGS, as_called, in_python, on_command_line
+from mmbench.option_words import _COMMAND, _FLAGS, as_called, in_python, on_command_line
 from mmbench.request import RunRequest
 from mmbench.study import Study
 from tests.conftest import ROOT
@@ -92,7 +92,7 @@ def named_options():
                 if isinstance(node, ast.Raise):
                     for part in ast.walk(node):
                         if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                            text = re.sub("`mmbench [^`]*`", "", part.value)
+                            text = _COMMAND.sub("", part.value)
                             for option in re.findall(r"--([a-z][a-z-]+)", text):
                                 found.setdefault(option, path.name)
     return found

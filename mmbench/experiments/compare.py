@@ -185,8 +185,8 @@ def compare(
         notice: called with what should be known before hours are spent: trainings that are not
             equal, and which runs are new and why.
         settings: budget, tune, search, name, engine, address: see `mmbench.study.Study`; split,
-            overrides, limit, device, deterministic, compile, threads, batch_size, init, data_dir, skip_bad,
-            allow_hub_code, out, force: see `mmbench.request.RunSettings`.
+            overrides, limit, device, deterministic, compile, threads, batch_size, init, data_dir,
+            skip_bad, allow_hub_code, out, force: see `mmbench.request.RunSettings`.
     Raises: MMBenchError for a mistake in these, before anything is trained where it can be seen.
     """
     from mmbench.experiments.study import run_study

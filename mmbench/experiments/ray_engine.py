@@ -118,9 +118,10 @@ def _check_reachable(address: str | None) -> None:
     try:
         socket.create_connection((host, port), _PATIENCE).close()
     except OSError as error:
+        starts = f"`ray start --head --port {port}` starts one there"
         raise MMBenchError(
-            f"no cluster of Ray answers at {address}: {error.strerror or error}. `ray start "
-            f"--head --port {port}` starts one there, and `ray status` says whether it runs"
+            f"no cluster of Ray answers at {address}: {error.strerror or error}. {starts}, and "
+            "`ray status` says whether it runs"
         ) from None
 
 
