@@ -28,7 +28,9 @@ _FLAGS = {  # options that are given without a value
 }
 _OF_THE_MODEL = ("base-url", "prompt")  # in Python, overrides as those of `--set`
 
-_COMMAND = re.compile(r"(`(?:mmbench|pip|python|bash|ray|accelerate) [^`]*`)")  # is one for a shell, whoever reads
+_COMMAND = re.compile(
+    r"(`(?:mmbench|pip|python|bash|ray|accelerate) [^`]*`)"
+)  # is one for a shell, whoever reads
 _VALUE = r"(\.{3}|[^\s`',;:?)]*[^\s`',;:?).])"  # "..." stands for one
 _SET = re.compile(rf"--set (?:'(\w[\w.]*)=([^']*)'|(\w[\w.]*)={_VALUE})")
 _SET_KEY = re.compile(r"--set (\w[\w.]*)(?=:| is )")
