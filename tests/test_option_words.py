@@ -105,6 +105,7 @@ OF_COMMANDS = {  # raised by what commands alone call
     "help",
     "older-than",
     "output",
+    "reads",
     "record",
     "repeats",
     "request",
