@@ -145,7 +145,7 @@ def of_options(model: type[S], values: Mapping[str, Any], command: str) -> S:
     """
     if "set" in values:
         raise MMBenchError(
-            "what the command line takes as --set is `overrides` in Python, a mapping: "
+            "there is no argument `set`: changes to a recipe are `overrides`, a mapping, as in "
             'overrides={"train.epochs": 3}'
         )
     values = {name: value for name, value in values.items() if value is not None}

@@ -48,7 +48,7 @@ def _seeds(value: Any) -> Any:
         raise ValueError(f"must be a number of seeds, or a list of them, got {value!r}")
     if isinstance(value, int):
         if value < 1:
-            one = f"; the seed {value} alone is written with a comma: {value}," if not value else ""
+            one = "; the seed 0 alone is a list, [0], or is written with a comma: 0," * (value == 0)
             raise ValueError(f"must be at least 1, got {value}{one}")
         if value > LARGEST_SEED:
             raise ValueError(f"must be at most {LARGEST_SEED}, got {value}")

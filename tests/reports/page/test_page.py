@@ -87,7 +87,7 @@ def test_without_its_folder_a_dataset_has_texts_only_and_says_so(tmp_path):
     page = make_page(runs_of("vqa/vqa_rad", "majority"), samples=20)
     [(data, files)] = sets_of(page.html)
     assert files == []
-    assert "--data-dir" in data["note"]
+    assert "name its folder with data_dir=" in data["note"]
     assert len(page.notes) == 1
     assert "vqa_rad" in page.notes[0]
     with pytest.raises(MMBenchError, match="no folder"):
@@ -266,7 +266,7 @@ def test_a_bad_record_is_named_and_the_page_has_the_others(folder):
         (["--format", "csv", "--output", "made"], "is a folder"),
         (["--format", "html", "--samples", "0"], "at least 1"),
         (["--format", "html", "--data-dir", "none"], "no folder none"),
-        (["--samples", "5"], "--format html"),
+        (["--samples", "5"], "--format=html"),
         (["--format", "html", "--layout", "cost"], "leave out --layout"),
         (["--format", "htm"], "Did you mean html"),
     ],
@@ -337,7 +337,7 @@ def test_the_media_of_ones_own_dataset_are_shown_where_its_file_is_named(
 ):
     run = mmbench.run("vqa", "majority", dataset=mini, out=tmp_path)
     [note] = make_page([run]).notes
-    assert "name its YAML file with --dataset" in note
+    assert "name its YAML file with dataset=" in note
     assert make_page([run], dataset=mini).notes == []
     with pytest.raises(MMBenchError, match="no dataset file at gone.yaml"):
         make_page([run], dataset="gone.yaml")
