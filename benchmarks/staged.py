@@ -33,6 +33,7 @@ FOLDER = Path(__file__).parent / "staged"
 STAGES = ("image", "text", "align", "joint")
 NOTHING, ALL = "nothing", "all_stages"
 FEW = 100  # samples that the first training is scored on, whose own scores nobody reads
+DATASET = "scenes"
 
 
 def pretrained(seed: int, without: str | None, out: Path, **settings: Any) -> Path:
@@ -44,10 +45,10 @@ def pretrained(seed: int, without: str | None, out: Path, **settings: Any) -> Pa
         overrides["stages"] = [stage for stage in stages if stage["name"] != without]
     settings |= {"train": True, "seed": seed, "limit": FEW, "overrides": overrides, "out": out}
     if without == "joint":  # whatever task: no stage is of it
-        result = mmbench.run("retrieval", model, dataset="scenes", **settings)
+        result = mmbench.run("retrieval", model, dataset=DATASET, **settings)
     else:
         tasks = ["captioning", "retrieval"]
-        both = mmbench.run_together(tasks, str(model), dataset="scenes", **settings)
+        both = mmbench.run_together(tasks, str(model), dataset=DATASET, **settings)
         result = both["retrieval"]
     return result.path / "weights.safetensors"
 
@@ -55,14 +56,14 @@ def pretrained(seed: int, without: str | None, out: Path, **settings: Any) -> Pa
 def answers(seed: int, init: Path | None, out: Path, **settings: Any) -> RunResult:
     """The second training, from these weights or from nothing."""
     settings |= {"train": True, "seed": seed, "init": init, "out": out}
-    return mmbench.run("vqa", FOLDER / "answers.yaml", dataset="scenes", **settings)
+    return mmbench.run("vqa", FOLDER / "answers.yaml", dataset=DATASET, **settings)
 
 
 def table(out: Path) -> str:
     """What the records below a folder say, as Markdown."""
     metric = registry.load("metrics", "accuracy")()
     runs: dict[str, dict[int, RunResult]] = {}
-    for file in sorted(out.glob("*/vqa/scenes/answers/*/seed-*/run.json")):
+    for file in sorted(out.glob("*/vqa/*/answers/*/seed-*/run.json")):
         result = mmbench.load_run(file.parent)
         runs.setdefault(file.relative_to(out).parts[0], {})[result.record.seed] = result
     lines = [

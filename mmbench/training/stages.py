@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -85,6 +86,7 @@ def check_stages(
             _check_accumulation(stage, settings_of(stage, train), balance)
             if learnt is not None:
                 objectives.check(model, learnt)
+                _check_neighbours(stage, model, settings_of(stage, train), learnt)
             for part in [*(stage.trains or ()), *stage.freezes]:
                 check_exists(part, stage, model)
             reached = [n for n, _ in model.named_parameters() if objectives.reach(n)]
@@ -121,6 +123,23 @@ def _check_accumulation(stage: Stage, settings: Train, balance: Part | None) -> 
             f"train.accumulate: {settings.accumulate} cannot go with balance: {balance.name}, "
             "which changes the gradients of each batch by itself: leave it at 1"
         )
+
+
+def _check_neighbours(
+    stage: Stage, model: TaskModel, settings: Train, samples: Sequence[Sample]
+) -> None:
+    """Refuse samples that the model cannot compare, where it is to find those that are alike."""
+    mined = settings.neighbours > 1 and settings.neighbours_by == "model"
+    if not mined or settings.epochs - 1 < settings.neighbours_from * settings.epochs:
+        return
+    some = [sample for sample in samples if sample.group == samples[0].group]
+    try:
+        model.collate_training(some, np.random.default_rng(0))
+    except MMBenchError as error:
+        raise MMBenchError(
+            f"the stage {stage.name}: train.neighbours: {settings.neighbours} asks the model which "
+            f"of its samples are alike: {error}. Set train: {{neighbours: 1}} of the stage"
+        ) from None
 
 
 def check_exists(part: str, stage: Stage, model: nn.Module) -> None:

@@ -89,12 +89,20 @@ class RetrievalModel(ComposedModel):
         return {"is_text": is_text} | self._sides(queries)
 
     def collate_training(self, samples: Sequence[Sample], rng: np.random.Generator) -> Batch:
-        """Returns: what the encoders read, of the media and of one drawn text of each's group."""
+        """Returns: what the encoders read, of the media and of one drawn text of each's group.
+
+        Raises: MMBenchError for a medium without a text, or texts alone.
+        """
         texts_of: dict[str, list[Sample]] = {}
         for sample in samples:
             if "text" in sample.inputs:
                 texts_of.setdefault(sample.group, []).append(sample)
         media = [sample for sample in samples if self.medium in sample.inputs]
+        if not media or any(sample.group not in texts_of for sample in media):
+            raise MMBenchError(
+                f"a model of retrieval compares samples of texts with those of {self.medium}s, and "
+                f"these have no {self.medium if not media else 'texts'}"
+            )
         known = [texts_of[sample.group] for sample in media]
         return self._sides([*media, *(texts[rng.integers(len(texts))] for texts in known)])
 

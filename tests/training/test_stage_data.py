@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mmbench
 from mmbench.checkpoint import read_header
 from mmbench.cli.show import show_text
 from mmbench.errors import Interrupted, MMBenchError
@@ -145,6 +146,30 @@ def test_data_that_cannot_be_are_refused_in_a_line_before_training(
         run(scenes_file, tmp_path, stages)
     assert "\n" not in str(error.value)
     assert not list(tmp_path.rglob("state.safetensors"))
+
+
+def test_neighbours_among_samples_that_the_model_cannot_compare_are_refused_before_training(
+    scenes_file, tmp_path
+):
+    aligned = ALIGN | {"data": {"task": "captioning"}}
+    settings = {"neighbours": 2, "batch": 8, "epochs": 2, "neighbours_from": 0.0}
+
+    def train(**changes):
+        stages = [aligned | {"train": settings | changes}]
+        overrides = {"stages": stages, "width": 16}
+        return mmbench.run(
+            *("retrieval", "dual_encoder"),
+            dataset=scenes_file,
+            train=True,
+            overrides=overrides,
+            out=tmp_path,
+        )
+
+    with pytest.raises(MMBenchError, match="align: train.neighbours: 2 .* no texts. Set train:"):
+        train()
+    assert not list(tmp_path.rglob("state.safetensors"))
+    for changes in ({"neighbours": 1}, {"epochs": 1, "neighbours_from": 0.5}):
+        assert train(**changes).record.training is not None
 
 
 def test_an_objective_on_a_modality_that_the_data_lack_is_refused_before_training(
