@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -65,7 +66,7 @@ class ModelPredictor:
         """
         self._model.eval()
         self._model.prepare(queries)
-        return self._in_order(queries, without)
+        return chain.from_iterable(self._in_order(queries, without))
 
     def warm_up(self, queries: Sequence[Query]) -> None:
         """Answer the first and the last batch: what is compiled for it is not in a time then."""
@@ -81,10 +82,10 @@ class ModelPredictor:
         with torch.inference_mode():  # not while whoever asked has the answer
             return self._answer(move(batch, self._device))
 
-    def _in_order(self, queries: Sequence[Query], without: str | None) -> Iterator[Any]:
-        """What the model answers to each query."""
+    def _in_order(self, queries: Sequence[Query], without: str | None) -> Iterator[list[Any]]:
+        """What the model answers to each query, to some at a time."""
         if here().several:
-            yield from self._of_all(queries, without)
+            yield self._of_all(queries, without)
             return
         waiting: dict[int, Any] = {}
         following = 0
@@ -92,12 +93,12 @@ class ModelPredictor:
             answers = self._answers([queries[place] for place in places], without)
             self._advanced(len(places))
             if not waiting and places == list(range(following, following + len(places))):
-                yield from answers
+                yield answers
                 following += len(places)
                 continue
             waiting.update(zip(places, answers, strict=True))
             while following in waiting:
-                yield waiting.pop(following)
+                yield [waiting.pop(following)]
                 following += 1
 
     def _of_all(self, queries: Sequence[Query], without: str | None) -> list[Any]:
