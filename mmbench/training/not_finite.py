@@ -22,7 +22,7 @@ _LOOKED_AT = 20  # batches
 Weights = Mapping[str, Tensor]
 
 
-class _Found(Exception):
+class _Found(MMBenchError):
     """A part gave NaN; says which and what."""
 
 

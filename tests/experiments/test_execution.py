@@ -27,10 +27,12 @@ import os, signal
 from mmbench.zoo.fusion.concat import ConcatFusion
 
 class Bug(ConcatFusion):
-    "Raises while it trains."
+    "Raises while it trains, where no part is called."
     def forward(self, query, *arguments, **options):
-        if self.training and len(query.tokens) > 1:
+        def fails(gradient):
             raise KeyError("a bug")
+        if self.training and query.tokens.requires_grad and len(query.tokens) > 1:
+            query.tokens.register_hook(fails)
         return super().forward(query, *arguments, **options)
 
 class Killed(ConcatFusion):

@@ -44,7 +44,7 @@ SPOILT = {
     "no_json": lambda run: run.write_text("{"),
     "deep": lambda run: run.write_text("[" * 100_000),
     "edited_file": lambda run: (run.parent / "predictions.parquet").write_bytes(b"better"),
-    "missing_file": lambda run: (run.parent / "predictions.parquet").unlink(),
+    "missing_file": lambda run: (run.parent / "statistics.npz").unlink(),
     "no_metrics": without_metrics,
 }
 

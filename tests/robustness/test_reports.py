@@ -16,6 +16,7 @@ from mmbench.cli.commands import run_command
 from mmbench.errors import MMBenchError
 from mmbench.experiments.robustness import robustness_of
 from mmbench.experiments.under_damage import Settings
+from mmbench.records.arrays_file import packed, unpacked
 from mmbench.records.robustness_file import ROBUSTNESS_FILE
 from mmbench.reports.beside import Beside
 from mmbench.reports.checklist import checklist
@@ -119,9 +120,9 @@ def test_an_edited_file_is_named_and_the_others_are_shown(compared, shipped, tmp
     for model in ("gated_fusion", "concat_fusion"):
         shutil.copytree(shipped[model].path, tmp_path / model / "seed-0")
     edited = tmp_path / "gated_fusion" / "seed-0" / ROBUSTNESS_FILE
-    content = bytearray(edited.read_bytes())
-    content[-1] ^= 1
-    edited.write_bytes(content)
+    arrays, about = unpacked(edited)
+    first = next(iter(arrays))
+    edited.write_bytes(packed(arrays | {first: arrays[first] + 1}, about))
     made = make_report(tmp_path, layout="robustness")
     assert len(made.left_out) == 1
     assert str(edited) in made.left_out[0]

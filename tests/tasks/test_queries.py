@@ -132,6 +132,7 @@ def echo(monkeypatch):
         return Echo if (kind, name) == ("predictors", "echo") else plain(kind, name)
 
     monkeypatch.setattr(registry, "load", load)
+    monkeypatch.setattr(registry, "broken", lambda kind, name: "")
     monkeypatch.setattr(
         registry,
         "location",
