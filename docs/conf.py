@@ -18,7 +18,13 @@ copyright = "the authors of mmbench, Apache-2.0"
 version = release = mmbench.__version__
 
 root_doc = "docs/README"
-include_patterns = ["docs/**", "results/README.md", "CHANGELOG.md", "CONTRIBUTING.md"]
+include_patterns = [
+    "docs/**",
+    "results/README.md",
+    "results/study/README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+]
 exclude_patterns = [
     ".*",
     "*.egg-info",
