@@ -2,7 +2,7 @@
 
     python benchmarks/study.py [FOLDER]
 
-FOLDER (`results/study`) holds the study files in `studies/`. What has a record is reused, so that
+FOLDER (`results/study`) holds the study files. What has a record is reused, so that
 the report is made anew on any machine; runs that are new need the device that the files name.
 Written into `FOLDER/report/`: what each study found (`NAME.txt`), all tables in Markdown with
 methods and checklist, the same in LaTeX (compiled where there is a `pdflatex`), figures as PDF, and
@@ -22,7 +22,7 @@ from mmbench.experiments.study import run_study
 from mmbench.reports.output import write_output
 from mmbench.reports.report import make_report
 from mmbench.reports.study import study_result_text
-from mmbench.study import STUDIES, read_study
+from mmbench.study import read_study
 
 SHOWN = 1_000  # samples of each set in the page
 PAPER = (
@@ -37,7 +37,7 @@ def main() -> None:
     folder = parser.parse_args().folder
     report = folder / "report"
     report.mkdir(exist_ok=True)
-    for file in sorted((folder / STUDIES).glob("*.yaml")):
+    for file in sorted(folder.glob("*.yaml")):
         result = run_study(read_study(file, out=folder), notice=print)
         write_output(report / f"{file.stem}.txt", study_result_text(result) + "\n")
         print(f"{file.stem}: {result.family.verdict}")
