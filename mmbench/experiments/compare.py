@@ -212,14 +212,12 @@ class DatasetRuns:
         runs: by model, a result per seed that ended; unequal seeds are taken as they are.
         failed: by model and seed, why there is no result.
         references: which of the models fuse nothing: what those that fuse must be better than.
-        tuning: by model that was tuned, its budget of trials in words.
         facts: what else a reader must know, under a word each.
     """
 
     runs: Mapping[str, Sequence[RunResult]]
     failed: Mapping[tuple[str, int], str] = field(default_factory=dict)
     references: Sequence[str] = ()
-    tuning: Mapping[str, str] = field(default_factory=dict)
     facts: Sequence[tuple[str, str]] = ()
 
 
@@ -287,7 +285,7 @@ def compare_datasets(
                 metric=next(e for e in every[0].metrics if (e.name, e.category) == (metric, None)),
                 family=family.column((name, metric)),
                 runs=found,
-                conditions=conditions(records, of.tuning),
+                conditions=conditions(records),
                 failed=of.failed,
                 notes=[
                     *_of_failures(every, answered[name]),

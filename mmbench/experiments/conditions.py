@@ -36,14 +36,11 @@ class Conditions:
         return "; ".join(parts)
 
 
-def conditions(
-    records: Mapping[str, Sequence[Record]], tuning: Mapping[str, str] | None = None
-) -> Conditions:
+def conditions(records: Mapping[str, Sequence[Record]]) -> Conditions:
     """Those of models' runs.
 
     Args:
         records: by model.
-        tuning: by model that was tuned, its budget of trials in words.
     """
     facts: dict[str, dict[str, str]] = {}
     for model, runs in records.items():
@@ -53,8 +50,9 @@ def conditions(
                 facts.setdefault(name, {})[model] = ", ".join(found)
         for key, value in _settings(runs).items():
             facts.setdefault(key, {})[model] = value
-        if tuning and model in tuning:
-            facts.setdefault("tuning", {})[model] = tuning[model]
+    trials = {m: sorted({_trials(r) for r in runs if r.training}) for m, runs in records.items()}
+    if any(found not in ([], [_UNTUNED]) for found in trials.values()):
+        facts[_TUNING] = {m: ", ".join(found) for m, found in trials.items() if found}
     begun = {m: sorted({r.identity.init or "nothing" for r in runs}) for m, runs in records.items()}
     if any(found != ["nothing"] for found in begun.values()):
         facts[_BEGINS] = {m: ", ".join(found) for m, found in begun.items()}
@@ -64,8 +62,8 @@ def conditions(
             differed[name] = by_model
         elif name in _FACTS or name == _BEGINS:
             equal.append(name)
-        elif name == "tuning":
-            equal.append(f"tuning ({next(iter(by_model.values()))})")
+        elif name == _TUNING:
+            equal.append(f"{_TUNING} ({next(iter(by_model.values()))})")
     training = [name for name in facts if name.startswith("train.")]
     if training and not any(name in differed for name in training):
         equal.append("training settings")
@@ -149,6 +147,13 @@ def footnotes(records: Iterable[Record]) -> list[str]:
     return notes
 
 
+def _trials(record: Record) -> str:
+    """The budget of trials that a run's settings were chosen by."""
+    if record.tuning is None:
+        return _UNTUNED
+    return f"{record.tuning.trials} trials over {', '.join(record.tuning.keys)}"
+
+
 def _settings(runs: Sequence[Record]) -> dict[str, str]:
     """The resolved settings of a model by dotted key, part and options as one."""
     flat: dict[str, str] = {}
@@ -178,6 +183,7 @@ def part_words(value: Any) -> Any:
     return value
 
 
+_TUNING, _UNTUNED = "tuning", "no trials"  # named only where some run was tuned
 _BEGINS = "what training begins from"  # named only where some run begins from a checkpoint
 _FACTS: dict[str, Callable[[Record], Any]] = {
     "data": lambda r: (r.dataset, r.split, r.fingerprint, r.limit),

@@ -20,9 +20,10 @@ from mmbench.experiments.outcome import Failed
 from mmbench.experiments.plan import make_plan
 from mmbench.experiments.result import RunResult
 from mmbench.experiments.shown import Shown
+from mmbench.experiments.study_plan import runs_in_words
 from mmbench.experiments.study_setup import Prepared, prepare
 from mmbench.experiments.training_state import TrainingState, any_kept
-from mmbench.experiments.tune import TUNING, Search, Trial, Tuned, run_trials
+from mmbench.experiments.tune import TUNING, Search, Trial, Tuned, run_trials, with_tuning
 from mmbench.experiments.watch import SILENT, Watch, shown
 from mmbench.option_words import as_called
 from mmbench.statistics.family import Family
@@ -124,11 +125,11 @@ def carry_out_study(
     if tuned:
         kept += [f"{title}: {name}: {found.text()}" for (title, name), found in tuned.items()]
         file = keep_study(study, kept)
-    runs, failed, reused = _run(made, watch, told, notice)
+    runs, failed, reused = _run(made, tuned, watch, told, notice)
     result = _compared(made, runs, failed, tuned)
-    notice(_words_of_reuse(len(runs) + len(failed), reused))
-    robustness = _under_damage(made, result, watch) if study.robustness else {}
     counted = len(runs) + len(failed)
+    notice(_words_of_reuse(counted, sum(map(len, made.entrants.values())), reused))
+    robustness = _under_damage(made, result, watch) if study.robustness else {}
     return replace(result, reused=reused, runs=counted, file=file, robustness=robustness)
 
 
@@ -175,7 +176,11 @@ Run = tuple[str, str, int]  # dataset, model, seed
 
 
 def _run(
-    made: Prepared, watch: Watch, told: Told, notice: Notice
+    made: Prepared,
+    tuned: Mapping[tuple[str, str], Tuned],
+    watch: Watch,
+    told: Told,
+    notice: Notice,
 ) -> tuple[dict[Run, RunResult], dict[Run, str], list[tuple[str, int]]]:
     """Carry out all runs.
 
@@ -202,8 +207,9 @@ def _run(
                     failed[run] = f"{outcome.reason}. {_KEPT}" if kept else outcome.reason
                     notice(f"{made.label(*run[:2])} seed {run[2]} failed: {failed[run]}")
                 else:
-                    found[run] = outcome
-                    told(run[1], run[2], outcome)
+                    chosen = tuned[run[:2]].entry() if run[:2] in tuned else None
+                    found[run] = with_tuning(outcome, chosen, study.out, watch)
+                    told(run[1], run[2], found[run])
     return (
         {run: found[run] for run in runs if run in found},
         {run: failed[run] for run in runs if run in failed},
@@ -266,11 +272,6 @@ def _compared(
             },
             failed={(m, seed): why for (t, m, seed), why in failed.items() if t == title},
             references=[e.name for e in entrants if e.reference],
-            tuning={
-                name: f"{len(found.trials)} trials over {', '.join(found.keys)}"
-                for (t, name), found in tuned.items()
-                if t == title
-            },
             facts=made.facts[title],
         )
         reason = _no_table(of, study.baseline)
@@ -317,16 +318,12 @@ def _ranks(tables: Sequence[Comparison], family: Family) -> tuple[Ranks | None, 
     return rank_models(values, {n: t.metric.higher_is_better for n, t in first.items()}), ""
 
 
-def _words_of_reuse(runs: int, reused: Sequence[tuple[str, int]]) -> str:
+def _words_of_reuse(runs: int, models: int, reused: Sequence[tuple[str, int]]) -> str:
     """In a line, which runs had a record before.
 
-    >>> _words_of_reuse(4, [("a", 0), ("a", 1), ("b", 0)])
+    >>> _words_of_reuse(4, 2, [("a", 0), ("a", 1), ("b", 0)])
     'reused 3 of 4 runs: a (0, 1), b (0)'
     """
     if len(reused) in (0, runs):
         return f"{'all' if reused else 'none'} of {runs} runs were recorded before"
-    seeds: dict[str, list[int]] = {}
-    for label, seed in reused:
-        seeds.setdefault(label, []).append(seed)
-    shown = ", ".join(f"{label} ({', '.join(map(str, of))})" for label, of in seeds.items())
-    return f"reused {len(reused)} of {runs} runs: {shown}"
+    return f"reused {len(reused)} of {runs} runs: {runs_in_words(reused, models)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,14 +63,11 @@ class StudyPlan:
 
     def new_by_reason(self) -> list[str]:
         """The runs that are new, a line for each reason: `gated_fusion (0, 1): why`."""
-        found: dict[str, dict[str, list[int]]] = {}
+        found: dict[str, list[tuple[str, int]]] = {}
         for label, seed, why in self.new:
-            found.setdefault(why, {}).setdefault(label, []).append(seed)
-        return [
-            ", ".join(f"{label} ({', '.join(map(str, seeds))})" for label, seeds in of.items())
-            + f": {why}"
-            for why, of in found.items()
-        ]
+            found.setdefault(why, []).append((label, seed))
+        models = sum(len(names) for names in self.models.values())
+        return [f"{runs_in_words(runs, models)}: {why}" for why, runs in found.items()]
 
     def summary(self) -> str:
         """In a line."""
@@ -87,6 +84,29 @@ class StudyPlan:
         if self.free is not None:
             parts.append(f"{self.free / 1000:,.0f} GB of disk free")
         return "; ".join(parts)
+
+
+def runs_in_words(runs: Iterable[tuple[str, int]], models: int) -> str:
+    """Which runs these are, models that have the same seeds together.
+
+    Args:
+        runs: what the model is called, and the seed.
+        models: how many there are in all.
+
+    >>> runs_in_words([("a", 0), ("b", 0), ("c", 0), ("a", 1), ("b", 1)], 4)
+    'a, b (0, 1), c (0)'
+    >>> runs_in_words([("a", 3), ("b", 3)], 2)
+    'each model (3)'
+    """
+    seeds: dict[str, list[str]] = {}
+    for label, seed in runs:
+        seeds.setdefault(label, []).append(str(seed))
+    alike: dict[str, list[str]] = {}
+    for label, of in seeds.items():
+        alike.setdefault(", ".join(of), []).append(label)
+    if len(seeds) == models > 1 and len(alike) == 1:
+        return f"each model ({next(iter(alike))})"
+    return ", ".join(f"{', '.join(labels)} ({of})" for of, labels in alike.items())
 
 
 def count_up(made: Prepared) -> StudyPlan:

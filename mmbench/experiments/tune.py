@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,9 @@ from mmbench.experiments.search_space import Space, setting_of
 from mmbench.experiments.watch import SILENT, Watch
 from mmbench.metrics.base import Metric
 from mmbench.recipe import Recipe
-from mmbench.records.store import TRIALS_MARK
+from mmbench.records.locks import held
+from mmbench.records.record import TuningEntry
+from mmbench.records.store import TRIALS_MARK, rewrite_record
 from mmbench.records.writing import writing_to
 from mmbench.request import RunRequest
 from mmbench.study import HERE, Engine
@@ -87,6 +89,21 @@ class Tuned:
     def spread(self) -> float | None:
         """Standard deviation (n - 1) over trials; None for fewer than two."""
         return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
+
+    def entry(self) -> TuningEntry | None:
+        """For the record of a run with the best settings; None if all trials failed."""
+        if self.best is None or self.best.value is None:
+            return None
+        return TuningEntry(
+            trials=len(self.trials),
+            failed=len(self.trials) - len(self.values),
+            keys=list(self.keys),
+            metric=self.metric.signature,
+            best=self.best.value,
+            low=min(self.values),
+            high=max(self.values),
+            sd=self.spread,
+        )
 
     def text(self) -> str:
         """In a line: how many, what was chosen, and how far apart the trials lie."""
@@ -226,6 +243,22 @@ def run_trials(
             for request, outcome in ended:
                 search = next(search for other, search in asked if other is request)
                 told(search, search.tell(outcome))
+
+
+def with_tuning(result: RunResult, entry: TuningEntry | None, out: Path, watch: Watch) -> RunResult:
+    """A run whose record says what chose its settings; it is written anew if it does not.
+
+    Args:
+        result: of a run with these settings.
+        entry: what chose them; None where nothing did.
+        out: where records are kept.
+        watch: told if another process has the record.
+    """
+    if entry is None or result.record.tuning == entry:
+        return result
+    with held(out, result.path, watch.says):
+        changed = result.record.model_copy(update={"tuning": entry})
+        return replace(result, record=rewrite_record(result.path, changed))
 
 
 def mark_as_trials(folder: Path) -> None:

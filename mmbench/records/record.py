@@ -95,6 +95,29 @@ class JointEntry(_Entry):
     parameters: int
 
 
+class TuningEntry(_Entry):
+    """The trials that a run's settings were chosen by, on validation data.
+
+    Attributes:
+        trials: how many were made, and
+        failed: how many of these gave no value.
+        keys: of the settings that were tried.
+        metric: the signature of what chose.
+        best: its value of the chosen trial, unscaled, and
+        low, high: of all trials that gave one.
+        sd: over these (n - 1); None for fewer than two. It is not that of seeds.
+    """
+
+    trials: int
+    failed: int
+    keys: list[str]
+    metric: str
+    best: float
+    low: float
+    high: float
+    sd: float | None
+
+
 class TrainingEntry(_Entry):
     """How training went; see `mmbench.training.loop.Trained`."""
 
@@ -195,6 +218,7 @@ class Record(_Entry):
         metrics: every value, with interval and signature, the primary one first.
         parameters: by part.
         joint: of a model that answers other tasks too, the whole of it.
+        tuning: what chose its settings, where trials did.
         flops_per_sample: of the forward pass of one sample alone; None for a predictor without.
         training, inference: time and throughput; None where there was none.
         requests: what the answers of a server took; None where none was asked.
@@ -228,6 +252,7 @@ class Record(_Entry):
     metrics: list[MetricEntry]
     parameters: dict[str, int]
     joint: JointEntry | None = None
+    tuning: TuningEntry | None = None
     flops_per_sample: int | None
     training: TrainingEntry | None
     inference: InferenceEntry | None

@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mmbench.experiments.result import RunResult
-from mmbench.experiments.tune import TUNING
 from mmbench.records.record import Record
-from mmbench.records.store import RUN_FILE
 from mmbench.reports.beside import Beside
 from mmbench.reports.captions import listed
 from mmbench.reports.document import Answer
@@ -22,7 +19,6 @@ from mmbench.reports.table import Row, Table
 
 YES, NO, PART, UNKNOWN = "yes", "no", "in part", "not recorded"
 _ENOUGH = 3  # seeds: of two, a spread is hardly known
-_DEPTH = 5  # folders between a record and where runs land: see `mmbench.records.store`
 _MEDIA = ("image", "video", "audio", "text")
 
 
@@ -83,30 +79,23 @@ def _same_training(tables: Sequence[Table]) -> Answer:
 
 
 def _tuning(tables: Sequence[Table]) -> Answer:
-    """Of the trials that `compare --tune` leaves beside the records; one that failed left none."""
+    """Of the trials that `compare --tune` chose settings by, as each record says."""
     point = "equal tuning budget"
     counts = {
-        f"{model_title(record.model)} on {dataset_title(record.dataset)}": _trials(run)
+        f"{model_title(record.model)} on {dataset_title(record.dataset)}": (
+            record.tuning.trials if record.tuning else 0
+        )
         for run in all_runs(tables)
         if (record := run.record).training
     }
     different = sorted(set(counts.values()))
     if not any(different):
-        return Answer(point, UNKNOWN, "no trials of a tuning lie beside the records")
+        return Answer(point, UNKNOWN, "no record says that trials chose its settings")
     if len(different) == 1:
         found = f"{_count(different[0], 'trial')} on validation data of each model"
         return Answer(point, YES, found)
     trials = listed(f"{name} {number}" for name, number in counts.items())
-    return Answer(point, PART if all(different) else NO, f"recorded trials: {trials}")
-
-
-def _trials(run: RunResult) -> int:
-    """How many trials of a run's model and dataset lie beside its record."""
-    if len(run.path.parents) < _DEPTH:
-        return 0
-    out, of_model = run.path.parents[_DEPTH - 1], run.path.parents[1]
-    trials = out / TUNING / of_model.relative_to(out)
-    return sum(1 for _ in trials.glob(f"[!.]*/seed-*/{RUN_FILE}"))
+    return Answer(point, PART if all(different) else NO, f"trials: {trials}")
 
 
 def _missing(tables: Sequence[Table], beside: Beside) -> Answer:

@@ -90,7 +90,20 @@ def _training(table: Table) -> str:
         f"On {where}, models are trained on {listed(f'{n:,}' for n in samples)} samples with "
         f"{listed(equal)}, and {seeds} seed{'' if seeds == '1' else 's'} each."
     )
-    return text + (f" They differ in {listed(differing)}." if differing else "")
+    text += f" They differ in {listed(differing)}." if differing else ""
+    return text + _tuning(records)
+
+
+def _tuning(records: Sequence[Record]) -> str:
+    """What trials chose the settings; empty where none did."""
+    tuned = [record.tuning for record in records if record.tuning]
+    if not tuned:
+        return ""
+    counts = sorted({entry.trials for entry in tuned})
+    number = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
+    keys = sorted({key.rpartition(".")[2].replace("_", " ") for e in tuned for key in e.keys})
+    whose = "Each model's settings" if len(tuned) == len(records) else "Settings of some models"
+    return f" {whose} are the best of {number} trials on validation data, over {listed(keys)}."
 
 
 def _is_off(key: str, value: Any) -> bool:

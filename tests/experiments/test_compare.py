@@ -219,7 +219,7 @@ def test_a_record_of_other_code_is_not_reused_and_compare_says_why(mini, tmp_pat
 
     try:
         compare()
-        assert "new: majority (0), mine (0): no record yet" in notices
+        assert "new: each model (0): no record yet" in notices
         compare()
         assert told == [("majority", True), ("mine", True)]
         (folder / "someones_fusion.py").write_text(PLUG_IN.replace("1.0", "0.0"))

@@ -1,16 +1,20 @@
 """Tuning: the same trials for all, on validation alone, apart from results, resumable."""
 
+import shutil
+
 import pytest
 
 from mmbench import registry
 from mmbench.errors import MMBenchError
-from mmbench.experiments.result import RunResult
+from mmbench.experiments.conditions import conditions
+from mmbench.experiments.result import RunResult, load_run
 from mmbench.experiments.search_space import Range, read_space
 from mmbench.experiments.study import run_study
 from mmbench.experiments.study_setup import prepare
-from mmbench.records.store import find_records, read_record
+from mmbench.records.store import find_records, read_record, rewrite_record
 from mmbench.reports.beside import Beside
 from mmbench.reports.checklist import checklist
+from mmbench.reports.methods import methods
 from mmbench.reports.study import study_result_text
 from mmbench.reports.table import make_tables
 from mmbench.study import make_study
@@ -39,9 +43,17 @@ def given(mini, tmp_path):
     }
 
 
+def tables_of(out):
+    return make_tables(RunResult(read_record(f), f, reused=True) for f in find_records([out]))
+
+
+def paragraph(out):
+    return " ".join(methods(tables_of(out), 1))
+
+
 def tuning_budget(out):
     """The checklist's answer for records below a folder."""
-    tables = make_tables(RunResult(read_record(f), f, reused=True) for f in find_records([out]))
+    tables = tables_of(out)
     return next(a for a in checklist(tables, 1, Beside(tables, [])) if "tuning" in a.point)
 
 
@@ -102,10 +114,11 @@ def test_tuning_is_on_validation_apart_from_results_and_goes_on_where_it_was(
 
     assert tuning_budget(study.out).answer == "yes"
     assert f"{TRIALS} trials" in tuning_budget(study.out).found
-    folder = find_records([study.out / "tuning"])[0]
-    folder.rename(tmp_path / "elsewhere")
-    assert tuning_budget(study.out).answer == "in part"
-    (tmp_path / "elsewhere").rename(folder)
+    for run in found.tables[0].runs["two"]:
+        best = found.tuned["vqa/mini", "two"].best
+        assert run.record.tuning.trials == TRIALS
+        assert run.record.tuning.best == best.value
+        assert load_run(run.path).record == run.record  # sealed anew
 
     whole = run_study(make_study(**given | {"out": tmp_path / "whole"}))
     assert [t.settings for t in whole.tuned["vqa/mini", "two"].trials] == [
@@ -113,6 +126,20 @@ def test_tuning_is_on_validation_apart_from_results_and_goes_on_where_it_was(
     ]
     plan = prepare(study).plan
     assert (plan.trials, plan.tried, plan.new) == (2 * TRIALS, 2 * TRIALS, [])
+
+    shutil.rmtree(study.out / "tuning")  # what the records say does not depend on it
+    assert tuning_budget(study.out).answer == "yes"
+    assert f"best of {TRIALS} trials on validation data" in paragraph(study.out)
+    told = conditions({n: [r.record for r in of] for n, of in found.tables[0].runs.items()})
+    assert told == found.tables[0].conditions
+    records = [run.record for run in found.tables[0].runs["one"]]
+    for run, record in zip(found.tables[0].runs["one"], records, strict=True):
+        rewrite_record(run.path, record.model_copy(update={"tuning": None}))
+    assert tuning_budget(study.out).answer == "no"
+    for run, record in zip(found.tables[0].runs["one"], records, strict=True):
+        less = record.tuning.model_copy(update={"trials": 2})
+        rewrite_record(run.path, record.model_copy(update={"tuning": less}))
+    assert tuning_budget(study.out).answer == "in part"
 
 
 @pytest.mark.parametrize(
