@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmbench import registry
 from mmbench.cli.shown_lines import lines, plain
 from mmbench.data.dataset import tasks_of
 from mmbench.errors import MMBenchError
-from mmbench.recipe import load_recipe
+from mmbench.recipe import Recipe, load_recipe
+from mmbench.task import Task
 from mmbench.versions import is_own
+
+if TYPE_CHECKING:
+    from mmbench.model import TaskModel
+    from mmbench.training.stages import Stage
 
 
 def model_text(name: str, task: str | None, dataset: str | None, data_dir: Path | None) -> str:
@@ -48,12 +54,8 @@ def _tasks_for(dataset: str | None) -> list[str]:
 
 
 def _on_task(task_name: str, name: str, dataset: str | None, data_dir: Path | None) -> str:
-    import torch
-
-    from mmbench.checkpoint import read_checkpoint, shipped_weights
+    from mmbench.checkpoint import read_header, shipped_weights
     from mmbench.model import parameter_counts
-    from mmbench.training.memory import within_memory
-    from mmbench.training.stages import check_stages, stages_of
 
     task = registry.load("tasks", task_name)()
     spec = task.dataset(dataset, data_dir)
@@ -64,17 +66,35 @@ def _on_task(task_name: str, name: str, dataset: str | None, data_dir: Path | No
     if not recipe.predictor:
         shipped = shipped_weights(task.name, spec.name, name)
         if shipped.exists():
-            assets = read_checkpoint(shipped).assets
+            assets = read_header(shipped).assets
             rows["weights"] = f"{shipped} ({shipped.stat().st_size / 1e6:.2f} MB)"
         else:
+            for other in sorted(shipped.parent.glob("*.safetensors"))[:1]:
+                _built(task, recipe, read_header(other).assets)  # whether it fits, before data
             assets = task.assets(task.load(spec, "train"))
             rows["weights"] = "none shipped: train them with --train"
-        with within_memory(torch.device("cpu"), trains=False):
-            model = task.build(recipe, assets)
+        model, stages = _built(task, recipe, assets)
         counts = parameter_counts(model)
-        stages = stages_of(recipe, model)
-        check_stages(stages, model, recipe.train, recipe.balance)  # else it does not fit the task
         rows["stages"] = [stage.words for stage in stages]
         parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
         rows["parameters"] = f"{sum(counts.values()):,} ({parts})"
     return lines(f"model {name} on {task.name}/{spec.name}", recipe.summary, rows)
+
+
+def _built(
+    task: Task, recipe: Recipe, assets: Mapping[str, Any]
+) -> tuple[TaskModel, Sequence[Stage]]:
+    """A model of a resolved recipe, and the stages of its training.
+
+    Raises: MMBenchError if it does not fit the task.
+    """
+    import torch
+
+    from mmbench.training.memory import within_memory
+    from mmbench.training.stages import check_stages, stages_of
+
+    with within_memory(torch.device("cpu"), trains=False):
+        model = task.build(recipe, assets)
+    stages = stages_of(recipe, model)
+    check_stages(stages, model, recipe.train, recipe.balance)
+    return model, stages

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,6 +15,7 @@ from mmbench.errors import MMBenchError
 LONGEST_TEXT = 5_000  # characters: no caption or question of any dataset here comes near
 _SHOWN = 3  # reasons in a message
 _LONGEST_SHOWN = 60  # characters of a value in a message
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def is_missing(value: Any) -> bool:
@@ -143,7 +145,7 @@ def _plain_problem(name: str, value: Any) -> str:
 
 
 def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    return text.isascii() or not _SURROGATE.search(text)
 
 
 def _shown(value: Any) -> str:
