@@ -164,7 +164,7 @@ def make_study(**values: Any) -> Study:
     return of_options(Study, values, "mmbench compare")
 
 
-def read_study(path: Path, **changes: Any) -> Study:
+def read_study(path: str | Path, **changes: Any) -> Study:
     """The study in a YAML file: the fields of `Study`, by name.
 
     Args:
@@ -172,6 +172,7 @@ def read_study(path: Path, **changes: Any) -> Study:
         changes: values that stand in place of the file's; overrides are added to its own.
     Raises: MMBenchError that names the file, and the value that is missing, wrong or not known.
     """
+    path = Path(path)
     values = {"name": path.stem, **read_yaml(path)}
     if "set" in values:  # as the command line calls it
         values.setdefault("overrides", values.pop("set"))

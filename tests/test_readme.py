@@ -103,6 +103,7 @@ def test_the_fusion_of_ones_own_keeps_the_contract(plugins):
     assert " passed" in done.stdout
 
 
+@pytest.mark.whole
 def test_an_encoder_of_ones_own(plugins, mini_folder, tmp_path):
     assert "keeps its contract" in mmbench("check encoder patches", tmp_path, plugins)
     dataset = f"--dataset {mini_folder / 'mini.yaml'} --set train.epochs=1 --set width=16"
@@ -121,6 +122,7 @@ def test_a_metric_of_ones_own(plugins, tmp_path):
     assert "caseless|case:ignored|v:1" in out
 
 
+@pytest.mark.whole
 def test_a_balancing_method_of_ones_own(plugins, mini_folder, tmp_path):
     assert "even" in mmbench("list balance", tmp_path, plugins)
     dataset = f"--dataset {mini_folder / 'mini.yaml'} --set train.epochs=1 --set width=16"

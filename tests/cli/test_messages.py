@@ -62,7 +62,10 @@ def commands():
     found = {}
     for package in ("mmbench", "tasks", "baselines"):
         for path in sorted((ROOT / package).rglob("*.py")):
-            tree = ast.parse(path.read_text(encoding="utf-8"))
+            source = path.read_text(encoding="utf-8")
+            if "`mmbench " not in source:
+                continue
+            tree = ast.parse(source)
             inner = {
                 id(part)
                 for node in ast.walk(tree)

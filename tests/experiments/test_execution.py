@@ -225,7 +225,8 @@ def test_runs_beside_each_other_train_what_they_share_once(tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("number", "code"),
     [
-        (signal.SIGINT, 130),
+        # One training that is told to stop is in tests/cli/test_stopping.py.
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.whole),
         pytest.param(signal.SIGTERM, 143, marks=pytest.mark.whole),  # as Ctrl-C, but to one alone
         (signal.SIGKILL, -9),
     ],

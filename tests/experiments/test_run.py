@@ -21,13 +21,18 @@ def train(mini: str, out: Path, **options):
 GOLDEN = json.loads(SCORES.read_text())
 
 
-def has_limited(name):
-    """Whether the score of a few samples of it is known too."""
-    return any(other.startswith(f"{name}@") for other in GOLDEN)
+LIKE_GATED = ("attention_fusion@", "concat_fusion@")  # but for the fusion, which others test
+
+
+def is_slow(name):
+    """Whether a few samples of it are scored too, or those of a model much like it."""
+    return any(other.startswith(f"{name}@") for other in GOLDEN) or any(
+        like in name for like in LIKE_GATED
+    )
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.whole if has_limited(n) else ()) for n in GOLDEN]
+    "name", [pytest.param(n, marks=pytest.mark.whole if is_slow(n) else ()) for n in GOLDEN]
 )
 def test_golden_shipped_weights_give_the_score_that_baselines_says(name, tmp_path):
     whole, _, limit = name.partition("@")

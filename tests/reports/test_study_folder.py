@@ -9,6 +9,7 @@ from tests.conftest import ROOT
 STUDY = ROOT / "results" / "study"
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("file", sorted(STUDY.glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_run_of_the_study_has_its_record(file, monkeypatch):
     monkeypatch.chdir(ROOT)  # as its datasets are named

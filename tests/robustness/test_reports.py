@@ -233,6 +233,7 @@ def test_what_cannot_be_asked_is_refused_before_anything_runs(
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.whole
 def test_compare_prints_it_for_each_of_its_models(mmbench, mini_folder):
     mini = str(mini_folder / "mini.yaml")
     done = mmbench(

@@ -115,7 +115,13 @@ def expected_ranks(logits, matched, right, kept=16):
     return sorted(order.index(item) + 1 for item in right)
 
 
-@pytest.mark.parametrize("kind", ["gated", "film", "cross_attention", "merged_attention"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("gated", "film", "cross_attention"),
+        pytest.param("merged_attention", marks=pytest.mark.whole),
+    ],
+)
 def test_the_ranks_are_those_of_every_pair_scored_by_itself(task, few, kind):
     learner = model(task, few, fusion=kind)
     texts, media, logits, matched = scores_of(learner, few)

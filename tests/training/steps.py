@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -75,6 +76,21 @@ def named(step: tuple) -> str:
     """What a test calls a step."""
     task, objective, overrides = step
     return " ".join([task, str(objective), *map(str, overrides.values())])
+
+
+def each_step(besides: Collection[str] = ()) -> pytest.MarkDecorator:
+    """A test of each step but some, by name; what fusions do in captions is left to whole runs,
+    since each has a step in questions.
+    """
+    of_captions = {named(("captioning", "task", {"fusion": fusion})) for fusion in CAUSAL}
+    steps = [
+        pytest.param(
+            step, marks=pytest.mark.whole if named(step) in of_captions else (), id=named(step)
+        )
+        for step in STEPS
+        if named(step) not in besides
+    ]
+    return pytest.mark.parametrize("step", steps)
 
 
 SMALLER = {"resnet": {"layers": [1, 1], "channels": [8, 16]}}  # deep, it says more of its norms

@@ -548,6 +548,7 @@ def test_the_default_dataset_is_one_that_all_tasks_have():
     assert {request.dataset for request in found.values()} == {"scenes"}
 
 
+@pytest.mark.whole
 def test_the_command_prints_a_record_of_each_task(scenes_file, tmp_path, mmbench):
     settings = [f"--set={key}={value}" for key, value in {**QUICK, "train.epochs": 1}.items()]
     model = ["--model", "gated_fusion", "--dataset", scenes_file, "--train", *settings]

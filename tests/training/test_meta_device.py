@@ -15,7 +15,7 @@ from mmbench.model import move
 from mmbench.recipe import Train
 from mmbench.stages import Stage
 from mmbench.training.objectives.weighted import WeightedObjectives, total
-from tests.training.steps import STEPS, TRAINED, encoder_step, named
+from tests.training.steps import TRAINED, each_step, encoder_step
 
 OF_DATA = {"generation autoencoder": "a codebook begins with the latents that it is shown"}
 
@@ -35,7 +35,7 @@ class Elsewhere(TorchDispatchMode):
         return made
 
 
-@pytest.mark.parametrize("step", [s for s in STEPS if named(s) not in OF_DATA], ids=named)
+@each_step(besides=OF_DATA)
 def test_a_training_step_makes_nothing_on_the_cpu(small_model, step):
     task, objective, overrides = step
     _, model, samples = small_model(task, **overrides)

@@ -8,7 +8,7 @@ from mmbench.recipe import Train
 from mmbench.stages import Stage
 from mmbench.training.objectives.weighted import WeightedObjectives, total
 from mmbench.zoo.decoders.autoencoder import Quantiser
-from tests.training.steps import STEPS, TRAINED, encoder_step, named
+from tests.training.steps import TRAINED, each_step, encoder_step
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def gradient(model, objectives, batches, dtype):
     return loss.detach(), torch.cat(found)
 
 
-@pytest.mark.parametrize("step", STEPS, ids=named)
+@each_step()
 def test_the_gradient_in_bfloat16_points_where_that_in_float32_does(small_model, step, monkeypatch):
     task, objective, overrides = step
     _, model, samples = small_model(task, **overrides)

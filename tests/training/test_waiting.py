@@ -4,7 +4,6 @@ Counted on the CPU, where every operation that reads has a name.
 """
 
 import numpy as np
-import pytest
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -14,7 +13,7 @@ from mmbench.stages import Stage
 from mmbench.training.objectives.weighted import WeightedObjectives, total
 from mmbench.training.optimizer import optimizer_for
 from mmbench.zoo.decoders.autoencoder import Quantiser
-from tests.training.steps import STEPS, named
+from tests.training.steps import each_step
 
 READS = {
     *("_local_scalar_dense", "nonzero", "bincount", "masked_select", "unique_dim", "_unique2"),
@@ -38,7 +37,7 @@ class Reads(TorchDispatchMode):
         return op(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("step", STEPS, ids=named)
+@each_step()
 def test_a_training_step_reads_nothing_from_the_device(small_model, step):
     task, objective, overrides = step
     _, model, samples = small_model(task, **overrides)

@@ -150,7 +150,16 @@ def test_a_training_cut_off_in_its_second_stage_ends_as_it_would_have(trained, f
         assert np.array_equal(one, other)
 
 
-@pytest.mark.parametrize("how", ["truncated", "zeros", "empty", "a folder", "another log"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "truncated",
+        *(
+            pytest.param(how, marks=pytest.mark.whole)
+            for how in ("zeros", "empty", "a folder", "another log")
+        ),
+    ],
+)
 def test_a_damaged_part_in_the_cache_is_trained_anew_with_one_line(
     trained, few, tmp_path, part, caplog, how
 ):
