@@ -22,6 +22,7 @@ from typing import Any
 
 from mmbench.errors import Interrupted, MMBenchError, in_one_line
 from mmbench.experiments.outcome import Failed, Outcome, Outcomes, keep_traceback
+from mmbench.experiments.plan import Splits
 from mmbench.experiments.result import RunResult
 from mmbench.experiments.run import carry_out
 from mmbench.experiments.watch import Watch
@@ -39,6 +40,8 @@ _LOOK = 5.0  # seconds between looks whether there is a machine for what is left
 _PORT = re.compile(r"(?:ray://)?\[?([\w.:-]+?)\]?:(\d+)")
 
 Made = tuple[Any, ...]
+
+_READ: dict[str, Splits] = {}  # by a task, for the next that this process is given
 
 
 def over_cluster(requests: Sequence[RunRequest], address: str | None, watch: Watch) -> Outcomes:
@@ -209,11 +212,11 @@ def _carried_out(request: RunRequest, mark: str, note: str) -> Made:
     """
     try:
         if (request.out / mark).exists():
-            result = carry_out(request, notes=[note])
+            result = carry_out(request, read=_READ, notes=[note])
             return "done", str(result.path), result.reused
         with tempfile.TemporaryDirectory(prefix="mmbench-") as folder:
             own = request.model_copy(update={"out": Path(folder)})
-            result = carry_out(own, notes=[note])
+            result = carry_out(own, read=_READ, notes=[note])
             files = {file.name: file.read_bytes() for file in result.path.iterdir()}
             return "sent", str(result.path.relative_to(folder)), files
     except MMBenchError as error:

@@ -10,7 +10,9 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import mmbench
+from mmbench import registry
 from mmbench.errors import MMBenchError
+from mmbench.experiments import ray_engine
 from mmbench.experiments.execution import outcomes
 from mmbench.experiments.outcome import Failed
 from mmbench.experiments.ray_engine import _carried_out, _receive, over_cluster
@@ -153,6 +155,20 @@ def test_a_record_made_on_a_machine_that_does_not_see_the_folder_is_sent(recipes
     _receive(out, out / place, files, SILENT)
     assert "elsewhere" in verified(out / place).notes
     assert mmbench.run(model=recipes["a"], watch=SILENT, **of).reused
+
+
+def test_a_process_reads_data_once_for_all_its_tasks(recipes, mini, tmp_path, monkeypatch):
+    vqa, loaded = registry.load("tasks", "vqa"), []
+    load = vqa.load
+    monkeypatch.setattr(
+        vqa, "load", lambda self, spec, split: loaded.append(split) or load(self, spec, split)
+    )
+    monkeypatch.setattr(ray_engine, "_READ", {})
+    of = {"task": "vqa", "dataset": mini, "train": True, "device": "cpu", "out": tmp_path}
+    for seed in (0, 1):
+        request = run_request(model=recipes["a"], seed=seed, **of)
+        assert _carried_out(request, ".shared-nowhere", "elsewhere")[0] == "sent"
+    assert sorted(loaded) == ["test", "train", "validation"]
 
 
 def test_no_ray_and_no_cluster_are_a_line_each(mmbench, monkeypatch, tmp_path, recipes):
