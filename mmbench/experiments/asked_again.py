@@ -20,7 +20,7 @@ from mmbench.corruptions.conditions import (
 )
 from mmbench.data.sample import Query, SampleSet
 from mmbench.experiments.infer import ModelPredictor
-from mmbench.experiments.run import DEFAULT_BATCH
+from mmbench.experiments.recording import DEFAULT_BATCH
 from mmbench.experiments.score import LARGEST_KEPT, per_sample
 from mmbench.metrics.base import FloatArray, Metric, TotalsMetric
 from mmbench.model import TaskModel

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from mmbench.computing import (
     computing_on,
@@ -18,28 +13,21 @@ from mmbench.computing import (
     repeatable,
     with_threads,
 )
-from mmbench.data.checks import first_reasons
 from mmbench.data.reading import reporting_to
 from mmbench.errors import Interrupted, MMBenchError
-from mmbench.experiments.answers import answers_of, reasons_of, requests_of
-from mmbench.experiments.failures import check_can_be_scored, check_failed
+from mmbench.experiments.failures import check_failed
 from mmbench.experiments.plan import Plan, Splits, make_plan
+from mmbench.experiments.recording import DEFAULT_BATCH, Made, record_of
 from mmbench.experiments.rescore import rescored
-from mmbench.experiments.result import RunResult, predictions_file
-from mmbench.experiments.score import score_answers
+from mmbench.experiments.result import RunResult
 from mmbench.experiments.training_state import TrainingState
 from mmbench.experiments.watch import SILENT, Watch, shown
 from mmbench.predictors.given import name_of, settings_of, source_of
-from mmbench.processes import here, join
-from mmbench.published_checkpoint import checkpoints_of
-from mmbench.records.environment import PeakMemory, environment
+from mmbench.processes import join
+from mmbench.records.environment import PeakMemory
 from mmbench.records.locks import held
-from mmbench.records.record import InferenceEntry, Record, TrainingEntry
+from mmbench.records.record import Record
 from mmbench.records.store import (
-    LOG_FILE,
-    PREDICTIONS_FILE,
-    STATISTICS_FILE,
-    WEIGHTS_FILE,
     check_writable,
     clear,
     read_record,
@@ -48,21 +36,11 @@ from mmbench.records.store import (
 )
 from mmbench.records.verification import verified
 from mmbench.request import RunRequest, run_request
-from mmbench.task import FittedPredictor, Predictor
+from mmbench.task import Predictor
 from mmbench.training.kinds import device_kind
-from mmbench.zoo.part import build_part
 
 if TYPE_CHECKING:
     import torch
-
-    from mmbench.checkpoint import Checkpoint
-    from mmbench.experiments.train import Ready
-    from mmbench.model import TaskModel
-    from mmbench.training.loop import Trained
-
-DEFAULT_BATCH = 128  # groups a batch in inference
-
-Made = tuple[Record, dict[str, bytes]]
 
 
 def run(
@@ -230,189 +208,3 @@ def _carry_out(
 
     batch = plan.request.batch_size or DEFAULT_BATCH
     return record_of(plan, ready_model(plan, device, batch, state, watch), device, memory, watch)
-
-
-def record_of(
-    plan: Plan,
-    ready: Ready | None,
-    device: torch.device,
-    memory: PeakMemory,
-    watch: Watch,
-    given: Predictor | None = None,
-) -> Made | None:
-    """The record of a run, and its files by name: what it answers, scored.
-
-    None in any process but the first, once it has answered its part.
-
-    Args:
-        ready: the model with its weights; None where the recipe names a predictor.
-        memory: that was begun before the model was made.
-        given: the predictor itself, where it is at hand.
-    """
-    from mmbench.training.device import device_name
-
-    batch = plan.request.batch_size or DEFAULT_BATCH
-    files: dict[str, bytes] = {}
-    trained: Trained | None = None
-    training_notes: Sequence[str] = ()
-    parameters: dict[str, int] = {}
-    flops: int | None = None
-    model: TaskModel | None = None
-    latencies: list[float] = []
-    predictor: Predictor
-    advanced: Callable[[int], None] | None = None  # for predictors that do not tell it themselves
-    queries = plan.samples.queries
-    if ready is None:
-        part = plan.recipe.predictor
-        assert part is not None
-        told = {
-            "answer_kind": plan.task.answer_kind,
-            "device": str(device),
-            "anew": plan.request.force,
-            "draw": plan.seed,
-        }
-        predictor = given or build_part("predictors", part.name, part.options, **told)
-        advanced = watch.answered
-        if (counted := getattr(predictor, "parameters", None)) is not None:
-            parameters = counted()
-        if isinstance(predictor, FittedPredictor):
-            assert plan.train is not None
-            predictor.fit(plan.train)
-    else:
-        from mmbench.experiments.infer import ModelPredictor, flops_per_sample, latencies_alone
-        from mmbench.model import parameter_counts
-
-        model, trained = ready.model, ready.trained
-        training_notes = ready.notes
-        if trained:
-            checkpoint = ready.checkpoint or _checkpoint_of(plan, ready)
-            files[WEIGHTS_FILE] = checkpoint.to_bytes()
-            files[LOG_FILE] = "".join(json.dumps(e) + "\n" for e in trained.log).encode()
-        parameters = parameter_counts(model)
-        model.prepare(queries)  # now, so that it is not in the time of answering
-        flops = flops_per_sample(model, queries, device)
-        latencies = latencies_alone(model, queries, device)
-        predictor = ModelPredictor(model, device, batch, watch.answered)
-        if plan.request.compile and model.answers_at_once:
-            predictor.warm_up(queries)
-
-    watch.started_answering(len(plan.samples))
-    began = time.perf_counter()
-    answered = answers_of(predictor, queries, plan.model, advanced)
-    seconds = time.perf_counter() - began
-    predictor_notes = [*getattr(predictor, "notes", list)(), *(model.notes() if model else [])]
-    if not here().first:
-        return None
-    failures = answered.failures
-    reasons = reasons_of(failures.values())
-    by_sample = plan.task.answers_by_sample
-    check_can_be_scored(plan.model, plan.task.name, by_sample, reasons, len(queries))
-    samples = answered.of_answered(plan.samples)
-    values = [answer.value for answer in answered.answers]
-    answers, notes = plan.task.conclude(samples, values)
-
-    scores = score_answers(plan.metrics, samples, answers)
-    table = plan.task.table(samples, answers)
-    if failures:
-        table["target"] = plan.task.targets(plan.samples)
-    if any(answer.written is not None for answer in answered.answers):
-        table["written"] = [answer.written for answer in answered.answers]
-    files[PREDICTIONS_FILE] = predictions_file(plan.samples, table, scores.statistics, failures)
-    files[STATISTICS_FILE] = scores.kept(plan.samples, answered.mask).to_bytes()
-    files |= plan.task.pictures(samples, answers)
-    watch.done()
-    training = None
-    if trained and plan.train and plan.validation:
-        training = TrainingEntry(
-            seconds=trained.seconds,
-            samples=trained.train_samples,
-            samples_per_second=trained.samples_per_second,
-            best_epoch=trained.best_epoch,
-            best_validation=trained.best_score,
-            train_fingerprint=plan.train.fingerprint,
-            validation_fingerprint=plan.validation.fingerprint,
-        )
-    record = Record(
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        task=plan.task.name,
-        dataset=plan.dataset.name,
-        split=plan.samples.split,
-        limit=plan.samples.limit,
-        fingerprint=plan.samples.fingerprint,
-        samples=len(plan.samples),
-        groups=len({sample.group for sample in plan.samples}),
-        model=plan.model,
-        recipe=plan.recipe.settings(),
-        overrides=plan.request.overrides,
-        weights=plan.weights,
-        identity=plan.identity,
-        seed=plan.seed,
-        metrics=scores.entries,
-        parameters=parameters,
-        joint=ready.joint if ready else None,
-        flops_per_sample=flops,
-        training=training,
-        inference=InferenceEntry(
-            seconds=seconds,
-            samples_per_second=len(answers) / seconds,
-            batch=batch,
-            latency_p50=float(np.percentile(latencies, 50)) if latencies else None,
-            latency_p95=float(np.percentile(latencies, 95)) if latencies else None,
-            latency_samples=len(latencies),
-        ),
-        requests=requests_of(answered),
-        peak_memory_mb=memory.resident_mb(),
-        peak_gpu_memory_mb=memory.gpu_mb(),
-        environment=environment(
-            str(device),
-            device_name(device),
-            plan.request.deterministic,
-            plan.request.compile and model is not None,
-        ),
-        notes=[
-            *scores.notes,
-            *notes,
-            *predictor_notes,
-            *training_notes,
-            *_checkpoint_notes(plan),
-            *_skipped_notes(plan),
-        ],
-        skipped={s.split: len(s.skipped) for s in plan.read() if s.skipped},
-        failed=scores.failed,
-        unanswered=reasons,
-        files={},
-    )
-    return record, files
-
-
-def _checkpoint_notes(plan: Plan) -> list[str]:
-    """Of each part that begins from a published checkpoint, which one, to the byte."""
-    found = checkpoints_of(plan.recipe.parts())
-    return [f"{key} begins from {checkpoint}" for key, checkpoint in found.items()]
-
-
-def _skipped_notes(plan: Plan) -> list[str]:
-    """Of each split that lacks samples, how many, and why the first few."""
-    return [
-        f"{len(samples.skipped):,} skipped in {samples.split}: {first_reasons(samples.skipped)}"
-        for samples in plan.read()
-        if samples.skipped
-    ]
-
-
-def _checkpoint_of(plan: Plan, ready: Ready) -> Checkpoint:
-    from mmbench.checkpoint import Checkpoint
-
-    assert plan.train is not None
-    return Checkpoint(
-        tensors=ready.model.state_dict(),
-        recipe=plan.recipe.settings(),
-        assets=dict(ready.assets),
-        about={
-            "task": plan.task.name,
-            "dataset": plan.dataset.name,
-            "fingerprint": plan.train.fingerprint,
-            "model": plan.model,
-            "seed": plan.seed,
-        },
-    )

@@ -17,15 +17,9 @@ from mmbench.data.reading import reporting_to
 from mmbench.errors import Interrupted, MMBenchError
 from mmbench.experiments.joint_plan import joint_plans, requests_of
 from mmbench.experiments.plan import Plan
+from mmbench.experiments.recording import DEFAULT_BATCH, record_of
 from mmbench.experiments.result import RunResult
-from mmbench.experiments.run import (
-    DEFAULT_BATCH,
-    carry_out,
-    has_record,
-    record_of,
-    recorded,
-    settings_told,
-)
+from mmbench.experiments.run import carry_out, has_record, recorded, settings_told
 from mmbench.experiments.splits import Splits
 from mmbench.experiments.training_state import TrainingState
 from mmbench.experiments.watch import SILENT, Watch
