@@ -81,6 +81,7 @@ def _training(table: Table) -> str:
         if len(values) > 1:
             differing.append(f"{key.replace('_', ' ')} ({listed(sorted(values))})")
         elif (value := next(iter(values.values()))) is not None and not _is_off(key, value):
+            words = words.replace("epochs", "epoch") if value == 1 else words
             equal.append(words.format(_plain(value)))
     samples = sorted({record.training.samples for record in records if record.training})
     where = dataset_title(table.columns[0].dataset)

@@ -40,6 +40,13 @@ def test_settings_that_differ_are_said_to_differ():
     assert "epochs" in answer.found
 
 
+def test_one_epoch_is_one():
+    run = next(r for r in reference_runs("vqa", "easy_vqa") if r.record.training)
+    recipe = run.record.recipe | {"train": run.record.recipe["train"] | {"epochs": 1}}
+    text = " ".join(methods(make_tables([altered(run, recipe=recipe)]), 0))
+    assert "with 1 epoch, batches of 64" in text
+
+
 def test_the_checklist_of_the_reference_records():
     found = answers(reference_tables("vqa", "easy_vqa"))
     yes = {point for point, answer in found.items() if answer.answer == "yes"}
