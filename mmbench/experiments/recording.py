@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmbench import registry
 from mmbench.data.checks import first_reasons
 from mmbench.experiments.answers import Answered, answers_of, reasons_of, requests_of
 from mmbench.experiments.failures import check_can_be_scored
@@ -110,6 +111,7 @@ def record_of(
         samples=len(plan.samples),
         groups=len({sample.group for sample in plan.samples}),
         model=plan.model,
+        titles=_titles(plan),
         recipe=plan.recipe.settings(),
         overrides=plan.request.overrides,
         weights=plan.weights,
@@ -230,6 +232,17 @@ def _training(plan: Plan, ready: Ready | None) -> TrainingEntry | None:
         train_fingerprint=plan.train.fingerprint,
         validation_fingerprint=plan.validation.fingerprint,
     )
+
+
+def _titles(plan: Plan) -> dict[str, str]:
+    """What files that are not installed call their model and dataset."""
+    asked = plan.request
+    titles = {}
+    if plan.recipe.title and not registry.has("recipes", asked.model):
+        titles["model"] = plan.recipe.title
+    if plan.dataset.title and asked.dataset and not registry.has("datasets", asked.dataset):
+        titles["dataset"] = plan.dataset.title
+    return titles
 
 
 def _checkpoint_notes(plan: Plan) -> list[str]:

@@ -210,6 +210,8 @@ class Record(_Entry):
         task, dataset, split, limit, fingerprint: the data; `fingerprint` is of the whole split.
         samples, groups: how many were asked; all are scored but those that failed.
         model: the recipe's name.
+        titles: what the files of its `model` and `dataset` call them, where these are files that
+            are not installed.
         recipe: its resolved settings.
         overrides: what `--set` changed.
         weights: where the weights are from.
@@ -244,6 +246,7 @@ class Record(_Entry):
     samples: int
     groups: int
     model: str
+    titles: dict[str, str] = {}
     recipe: dict[str, Any]
     overrides: dict[str, Any]
     weights: Weights

@@ -1,19 +1,23 @@
 """What a reader calls things: `gated_fusion` is Gated, `text_to_image_recall_at_1` is R@1.
 
-Metrics, tasks, datasets and recipes may say so themselves (`title`), so that a stranger's can too;
-of what says nothing, and of what is not installed here, the name is tidied. A title is data like
-any name: formats escape it.
+Metrics, tasks, datasets and recipes may say so themselves (`title`), so that a stranger's can too:
+what is installed is asked, and of files records keep it. Of what says nothing the name is tidied. A
+title is data like any name: formats escape it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
+from types import MappingProxyType
 
 from mmbench import registry
 from mmbench.errors import MMBenchError
 from mmbench.metrics.called import metric_called
+from mmbench.records.record import Record
 
 _PLAIN = re.compile(r"[A-Za-z0-9]+([_ ./-][A-Za-z0-9]+)*")
 
@@ -66,28 +70,49 @@ def full_metric_title(name: str) -> str:
     return f"{heading} {title}".strip()
 
 
+_Titles = Mapping[tuple[str, str], str]
+_RECORDED: ContextVar[_Titles] = ContextVar("titles", default=MappingProxyType({}))
+
+
+@contextmanager
+def titles_of(records: Iterable[Record]) -> Iterator[None]:
+    """Within, models and datasets are called as these records say, where they say so."""
+    found: dict[tuple[str, str], str] = {}
+    for record in records:
+        for kind, title in record.titles.items():
+            found.setdefault((kind, getattr(record, kind)), title)
+    token = _RECORDED.set(found)
+    try:
+        yield
+    finally:
+        _RECORDED.reset(token)
+
+
 @cache
+def _installed_title(kind: str, name: str) -> str:
+    return registry.line_of(kind, name, "title") if registry.has(kind, name) else ""
+
+
 def model_title(name: str) -> str:
     """What a recipe is called.
 
     >>> model_title("gated_fusion"), model_title("mcan_fusion_pretrained")
     ('Gated', 'MCAN (pretrained)')
     """
-    if registry.has("recipes", name) and (own := registry.line_of("recipes", name, "title")):
+    if own := _RECORDED.get().get(("model", name)) or _installed_title("recipes", name):
         return own
     rest, pretrained = name.removesuffix("_pretrained"), name.endswith("_pretrained")
     rest = rest.removesuffix("_fusion") or rest
     return tidied(rest) + (" (pretrained)" if pretrained else "")
 
 
-@cache
 def dataset_title(name: str) -> str:
     """What a dataset is called.
 
     >>> dataset_title("easy_vqa"), dataset_title("my_data")
     ('easy-VQA', 'My data')
     """
-    own = registry.line_of("datasets", name, "title") if registry.has("datasets", name) else ""
+    own = _RECORDED.get().get(("dataset", name)) or _installed_title("datasets", name)
     return own or tidied(name)
 
 

@@ -24,6 +24,7 @@ from mmbench.reports.formats import FORMATS
 from mmbench.reports.layouts import LAYOUTS
 from mmbench.reports.layouts.options import Options, check_baseline, facts_of
 from mmbench.reports.methods import methods as method_paragraphs
+from mmbench.reports.names import titles_of
 from mmbench.reports.selection import STYLES, wanted_metrics
 from mmbench.reports.sheet import SPREADS, Sheet
 from mmbench.reports.table import Table, make_tables
@@ -118,38 +119,39 @@ def make_report(
             runs, allow_mixed=allow_mixed, data_dir=data_dir, samples=samples, dataset=dataset
         )
         return Report(page.html, left_out, page.notes, html=True)
-    style = style or FORMATS[format].style
-    wanted = wanted_metrics([run.record for run in runs], metrics, style)
-    tables = make_tables(runs, allow_mixed, wanted)
-    if metrics is not None:
-        tables = [table.ordered_by(metrics) for table in tables]
-    check_baseline(tables, baseline)
-    marks = signature_marks(tables)
-    looked = layout == "robustness" or figures is not None or methods
-    beside = Beside(tables, left_out) if looked else None
-    options = Options(style, spread, FORMATS[format].level, baseline, marks, beside)
-    sheets = LAYOUTS[layout](tables, options)
-    notes: list[str] = []
-    pictures: list[Picture] = []
-    if figures is not None:
-        from mmbench.reports.figures import draw, write  # matplotlib takes a while
+    with titles_of(run.record for run in runs):
+        style = style or FORMATS[format].style
+        wanted = wanted_metrics([run.record for run in runs], metrics, style)
+        tables = make_tables(runs, allow_mixed, wanted)
+        if metrics is not None:
+            tables = [table.ordered_by(metrics) for table in tables]
+        check_baseline(tables, baseline)
+        marks = signature_marks(tables)
+        looked = layout == "robustness" or figures is not None or methods
+        beside = Beside(tables, left_out) if looked else None
+        options = Options(style, spread, FORMATS[format].level, baseline, marks, beside)
+        sheets = LAYOUTS[layout](tables, options)
+        notes: list[str] = []
+        pictures: list[Picture] = []
+        if figures is not None:
+            from mmbench.reports.figures import draw, write  # matplotlib takes a while
 
-        drawn, notes = draw(tables, options)
-        pictures = write(drawn, Path(figures))
-    in_sheets = {_key(head.facts) for sheet in sheets for head in sheet.heads if head.facts}
-    used = [t for table in tables if (t := _only(table, in_sheets)).columns]
-    tests = sum(sheet.tests for sheet in sheets)
-    document = Document(
-        style=style,
-        sheets=sheets,
-        signatures=signatures_of(used, marks),
-        data=data_of(used),
-        conditions=_conditions(used) if style == "paper" else [],
-        methods=method_paragraphs(used, tests) if methods else [],
-        checklist=checklist(used, tests, beside) if methods and beside is not None else [],
-        pictures=pictures,
-    )
-    text = FORMATS[format].write(document)
+            drawn, notes = draw(tables, options)
+            pictures = write(drawn, Path(figures))
+        in_sheets = {_key(head.facts) for sheet in sheets for head in sheet.heads if head.facts}
+        used = [t for table in tables if (t := _only(table, in_sheets)).columns]
+        tests = sum(sheet.tests for sheet in sheets)
+        document = Document(
+            style=style,
+            sheets=sheets,
+            signatures=signatures_of(used, marks),
+            data=data_of(used),
+            conditions=_conditions(used) if style == "paper" else [],
+            methods=method_paragraphs(used, tests) if methods else [],
+            checklist=checklist(used, tests, beside) if methods and beside is not None else [],
+            pictures=pictures,
+        )
+        text = FORMATS[format].write(document)
     return Report(text, left_out, notes, sheets=sheets, pictures=pictures)
 
 

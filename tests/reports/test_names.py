@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import pytest
 
+import mmbench
 from mmbench import registry
 from mmbench.metrics.base import MeanMetric
 from mmbench.reports import names
@@ -71,3 +74,16 @@ def test_a_recipes_title_is_no_part_of_what_it_computes():
     assert recipe.title == "MCAN"
     assert recipe.settings() == other.settings()
     assert recipe.deciding(trained=True) == other.deciding(trained=True)
+
+
+def test_what_files_call_their_model_and_dataset_is_kept_and_reported(mini, tmp_path):
+    file, recipe = tmp_path / "mini.yaml", tmp_path / "often.yaml"
+    file.write_text(Path(mini).read_text() + "title: Mini & more\n")
+    recipe.write_text("title: Most_frequent\npredictor: majority\n")
+    own = mmbench.run("vqa", recipe, dataset=str(file), out=tmp_path / "out").record
+    assert own.titles == {"model": "Most_frequent", "dataset": "Mini & more"}
+    assert mmbench.run("vqa", "majority", out=tmp_path / "known").record.titles == {}
+    paper = mmbench.report(tmp_path / "out", "latex", methods=True)
+    assert r"test split of Mini \& more" in paper
+    assert r"Most\_frequent" in paper
+    assert names.dataset_title("mini") == "Mini"  # elsewhere it is not known

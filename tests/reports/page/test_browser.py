@@ -197,7 +197,7 @@ def test_several_sets_and_graded_metrics(browser, tmp_path):
     file = tmp_path / "page.html"
     runs = [
         *runs_of("captioning/scenes", "concat_fusion", "gated_fusion"),
-        *runs_of("generation/scenes", "concat_fusion"),
+        *runs_of("generation/scenes", "gated_fusion"),
     ]
     file.write_text(make_page(runs, samples=200).html)
     browser.open(file)
