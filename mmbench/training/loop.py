@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from mmbench.compiled import compiled
+from mmbench.computing import usable_cores
 from mmbench.data.sample import Sample
 from mmbench.model import Losses, TaskModel
 from mmbench.prefetch import prefetched
@@ -266,7 +266,7 @@ def fit(
         the model cannot find or a batch cannot hold.
     """
     if prefetch is None:
-        prefetch = (os.cpu_count() or 1) > 1
+        prefetch = usable_cores() > 1
     learner = _Learner(model, objectives, settings, seed, device, prefetch)
     batches = batches or StageBatches(model, samples, settings, seed, device)
     updates = -(-len(batches) // settings.accumulate)
