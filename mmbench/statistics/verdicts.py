@@ -121,10 +121,14 @@ def of_family(columns: int, tests: int, different: int) -> str:
         columns: how many there are.
         tests: differences that were tested.
         different: those that hold.
+
+    >>> of_family(1, 21, 6)
+    "6 of 21 differences over 1 table hold after Holm's correction"
     """
+    tables = "1 table" if columns == 1 else f"{columns} tables"
     if not different:
-        return f"none of {tests} differences over {columns} tables holds after Holm's correction"
-    return f"{different} of {tests} differences over {columns} tables hold after Holm's correction"
+        return f"none of {tests} differences over {tables} holds after Holm's correction"
+    return f"{different} of {tests} differences over {tables} hold after Holm's correction"
 
 
 def of_two(a: str, b: str, a_better: Sequence[str], b_better: Sequence[str], columns: int) -> str:
