@@ -132,7 +132,9 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("what", CALLS)
+@pytest.mark.parametrize(
+    "what", [pytest.param(w, marks=pytest.mark.whole if w == "compare" else ()) for w in CALLS]
+)
 def test_no_command_prints_what_steers_a_terminal_or_forges_a_line(call, what):
     code, *arguments = CALLS[what]
     done, out, err = call(*arguments)

@@ -110,6 +110,7 @@ def test_rows_make_the_samples_that_lists_make(folder, task, make):
         assert found.fingerprint == wanted.fingerprint
 
 
+@pytest.mark.whole
 def test_the_scores_are_those_of_lists(folder):
     def scores(make, out):
         result = mmbench.run(

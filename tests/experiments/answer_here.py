@@ -1,6 +1,6 @@
 """Runs of models on a few samples, in this process, one of several where a launcher started some.
 
-    python answer_here.py DATASET.yaml LLAVA CLIP OUT
+    python answer_here.py DATASET.yaml OUT [LLAVA CLIP]
 
 Records lie in OUT; the first process prints what it found out about calls of Python objects.
 """
@@ -43,12 +43,14 @@ class OneAfterTheOther:
 
 
 def main() -> None:
-    dataset, llava, clip, out = sys.argv[1:]
+    dataset, out, *checkpoints = sys.argv[1:]
     settings = {"device": "cpu", "out": out, "watch": SILENT}
     mmbench.run("vqa", "gated_fusion", dataset="easy_vqa", limit=60, batch_size=2, **settings)
-    asked = {"overrides": {"max_new_tokens": 4, "batch": 4}, "limit": 26}
-    mmbench.run("vqa", f"hf:{llava}", dataset="easy_vqa", **asked, **settings)
-    mmbench.run("retrieval", f"hf:{clip}", dataset=dataset, overrides={"batch": 4}, **settings)
+    if checkpoints:
+        llava, clip = checkpoints
+        asked = {"overrides": {"max_new_tokens": 4, "batch": 4}, "limit": 26}
+        mmbench.run("vqa", f"hf:{llava}", dataset="easy_vqa", **asked, **settings)
+        mmbench.run("retrieval", f"hf:{clip}", dataset=dataset, overrides={"batch": 4}, **settings)
     for predictor in (InBatches(), OneAfterTheOther()):
         found = mmbench.run("vqa", predictor, dataset="easy_vqa", limit=20, **settings)
         counts = here().of_each(predictor.asked)

@@ -22,16 +22,23 @@ SCRIPT = path_of("tests.experiments.answer_here")
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """`runs(count)`: what so many processes printed, and the files of answers by name."""
+    """`runs(count, also)`: what so many processes printed, and the files of answers by name; also
+    those of checkpoints of transformers.
+    """
     folder = tmp_path_factory.mktemp("answered")
     (folder / "few_scenes.yaml").write_text(SMALL)
     (folder / "clip").mkdir()
-    models = save_llava(folder / "llava"), save_clip(folder / "clip")
 
     @cache
-    def call(count):
-        out, own = folder / str(count), {"MMBENCH_CACHE": str(folder / f"cache-{count}")}
-        arguments = [str(each) for each in (folder / "few_scenes.yaml", *models, out)]
+    def models():
+        return save_llava(folder / "llava"), save_clip(folder / "clip")
+
+    @cache
+    def call(count, also=False):
+        out = folder / f"{count}-{also}"
+        own = {"MMBENCH_CACHE": str(folder / f"cache-{count}")}
+        checkpoints = models() if also else ()
+        arguments = [str(each) for each in (folder / "few_scenes.yaml", out, *checkpoints)]
         if count == 1:
             with pytest.MonkeyPatch.context() as here, redirect_stdout(StringIO()) as said:
                 here.setenv("MMBENCH_CACHE", own["MMBENCH_CACHE"])
@@ -46,12 +53,19 @@ def runs(tmp_path_factory):
     return call
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.whole)])
-def test_answers_are_the_same_bytes_from_any_number_of_processes(runs, count):
-    _, alone = runs(1)
-    _, several = runs(count)
+@pytest.mark.parametrize(
+    ("count", "also"),
+    [
+        (2, False),
+        pytest.param(2, True, marks=pytest.mark.whole),
+        pytest.param(3, True, marks=pytest.mark.whole),
+    ],
+)
+def test_answers_are_the_same_bytes_from_any_number_of_processes(runs, count, also):
+    _, alone = runs(1, also)
+    _, several = runs(count, also)
     assert several == alone
-    assert len(alone) == 5
+    assert len(alone) == (5 if also else 3)
 
 
 def test_a_predictor_is_asked_by_parts_only_where_it_says_how(runs):

@@ -21,13 +21,14 @@ def train(mini: str, out: Path, **options):
 GOLDEN = json.loads(SCORES.read_text())
 
 
-LIKE_GATED = ("attention_fusion@", "concat_fusion@")  # but for the fusion, which others test
+LIKE_GATED = ("attention_fusion@", "concat_fusion@", "joint_retrieval@")  # but for the fusion
+SLOW = ("dalle@", "pixel_cnn@")  # drawn with 8 candidates, and code by code
 
 
 def is_slow(name):
     """Whether a few samples of it are scored too, or those of a model much like it."""
     return any(other.startswith(f"{name}@") for other in GOLDEN) or any(
-        like in name for like in LIKE_GATED
+        like in name for like in LIKE_GATED + SLOW
     )
 
 

@@ -373,6 +373,7 @@ def test_tasks_without_words_for_answers_are_refused(model, tmp_path):
         mmbench.run("retrieval", f"openai:{model}", out=tmp_path)
 
 
+@pytest.mark.whole
 def test_the_command_takes_the_address(model, tmp_path, mmbench):
     with ChatServer(lambda body: "yes") as server:
         done = mmbench(

@@ -67,6 +67,7 @@ def test_a_predictor_without_a_model_needs_no_compiler(mini, tmp_path, without_c
     assert not run.record.environment.compiled
 
 
+@pytest.mark.whole
 def test_what_torch_cannot_compile_is_one_line(compiler):
     def broken(x):
         torch._dynamo.graph_break()  # compiled in two, but for an error of the compiler itself
@@ -77,6 +78,7 @@ def test_what_torch_cannot_compile_is_one_line(compiler):
         compiled(broken)(torch.ones(2))
 
 
+@pytest.mark.whole
 def test_one_program_serves_batches_of_all_sizes(compiler):
     def softened(batch, scale):
         return {name: (x * scale).softmax(-1).sum(0) for name, x in batch.items()}

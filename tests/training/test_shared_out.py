@@ -33,7 +33,8 @@ def trained(tmp_path_factory):
 @pytest.mark.parametrize(
     ("task", "count", "settings"),
     [
-        ("vqa", 2, UNEVEN),
+        # Of two processes that train, one is killed in tests/experiments/test_processes.py.
+        pytest.param("vqa", 2, UNEVEN, marks=pytest.mark.whole),
         pytest.param("vqa", 4, UNEVEN | AT_ONCE, marks=pytest.mark.whole),
         pytest.param("captioning", 2, UNEVEN, marks=pytest.mark.whole),
     ],
