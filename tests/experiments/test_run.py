@@ -22,7 +22,7 @@ GOLDEN = json.loads(SCORES.read_text())
 
 
 LIKE_GATED = ("attention_fusion@", "concat_fusion@", "joint_retrieval@")  # but for the fusion
-SLOW = ("dalle@", "pixel_cnn@")  # drawn with 8 candidates, and code by code
+SLOW = ("dalle@", "pixel_cnn@", "blip@")  # 8 candidates, code by code, a large decoder
 
 
 def is_slow(name):

@@ -23,10 +23,10 @@ from tests.training.test_stages import IMAGE, QUICK, TUNE, log, run, weights
 ALIGN = {"name": "align", "objective": "nt_xent", "trains": ["encoders"]}
 
 
-def plan(dataset, stages, task="vqa", **options):
+def plan(dataset, stages, task="vqa", read=None, **options):
     overrides = QUICK | {"stages": stages} | options.pop("overrides", {})
     request = {"dataset": dataset, "train": True, "overrides": overrides} | options
-    return make_plan(run_request(task=task, model="gated_fusion", **request))
+    return make_plan(run_request(task=task, model="gated_fusion", **request), read)
 
 
 @pytest.fixture
@@ -72,12 +72,13 @@ def test_what_a_stage_is_trained_on_is_in_the_identity_and_where_it_lies_is_not(
         [ALIGN | {"data": {"task": "captioning"}}, TUNE],
         [ALIGN | {"data": {"split": "validation"}}, TUNE],
     ]
-    identities = [plan(scenes_file, stages).identity for stages in asked]
+    read = {}
+    identities = [plan(scenes_file, stages, read=read).identity for stages in asked]
     assert len({identity.hash for identity in identities}) == len(asked)
     assert set(identities[4].fitted_on) == {
         *("train", "validation", "align.train", "align.validation"),
     }
-    empty = plan(scenes_file, [TUNE | {"data": {}}]).identity
+    empty = plan(scenes_file, [TUNE | {"data": {}}], read=read).identity
     moved = plan(scenes_file, [TUNE | {"data": {"data_dir": "/elsewhere"}}]).identity
     assert empty.hash == moved.hash
 
