@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json as json_module
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mmbench.cli.options import DataDir, Device, SkipBad, Split
+from mmbench.cli.options import DataDir, Device, Out, SkipBad, Split
 from mmbench.cli.output import say
 
 
@@ -36,6 +37,7 @@ def probe(
     skip_bad: SkipBad = False,
     device: Device = "auto",
     seed: Annotated[int, typer.Option(help="Of the random features.")] = 0,
+    out: Out = Path("results"),
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Fit a linear classifier on an encoder's frozen features, on random ones and on raw ones.
@@ -52,6 +54,7 @@ def probe(
         "data_dir": data_dir,
         "skip_bad": skip_bad,
         "device": device,
+        "out": out,
     }
     watch = TerminalWatch()
     try:

@@ -136,7 +136,7 @@ def report(
     layout: Annotated[
         str,
         typer.Option(
-            help="main, ablation, robustness, cost or categories: what stands in which table."
+            help="main, ablation, robustness, cost, categories, probes: what stands in which table."
         ),
     ] = "main",
     metrics: Annotated[

@@ -25,14 +25,16 @@ class Labelled:
         values: of the modality, as an encoder reads them.
         labels: of the target.
         groups: of the samples.
+        fingerprint: of the content of the whole split.
     """
 
     values: Sequence[Any]
     labels: Sequence[str]
     groups: Sequence[str]
+    fingerprint: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelledResult:
     """What was asked of the encoders of a checkpoint, which the answer stands beside.
 
@@ -40,6 +42,9 @@ class LabelledResult:
         encoder: the checkpoint, as it was named.
         weights: SHA-256 of its file.
         dataset, split, target, modality: what was asked.
+        classes: the values of the target that are told apart.
+        majority: accuracy of the class that is most frequent.
+        path: the folder of its record; None where none was asked for.
     """
 
     encoder: str
@@ -48,6 +53,9 @@ class LabelledResult:
     split: str
     target: str
     modality: str
+    classes: list[str]
+    majority: float
+    path: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -106,6 +114,7 @@ def labelled(spec: DatasetSpec, split: str, target: str, modality: str) -> Label
         values=texts if modality == "text" else [found[modality] for found in media],
         labels=[str(row[target]) for row in chosen],
         groups=[str(row["group"]) for row in chosen],
+        fingerprint=data.fingerprint,
     )
 
 

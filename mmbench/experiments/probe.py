@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 
 from mmbench.computing import computing_on, exact_float32
 from mmbench.errors import MMBenchError
+from mmbench.experiments.kept_probe import keep_probe, right_digits
 from mmbench.experiments.labelled import (
     Labelled,
     LabelledResult,
@@ -25,6 +26,8 @@ from mmbench.experiments.probed_features import (
     raw_features,
 )
 from mmbench.experiments.probed_model import check_modality, find_probed
+from mmbench.records.probe_record import GainEntry, ProbeEntry
+from mmbench.records.store import check_writable
 from mmbench.statistics.comparison import difference, estimate
 from mmbench.statistics.measured import Measured
 from mmbench.training.device import choose_device
@@ -72,22 +75,21 @@ class Gain:
     p_value: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ProbeResult(LabelledResult):
     """A linear probe of an encoder.
 
     Attributes:
-        encoder, weights, dataset, split, target, modality: as of `LabelledResult`.
+        encoder, weights, dataset, split, target, modality, path: as of `LabelledResult`.
         classes: the values of the target that training has.
-        samples: by split, how many samples have the target.
         majority: accuracy of the class that is most frequent in training.
+        samples: by split, how many samples have the target.
+        seed: of the random weights.
         probes: of the encoder's features, random ones and raw ones.
         gains: of the encoder's over the others.
     """
 
-    classes: list[str]
     samples: dict[str, int]
-    majority: float
     seed: int
     probes: list[Probed] = field(default_factory=list)
     gains: list[Gain] = field(default_factory=list)
@@ -105,6 +107,7 @@ def probe(
     skip_bad: bool = False,
     device: str = "auto",
     seed: int = 0,
+    out: str | Path | None = "results",
 ) -> ProbeResult:
     """Fit linear classifiers of an attribute on frozen features, and score them.
 
@@ -121,9 +124,12 @@ def probe(
         split: that is scored; the dataset's `evaluate_on` if None.
         data_dir, skip_bad, device: as of a run.
         seed: of the random weights.
+        out: the folder that a record is left in, as a run leaves one; None leaves none.
     Raises: MMBenchError for what does not exist or cannot be probed.
     """
     check_modality(modality)
+    if out is not None:
+        check_writable(Path(out))
     where = choose_device(device)
     found = find_probed(encoder, task, dataset)
     spec = labelled_dataset(dataset, found.task, data_dir, skip_bad)
@@ -152,7 +158,7 @@ def probe(
             RAW: raw_features(modality, parts),
         }
         done = {name: _probed(features, parts, classes, split) for name, features in made.items()}
-    measures = {name: measured for name, (_, measured) in done.items()}
+    measures = {name: told.measured for name, told in done.items()}
     most = max(classes, key=list(parts["train"].labels).count)
     result = ProbeResult(
         encoder=encoder,
@@ -166,17 +172,25 @@ def probe(
         majority=float(np.mean([label == most for label in parts[split].labels])),
         seed=seed,
     )
-    for name, (penalty, measured) in done.items():
-        known_to = estimate(measured)
+    for name, told in done.items():
+        known_to = estimate(told.measured)
         assert known_to.interval is not None
         ends = known_to.interval.low, known_to.interval.high
         about, width = made[name].about, made[name].width
-        result.probes.append(Probed(name, about, width, penalty, known_to.mean, *ends))
+        result.probes.append(Probed(name, about, width, told.penalty, known_to.mean, *ends))
     for name in (RANDOM, RAW):
         gain = difference(measures[ENCODER], measures[name])
         ends = gain.interval.low, gain.interval.high
         result.gains.append(Gain(name, gain.difference, *ends, gain.p_value))
-    return result
+    if out is None:
+        return result
+    folder = keep_probe(
+        *(out, "linear", result, found, parts, where),
+        [ProbeEntry(**asdict(p), right=done[p.features].right) for p in result.probes],
+        [GainEntry(**asdict(gain)) for gain in result.gains],
+        seed=seed,
+    )
+    return replace(result, path=str(folder))
 
 
 def _classes(labels: Sequence[str], target: str) -> list[str]:
@@ -189,10 +203,18 @@ def _classes(labels: Sequence[str], target: str) -> list[str]:
     return classes
 
 
+@dataclass(frozen=True)
+class _Told:
+    """A probe's penalty, how well it does on the split, and on which of its samples."""
+
+    penalty: float
+    measured: Measured
+    right: str
+
+
 def _probed(
     features: Features, parts: Mapping[str, Labelled], classes: Sequence[str], split: str
-) -> tuple[float, Measured]:
-    """The penalty that was chosen, and how well the probe does on the split."""
+) -> _Told:
     number = {label: place for place, label in enumerate(classes)}
     x = features.by_split
     y = {
@@ -201,4 +223,6 @@ def _probed(
     }
     fitted = fit_probe(x["train"], y["train"], (x["validation"], y["validation"]), len(classes))
     given = [classes[place] for place in fitted.classes(x[split]).tolist()]
-    return fitted.penalty, accuracy(given, parts[split], features.about)
+    asked = parts[split]
+    measured = accuracy(given, asked, features.about)
+    return _Told(fitted.penalty, measured, right_digits(given, asked.labels))

@@ -33,6 +33,11 @@ class ProbedCheckpoint:
     task: Task
     recipe: Recipe
 
+    @property
+    def model(self) -> str:
+        """The name of its recipe, or where the file does not say so of the file."""
+        return str(self.weights.about.get("model") or Path(self.name).stem)
+
     def build(self) -> TaskModel:
         """Its model, with weights as torch's generator draws them."""
         if len(self.weights.tasks) > 1:

@@ -19,6 +19,7 @@ from mmbench.experiments.result import FAILURE, RunResult, predictions_file
 from mmbench.experiments.score import load_metrics, score_answers
 from mmbench.metrics.base import Metric
 from mmbench.recipe import Recipe
+from mmbench.records.probe_record import PROBE_FILE, find_probes, read_probe
 from mmbench.records.record import Record
 from mmbench.records.robustness_file import read_robustness
 from mmbench.records.statistics_file import BoolArray
@@ -68,6 +69,8 @@ def verify_records(
 ) -> Iterator[tuple[Path, str | None]]:
     """Compute every value of the records at or below the paths again from their stored answers.
 
+    Those of probes too, from what they keep of each sample.
+
     What was asked is read from the dataset, or where that is not at hand from the record's own
     table, whose hash the record names. Records that are kept without their answers are checked
     against their statistics.
@@ -75,9 +78,13 @@ def verify_records(
     Yields: a record's folder, and what does not hold; None where all does.
     """
     read: dict[tuple[str, str, str], SampleSet] = {}
-    for folder in find_records(paths):
+    probes = find_probes(paths)
+    for folder in [*find_records(paths, may_be_none=bool(probes)), *probes]:
         try:
-            _verify(folder, data_dir, read)
+            if (folder / PROBE_FILE).exists():
+                read_probe(folder)
+            else:
+                _verify(folder, data_dir, read)
         except MMBenchError as error:
             yield folder, str(error)
         else:

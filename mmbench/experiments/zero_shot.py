@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from torch.nn import functional
 from mmbench.compose import ComposedModel
 from mmbench.computing import computing_on, exact_float32
 from mmbench.errors import MMBenchError
+from mmbench.experiments.kept_probe import keep_probe, right_digits
 from mmbench.experiments.labelled import (
     Labelled,
     LabelledResult,
@@ -29,42 +30,43 @@ from mmbench.experiments.labelled import (
 )
 from mmbench.experiments.probed_model import ProbedCheckpoint, check_modality, find_probed
 from mmbench.model import TaskModel, move
+from mmbench.records.probe_record import ProbeEntry
+from mmbench.records.store import check_writable
 from mmbench.statistics.comparison import estimate
 from mmbench.training.device import choose_device
 from mmbench.training.objectives.base import encoders_of
 from mmbench.training.objectives.pairs import composed, own_projections
 from mmbench.zoo.encoders.base import Encoder, TextEncoder
 
+NAMES = "names"  # whose "features" they are in a record
 NAME = "{}"  # where a prompt has the name of a class
 _CHOICES = re.compile(r"\[([^\[\]]*)\]")
 _AT_ONCE = 128
 _SHOWN = 5  # words that are not known
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ZeroShotResult(LabelledResult):
     """How well a model that was trained on pairs with texts tells classes by their names.
 
     Attributes:
-        encoder, weights, dataset, split, target, modality: as of `LabelledResult`.
+        encoder, weights, dataset, split, target, modality, path: as of `LabelledResult`.
+        classes: the names.
+        majority: accuracy of the class that is most frequent among the samples.
         prompts: as they were given.
         texts: of each class, how many the prompts make.
-        classes: the names.
         samples: how many have the target.
         accuracy: with its 95% interval over groups.
-        majority: accuracy of the class that is most frequent among the samples.
         by_class: accuracy on the samples of each class that has any.
         unknown: words of the prompts that the text encoder has no vector of.
     """
 
     prompts: list[str]
     texts: int
-    classes: list[str]
     samples: int
     accuracy: float
     low: float
     high: float
-    majority: float
     by_class: dict[str, float]
     unknown: list[str]
 
@@ -81,6 +83,7 @@ def zero_shot(
     data_dir: str | Path | None = None,
     skip_bad: bool = False,
     device: str = "auto",
+    out: str | Path | None = "results",
 ) -> ZeroShotResult:
     """Classify samples by the names of classes in prompts, without any training.
 
@@ -98,6 +101,7 @@ def zero_shot(
         task: of a recipe, whose weights are meant; the first that has some if None.
         split: that is scored; the dataset's `evaluate_on` if None.
         data_dir, skip_bad, device: as of a run.
+        out: the folder that a record is left in, as a run leaves one; None leaves none.
     Raises: MMBenchError for what does not exist, a prompt without a place for the name, names that
         the text encoder does not know, or a model that compares no texts with the modality.
     """
@@ -109,6 +113,8 @@ def zero_shot(
         )
     given_prompts = [prompts] if isinstance(prompts, str) else list(prompts)
     asked = _checked(given_prompts)
+    if out is not None:
+        check_writable(Path(out))
     where = choose_device(device)
     found = find_probed(encoder, task, dataset)
     spec = labelled_dataset(dataset, found.task, data_dir, skip_bad)
@@ -126,7 +132,7 @@ def zero_shot(
         centres = class_vectors(composed(model), asked, classes, where)
         vectors = embedded(composed(model), modality, given.values, where)
         answers = [classes[place] for place in (vectors @ centres.T).argmax(1).tolist()]
-    return _result(
+    result = _result(
         given,
         answers,
         encoder=encoder,
@@ -140,6 +146,20 @@ def zero_shot(
         classes=classes,
         unknown=_unknown(text, [word for p in asked for word in p.replace(NAME, " ").split()]),
     )
+    if out is None:
+        return result
+    entry = ProbeEntry(
+        features=NAMES,
+        about=f"nearest of {len(classes)} names",
+        accuracy=result.accuracy,
+        low=result.low,
+        high=result.high,
+        right=right_digits(answers, given.labels),
+    )
+    folder = keep_probe(
+        *(out, "zero_shot", result, found, {split: given}, where, [entry]), prompts=given_prompts
+    )
+    return replace(result, path=str(folder))
 
 
 def class_vectors(

@@ -14,7 +14,9 @@ from mmbench.records.identity import Identity
 SCHEMA_VERSION = 2
 
 
-class _Entry(BaseModel):
+class RecordPart(BaseModel):
+    """Part of a file that is a record: nothing else in it, and texts that UTF-8 can hold."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @field_validator("*", mode="before")
@@ -23,7 +25,7 @@ class _Entry(BaseModel):
         return storable(value)
 
 
-class IntervalEntry(_Entry):
+class IntervalEntry(RecordPart):
     """A confidence interval of a value.
 
     Attributes:
@@ -42,7 +44,7 @@ class IntervalEntry(_Entry):
     groups: int
 
 
-class MetricEntry(_Entry):
+class MetricEntry(RecordPart):
     """A metric's value.
 
     Attributes:
@@ -67,7 +69,7 @@ class MetricEntry(_Entry):
     standard_error: float | None = None
 
 
-class Weights(_Entry):
+class Weights(RecordPart):
     """Where the weights are from.
 
     Attributes:
@@ -82,7 +84,7 @@ class Weights(_Entry):
     file: str | None = None
 
 
-class JointEntry(_Entry):
+class JointEntry(RecordPart):
     """Of a run whose weights answer several tasks, all of it.
 
     Attributes:
@@ -95,7 +97,7 @@ class JointEntry(_Entry):
     parameters: int
 
 
-class TuningEntry(_Entry):
+class TuningEntry(RecordPart):
     """The trials that a run's settings were chosen by, on validation data.
 
     Attributes:
@@ -118,7 +120,7 @@ class TuningEntry(_Entry):
     sd: float | None
 
 
-class TrainingEntry(_Entry):
+class TrainingEntry(RecordPart):
     """How training went; see `mmbench.training.loop.Trained`."""
 
     seconds: float
@@ -130,7 +132,7 @@ class TrainingEntry(_Entry):
     validation_fingerprint: str
 
 
-class InferenceEntry(_Entry):
+class InferenceEntry(RecordPart):
     """How inference went.
 
     Attributes:
@@ -149,7 +151,7 @@ class InferenceEntry(_Entry):
     latency_samples: int = 0
 
 
-class RequestsEntry(_Entry):
+class RequestsEntry(RecordPart):
     """What the answers of a server took.
 
     Attributes:
@@ -169,7 +171,7 @@ class RequestsEntry(_Entry):
     price: float | None = None
 
 
-class Environment(_Entry):
+class Environment(RecordPart):
     """Where the run ran.
 
     Attributes:
@@ -201,7 +203,7 @@ class Environment(_Entry):
     git_dirty: bool | None
 
 
-class Record(_Entry):
+class Record(RecordPart):
     """All that is known of a run.
 
     Attributes:

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from mmbench.errors import MMBenchError
 from mmbench.recipe import digest
 from mmbench.records.arrays_file import packed, unpacked
-from mmbench.records.record import Environment, Record
+from mmbench.records.record import Environment, Record, RecordPart
 from mmbench.records.statistics_file import smallest
 from mmbench.records.store import WEIGHTS_FILE
 from mmbench.records.writing import writing_to
@@ -34,11 +34,7 @@ _STATISTICS = "statistics/"
 _REPLICATES = "replicates/"
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ConditionEntry(_Entry):
+class ConditionEntry(RecordPart):
     """A condition and what came of it.
 
     Attributes:
@@ -57,7 +53,7 @@ class ConditionEntry(_Entry):
     notes: list[str] = []
 
 
-class Made(_Entry):
+class Made(RecordPart):
     """What decides the numbers of a file besides the conditions.
 
     Attributes:
@@ -76,7 +72,7 @@ class Made(_Entry):
     draws: int
 
 
-class Robustness(_Entry):
+class Robustness(RecordPart):
     """All that the file says but the arrays.
 
     Attributes:

@@ -196,7 +196,9 @@ def _refuse(folder: Path, problem: str) -> None:
 
 
 def find_records(
-    paths: Iterable[Path], unreadable: Callable[[Path, str], None] = _refuse
+    paths: Iterable[Path],
+    unreadable: Callable[[Path, str], None] = _refuse,
+    may_be_none: bool = False,
 ) -> list[Path]:
     """The folders of all records at or below the paths, sorted.
 
@@ -204,6 +206,7 @@ def find_records(
         paths: folders, or a record's `run.json`.
         unreadable: called with each folder that cannot be read, and a line that says why. By
             default that raises.
+        may_be_none: whether a path may hold no record.
     Raises: MMBenchError if a path does not exist, is another file, or holds no record.
     """
     folders: set[Path] = set()
@@ -221,7 +224,7 @@ def find_records(
         found = _below(path, problems)
         for folder, problem in problems.items():
             unreadable(folder, problem)
-        if not found and not problems:
+        if not found and not problems and not may_be_none:
             raise MMBenchError(
                 f"no record at or below {path}. `mmbench run --task vqa --model gated_fusion --out "
                 f"{shlex.quote(str(path))}` makes one."

@@ -41,4 +41,6 @@ def probe_text(result: ProbeResult) -> str:
     lines.append(f"  most frequent class: {100 * result.majority:.1f}")
     lines.append(one_line(f"  {result.modality} encoder of {result.encoder}"))
     lines.append(f"  weights {result.weights[:16]}; samples: {counts}; intervals over groups")
+    if result.path is not None:
+        lines.append(one_line(f"  record {result.path}"))
     return "\n".join(lines)

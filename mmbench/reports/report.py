@@ -13,6 +13,7 @@ from mmbench.errors import MMBenchError, did_you_mean
 from mmbench.experiments.failures import check_failed
 from mmbench.experiments.result import RunResult
 from mmbench.experiments.shown import Shown
+from mmbench.records.probe_record import find_probes
 from mmbench.records.record import Record
 from mmbench.records.store import find_records
 from mmbench.records.verification import verified
@@ -25,6 +26,7 @@ from mmbench.reports.layouts import LAYOUTS
 from mmbench.reports.layouts.options import Options, check_baseline, facts_of
 from mmbench.reports.methods import methods as method_paragraphs
 from mmbench.reports.names import titles_of
+from mmbench.reports.probes import PROBES, probes_document
 from mmbench.reports.selection import STYLES, wanted_metrics
 from mmbench.reports.sheet import SPREADS, Sheet
 from mmbench.reports.table import Table, make_tables
@@ -97,7 +99,7 @@ def make_report(
     Raises: MMBenchError as `report`.
     """
     _check("format", format, (*FORMATS, HTML))
-    _check("layout", layout, LAYOUTS)
+    _check("layout", layout, (*LAYOUTS, PROBES))
     _check("style", style, (None, *STYLES))
     _check("spread", spread, SPREADS)
     if format == HTML:
@@ -111,7 +113,20 @@ def make_report(
             "--dataset, --data-dir and --samples are for --format=html, which shows samples"
         )
     left_out: list[str] = []
-    runs = _usable_runs(paths, left_out, allow_failed)
+    found = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    if layout == PROBES:
+        if metrics or baseline or figures or methods:
+            raise MMBenchError(
+                "probes have one table a target: with --layout=probes, leave out --metrics, "
+                "--baseline, --figures and --methods"
+            )
+        document = probes_document(found, style or FORMATS[format].style, spread, left_out)
+        return Report(FORMATS[format].write(document), left_out, sheets=document.sheets)
+    try:
+        runs = _usable_runs(found, left_out, allow_failed)
+    except MMBenchError as error:
+        more = " --layout=probes shows the probes there." if find_probes(found) else ""
+        raise MMBenchError(f"{error}{more}") from None
     if format == HTML:
         from mmbench.reports.page.page import make_page  # matplotlib takes a while
 
@@ -185,7 +200,8 @@ def report(
             column.
         layout: "main" has models by metrics; "ablation" what changes to a model do; "robustness"
             what models keep under damage, of what `compare --robustness` left beside the records;
-            "cost" what each model takes; "categories" the first metric by kind of sample.
+            "cost" what each model takes; "categories" the first metric by kind of sample; "probes"
+            what encoders know, of what `mmbench probe` left.
         metrics: names of the metrics that are shown, in this order; those of the style if None.
         style: "paper" shows the primary metric and the few that the task names for papers; "draft"
             everything, with notes. LaTeX is for a paper unless told otherwise, the rest a draft.
@@ -231,13 +247,10 @@ def _check(what: str, name: str | None, known: Collection[str | None]) -> None:
         )
 
 
-def _usable_runs(paths: Paths, left_out: list[str], allow_failed: bool) -> list[RunResult]:
+def _usable_runs(paths: Sequence[Path], left_out: list[str], allow_failed: bool) -> list[RunResult]:
     """All that can be read; why others cannot is added to a list."""
-    listed = [paths] if isinstance(paths, str | Path) else paths
     runs: list[RunResult] = []
-    for folder in find_records(
-        [Path(path) for path in listed], lambda _, why: left_out.append(why)
-    ):
+    for folder in find_records(paths, lambda _, why: left_out.append(why)):
         try:
             record = _usable(folder)
             check_failed(record, folder, allow_failed)

@@ -28,4 +28,6 @@ def zero_shot_text(result: ZeroShotResult) -> str:
         lines.append(f"  words that the model does not know: {', '.join(result.unknown)}")
     lines.append(f"  {result.modality} and text encoders of {result.encoder}")
     lines.append(f"  weights {result.weights[:16]}; interval over groups")
+    if result.path is not None:
+        lines.append(f"  record {result.path}")
     return "\n".join(map(one_line, lines))

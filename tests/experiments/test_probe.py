@@ -1,5 +1,7 @@
 """`mmbench probe`: linear probes of an encoder's features."""
 
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -14,8 +16,13 @@ from mmbench.data.dataset import load_spec
 from mmbench.errors import MMBenchError
 from mmbench.experiments.labelled import labelled
 from mmbench.experiments.probed_features import encoder_features, forgetful, raw_features
+from mmbench.experiments.rescore import verify_records
 from mmbench.recipe import load_recipe
+from mmbench.records.environment import environment
+from mmbench.records.probe_record import ProbeAsked, ProbeEntry, ProbeRecord, read_probe
+from mmbench.records.record import content_digest
 from mmbench.scenes.build import load_scenes
+from mmbench.statistics.holm import holm
 from mmbench.training.linear_probe import fit_probe
 from tests.zoo.test_encoders import encoder
 
@@ -32,6 +39,29 @@ splits:
   validation: {part: test, first: 200}
   test: {part: test, first: 200}
 """
+
+_RECORD = ProbeRecord(
+    created="2026-11-27T00:00:00+00:00",
+    model="simclr",
+    encoder="weights.safetensors",
+    asked=ProbeAsked(
+        kind="linear",
+        weights="00",
+        dataset="scenes",
+        split="test",
+        fingerprints={"test": "00"},
+        target="shape",
+        modality="image",
+    ),
+    classes=["circle", "square"],
+    samples={"test": 2},
+    majority=0.5,
+    signature="accuracy",
+    entries=[ProbeEntry(features="encoder", about="", accuracy=0.5, low=0.1, high=0.9, right="10")],
+    groups=[0, 1],
+    environment=environment("cpu", "cpu"),
+)
+_RECORD_VALUE = _RECORD.model_dump(mode="json")
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +147,7 @@ def test_a_forgetful_encoder_shares_no_weight(name):
 
 
 def test_a_probe_says_what_features_know_beside_random_and_raw_ones(few, untrained):
-    result = mmbench.probe(str(untrained), few, "colour")
+    result = mmbench.probe(str(untrained), few, "colour", out=None)
     assert [found.features for found in result.probes] == ["encoder", "random", "raw"]
     assert all(found.low <= found.accuracy <= found.high for found in result.probes)
     assert [gain.over for gain in result.gains] == ["random", "raw"]
@@ -128,17 +158,79 @@ def test_a_probe_says_what_features_know_beside_random_and_raw_ones(few, untrain
         assert gain.low <= gain.difference <= gain.high
     assert result.probes[2].width == 3072
     assert len(result.classes) == 8
-    assert result.to_json() == mmbench.probe(str(untrained), few, "colour").to_json()
+    assert result.to_json() == mmbench.probe(str(untrained), few, "colour", out=None).to_json()
+
+
+def test_a_probe_leaves_a_record_that_holds_and_is_reported(few, untrained, tmp_path):
+    asked = (str(untrained), few, "colour")
+    result = mmbench.probe(*asked, out=tmp_path)
+    folder = Path(result.path)
+    assert folder.is_relative_to(tmp_path / "probe" / "probed_scenes" / "colour")
+    record = read_probe(folder)
+    assert record.asked.weights == result.weights
+    assert len(record.groups) == result.samples["test"]
+    for probed in result.probes:
+        entry = record.entry(probed.features)
+        assert entry.right.count("1") / len(entry.right) == pytest.approx(probed.accuracy)
+        assert (entry.low, entry.high) == (probed.low, probed.high)
+    assert [gain.difference for gain in record.gains] == [g.difference for g in result.gains]
+    other = mmbench.probe(*asked, seed=1, out=tmp_path)
+    assert other.path != result.path
+    assert mmbench.probe(*asked, out=tmp_path).path == result.path
+    assert [problem for _, problem in verify_records([tmp_path])] == [None, None]
+    text = mmbench.report(tmp_path, layout="probes", format="csv")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    found = {(row["model"], row["quantity"]): float(row["mean"]) for row in rows}
+    label = f"weights [{record.asked.hash[:8]}]"  # two of one model are told apart
+    assert found[label, "encoder"] == result.probes[0].accuracy
+    assert found[label, "less raw"] == result.gains[1].difference
+    corrected = [float(row["p_value"]) for row in rows if row["quantity"].startswith("less")]
+    alone = [gain.p_value for each in (result, other) for gain in each.gains]
+    assert sorted(corrected) == pytest.approx(sorted(holm(alone)))
+    with pytest.raises(MMBenchError, match=r"layout=.probes. shows the probes there"):
+        mmbench.report(tmp_path)
+    with pytest.raises(MMBenchError, match="leave out metrics"):
+        mmbench.report(tmp_path, layout="probes", metrics=["accuracy"])
+    with pytest.raises(MMBenchError, match="`mmbench probe` leaves one"):
+        mmbench.report(tmp_path / "probe" / "none", layout="probes")
+
+
+@pytest.mark.parametrize(
+    ("change", "sealed", "says"),
+    [
+        ({"majority": 0.9}, False, "was changed after the probe"),
+        ({"entries": [{"accuracy": 0.9}]}, True, "accuracy of encoder is 0.9, but its samples"),
+        ({"groups": [0]}, True, "does not say of each sample"),
+        ({"model": 3}, True, "is not a valid record: model"),
+        ({"schema_version": 9}, True, "of another version of mmbench: probe again"),
+    ],
+)
+def test_a_record_of_a_probe_that_was_changed_is_refused(tmp_path, change, sealed, says):
+    value = json.loads(_RECORD.model_dump_json())
+    for key, new in change.items():
+        value[key] = [value[key][0] | new[0]] if key == "entries" else new
+    value["content"] = content_digest(value) if sealed else content_digest(_RECORD_VALUE)
+    (tmp_path / "probe.json").write_text(json.dumps(value))
+    with pytest.raises(MMBenchError, match=says) as error:
+        read_probe(tmp_path)
+    assert "\n" not in str(error.value)
+    assert [says in problem for _, problem in verify_records([tmp_path])] == [True]
+    with pytest.raises(MMBenchError, match=says):
+        mmbench.report(tmp_path, layout="probes")
 
 
 @pytest.mark.whole
-def test_the_command_prints_a_table_or_json(few, untrained, mmbench):
+def test_the_command_prints_a_table_or_json(few, untrained, mmbench, tmp_path):
     asked = ("probe", "--encoder", str(untrained), "--dataset", few, "--target", "shape")
+    asked += ("--out", str(tmp_path))
     shown = mmbench(*asked)
     assert shown.returncode == 0, shown.stderr
     assert "linear probe of shape (5 classes)" in shown.stdout
     for word in ("encoder (Conv", "random (Conv", "raw (pixels"):
         assert word in shown.stdout
+    assert f"record {tmp_path}" in shown.stdout
+    assert "holds" in mmbench("verify", str(tmp_path)).stdout
+    assert "| Weights |" in mmbench("report", str(tmp_path), "--layout", "probes").stdout
     found = json.loads(mmbench(*asked, "--json").stdout)
     assert {probe["features"] for probe in found["probes"]} == {"encoder", "random", "raw"}
 
@@ -158,7 +250,7 @@ def test_the_command_prints_a_table_or_json(few, untrained, mmbench):
     ],
 )
 def test_what_cannot_be_probed_is_one_line(few, untrained, settings, says):
-    asked = {"encoder": str(untrained), "dataset": few, "target": "shape"} | settings
+    asked = {"encoder": str(untrained), "dataset": few, "target": "shape", "out": None} | settings
     with pytest.raises(MMBenchError, match=says) as error:
         mmbench.probe(**asked)
     assert "\n" not in str(error.value)

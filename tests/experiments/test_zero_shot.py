@@ -1,6 +1,7 @@
 """`mmbench probe --zero-shot`: classes told by their names in prompts."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from mmbench.errors import MMBenchError
 from mmbench.experiments.probed_model import find_probed
 from mmbench.experiments.zero_shot import class_vectors, embedded, expanded
 from mmbench.recipe import load_recipe
+from mmbench.records.probe_record import read_probe
 
 ASKED = """
 tasks: {retrieval: {}, captioning: {}, vqa: {}}
@@ -26,6 +28,11 @@ splits:
   test: {part: test, first: 600}
 """
 PROMPTS = ("the only object is a large {} in the middle", "a {} object")
+
+
+@pytest.fixture(autouse=True)
+def _records_go_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +115,14 @@ def test_a_model_of_pairs_tells_colours_by_their_names_without_any_training(aske
     assert result.majority < 0.5
     assert result.unknown == []
     assert mmbench.zero_shot("dual_encoder", asked, "colour", PROMPTS).to_json() == result.to_json()
+    record = read_probe(Path(result.path))
+    assert record.asked.prompts == list(PROMPTS)
+    assert record.entry("names").right.count("1") == round(result.accuracy * result.samples)
+    table = mmbench.report("results", layout="probes")
+    assert f"| {100 * result.accuracy:.1f} [" in table
+    assert "Asked by 'the only object" in table
     one = mmbench.zero_shot("dual_encoder", asked, "colour", PROMPTS[0])
+    assert one.path != result.path
     assert one.prompts == [PROMPTS[0]]
     assert one.samples == result.samples
 
