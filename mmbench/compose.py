@@ -184,7 +184,7 @@ class ComposedModel(TaskModel):
 
     def keep(self, queries: Sequence[Query], modalities: Sequence[str]) -> None:
         self._kept.clear()
-        for modality in modalities if queries else ():
+        for modality in set(modalities) & set(self._asked) if queries else ():
             given = [q.inputs[modality] for q in queries if modality in q.inputs]
             values = distinct_each(given)[0]
             if (kept := self._streams_of(modality, values)) is not None:

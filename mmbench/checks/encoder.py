@@ -112,6 +112,15 @@ def check_reading(make: Make) -> None:
     require(rows == 2, f"of two samples that are read it gives {rows} rows")
 
 
+def check_input_kept(make: Make) -> None:
+    """It leaves its input as it is, which may be where the dataset's media are kept."""
+    module = make()
+    x, mask = inputs(module.modality), mask_of(module.modality)
+    before = x.clone()
+    module(x, mask)
+    require(torch.equal(x, before), "`forward` changes what it is given")
+
+
 def check_independence(make: Make) -> None:
     """A sample's tokens do not depend on the others of its batch."""
     module = make()
@@ -180,6 +189,7 @@ def check_determinism(make: Make) -> None:
 CHECKS = (
     check_shapes,
     check_reading,
+    check_input_kept,
     check_independence,
     check_masks,
     check_inputs_matter,

@@ -77,14 +77,18 @@ def query_batches(queries: Sequence[Query], batch: int) -> Iterator[list[int]]:
     [[0], [1]]
     """
     about: dict[Hashable, list[int]] = {}
-    last: list[Any] | None = None
+    name, last = "", None  # of the query before, where that is a text about one medium
     same: list[int] = []
     for place, query in enumerate(queries):
-        values = [value for value in query.inputs.values() if type(value) is not str]
-        if values != last:  # most stand behind another one about the same: no look-up
-            media = [medium for value in values for medium in media_of(value)]
+        inputs = query.inputs
+        one = len(inputs) == 2 and "text" in inputs
+        if last is None or inputs.get(name) is not last or not one:
+            # Few come here: most stand behind another one about the same.
+            media = [medium for value in inputs.values() for medium in media_of(value)]
             key = tuple([(medium.set_digest, medium.row) for medium in media])
-            last, same = values if key else None, about.setdefault(key or place, [])
+            same = about.setdefault(key or place, [])
+            last = media[0] if one and len(media) == 1 else None
+            name = next((n for n in inputs if n != "text"), "")
         same.append(place)
     places = list(about.values())
     for start in range(0, len(places), batch):

@@ -33,7 +33,7 @@ from mmbench.data.cache import (
     unwritable,
     write_note,
 )
-from mmbench.data.media import Array, MediaSet
+from mmbench.data.media import Array, MediaSet, mapped
 from mmbench.data.reading import report_progress
 from mmbench.data.stored import Stored
 from mmbench.errors import MMBenchError
@@ -226,7 +226,7 @@ def _values(media: Sequence[Stored], decoder: Decoder, digest: str) -> Array | D
     cached = _cached(decoder, digest)
     if not is_whole(cached):
         return None
-    values: Array = np.asarray(np.load(cached, mmap_mode="r"))  # plain, whose rows are quicker
+    values = mapped(cached)
     if values.shape != (len(media), *decoder.shape) or values.dtype != decoder.dtype:
         discard(cached, f"it holds {values.shape} {values.dtype}")
         return None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -67,6 +68,14 @@ class MediaRef:
         return Image.fromarray(self.array())
 
 
+def mapped(path: Path) -> Array:
+    """The array in a .npy file, mapped into memory: what is written into it reaches no file.
+
+    A plain array and no memmap, since rows of one are quicker.
+    """
+    return np.asarray(np.load(path, mmap_mode="c"))
+
+
 def media_of(value: Any) -> tuple[MediaRef, ...]:
     """The media that an input of a sample is: one, several, or, of a text, none."""
     if isinstance(value, MediaRef):
@@ -75,20 +84,35 @@ def media_of(value: Any) -> tuple[MediaRef, ...]:
     return value if several else ()
 
 
+class Together(list[MediaRef]):
+    """Media whose values lie one behind the other.
+
+    Attributes:
+        arrays: (N, ...), the values of all.
+    """
+
+    def __init__(self, media: Iterable[MediaRef], arrays: Array) -> None:
+        super().__init__(media)
+        self.arrays = arrays
+
+
 def at_hand(values: Sequence[Any]) -> Sequence[Any]:
     """The values; media that are decoded on the fly are decoded now, side by side in threads.
 
     Args:
         values: of one modality: media of one set, or texts.
+    Returns: `Together` where the media lie one behind the other, as they do in a dataset's order.
     """
     if len(values) < 2 or not isinstance(values[0], MediaRef):
         return values
     media = values[0].media
     if isinstance(media.values, np.ndarray):
-        return values
+        rows = [value.row for value in values]
+        in_order = rows == list(range(rows[0], rows[0] + len(rows)))
+        return Together(values, media.values[rows[0] : rows[-1] + 1]) if in_order else values
     arrays = np.stack(list(_threads().map(MediaRef.array, values)))
     here = MediaSet(arrays, media.digest, media.rate)
-    return [MediaRef(here, here.digest, row) for row in range(len(arrays))]
+    return Together([MediaRef(here, here.digest, row) for row in range(len(arrays))], arrays)
 
 
 @lru_cache(1)

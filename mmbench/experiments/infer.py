@@ -14,13 +14,15 @@ from mmbench.compiled import compiled
 from mmbench.data.batches import query_batches
 from mmbench.data.sample import Query
 from mmbench.experiments.operations import operations_of
-from mmbench.model import TaskModel, move
+from mmbench.model import Batch, TaskModel, move
 from mmbench.processes import here
 from mmbench.task import Answer
 
 _LATENCIES = 50  # queries asked alone
 _CONCLUDED = 240  # queries whose answers are concluded together when operations are counted
 _LATENCY_SECONDS = 1.0  # after which no more are asked
+_REPEATED = 4  # times that a text is asked on average, for it to be encoded once for all
+_COLLATED_BYTES = 32 * 2**20  # of batches that are made in a row, before the first is answered
 
 
 class ModelPredictor:
@@ -54,7 +56,13 @@ class ModelPredictor:
 
     def predict(self, queries: Sequence[Query]) -> Iterator[Answer]:
         """An answer per query, in order, as soon as all before it are there."""
-        return map(Answer, self._model.conclude(queries, self.before_conclusion(queries)))
+        self._make_ready(queries)
+        self._keep_repeated(queries)
+        try:
+            found = chain.from_iterable(self._in_order(queries, None))
+            yield from map(Answer, self._model.conclude(queries, found))
+        finally:
+            self._model.keep((), ())
 
     def before_conclusion(
         self, queries: Sequence[Query], without: str | None = None
@@ -64,23 +72,59 @@ class ModelPredictor:
         Args:
             without: a modality that all the queries lack.
         """
-        self._model.eval()
-        self._model.prepare(queries)
+        self._make_ready(queries)
         return chain.from_iterable(self._in_order(queries, without))
 
     def warm_up(self, queries: Sequence[Query]) -> None:
         """Answer the first and the last batch: what is compiled for it is not in a time then."""
         self._model.eval()
+        self._keep_repeated(queries)
         first, *others = query_batches(queries, self._batch)
         for places in [first, *others[-1:]]:
             self._answers([queries[place] for place in places])
 
+    def _make_ready(self, queries: Sequence[Query]) -> None:
+        self._model.eval()
+        self._model.prepare(queries)
+
+    def _keep_repeated(self, queries: Sequence[Query]) -> None:
+        """Let the model encode texts once for all batches, where most are asked again and again.
+
+        Of media all that is asked stands in one batch anyway.
+        """
+        texts = [query.inputs.get("text") for query in queries]
+        if len(set(texts)) <= len(texts) / _REPEATED:
+            self._model.keep(queries, ["text"])
+
     def _answers(self, queries: Sequence[Query], without: str | None = None) -> list[Any]:
+        return self._answered(self._collate(queries, without))
+
+    def _collate(self, queries: Sequence[Query], without: str | None) -> Batch:
         batch = self._model.collate(queries)
-        if without is not None:
-            batch = self._model.without(batch, without)
+        return batch if without is None else self._model.without(batch, without)
+
+    def _answered(self, batch: Batch) -> list[Any]:
         with torch.inference_mode():  # not while whoever asked has the answer
             return self._answer(move(batch, self._device))
+
+    def _collated(
+        self, queries: Sequence[Query], without: str | None
+    ) -> Iterator[tuple[list[int], Batch]]:
+        """The places of each batch, and the batch.
+
+        Small ones are made several in a row: between two answers making one finds caches full of
+        the network, and leaves them full of Python's objects, which takes thrice the time.
+        """
+        made: list[tuple[list[int], Batch]] = []
+        size = 0
+        for places in query_batches(queries, self._batch):
+            batch = self._collate([queries[place] for place in places], without)
+            made.append((places, batch))
+            size += sum(tensor.nbytes for tensor in batch.values())
+            if size >= _COLLATED_BYTES:
+                yield from made
+                made, size = [], 0
+        yield from made
 
     def _in_order(self, queries: Sequence[Query], without: str | None) -> Iterator[list[Any]]:
         """What the model answers to each query, to some at a time."""
@@ -89,8 +133,8 @@ class ModelPredictor:
             return
         waiting: dict[int, Any] = {}
         following = 0
-        for places in query_batches(queries, self._batch):
-            answers = self._answers([queries[place] for place in places], without)
+        for places, batch in self._collated(queries, without):
+            answers = self._answered(batch)
             self._advanced(len(places))
             if not waiting and places == list(range(following, following + len(places))):
                 yield answers

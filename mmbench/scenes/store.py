@@ -35,6 +35,7 @@ from mmbench.data.cache import (
     unwritable,
     write_note,
 )
+from mmbench.data.media import mapped
 from mmbench.scenes.counter import IntArray
 
 VERSION = "3"  # raised when any byte of any split changes
@@ -74,7 +75,7 @@ def stored(parts: Mapping[str, Make], count: int, advanced: Advanced | None = No
 
 def array(folder: Path, name: str) -> Array:
     """An array of a part, memory-mapped."""
-    return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r"))  # plain: rows are quicker
+    return mapped(folder / f"{name}.npy")
 
 
 def table(folder: Path, name: str) -> Any:

@@ -112,6 +112,57 @@ def test_answers_come_in_order_and_one_by_one(dataset):
     assert 0 < sum(done) < len(queries)  # the first answer waits for the first batch alone
 
 
+def test_a_text_that_is_asked_again_and_again_is_encoded_once(dataset, monkeypatch):
+    _, model, samples = built("vqa", dataset)
+    queries = samples.queries * 3
+    texts = {query.inputs["text"] for query in queries}
+    predictor = ModelPredictor(model, torch.device("cpu"), 4)
+    monkeypatch.setattr("mmbench.experiments.infer._REPEATED", 10**9)
+    each = values_of(predictor, queries, "vqa")
+    monkeypatch.setattr("mmbench.experiments.infer._REPEATED", 2)
+    rows = []
+    model.encoder("text").register_forward_pre_hook(lambda _, given: rows.append(len(given[0])))
+    assert len(texts) * 2 <= len(queries)
+    assert values_of(predictor, queries, "vqa") == each
+    assert sum(rows) == len(texts)
+    rows.clear()
+    model.answer(model.collate(queries[:2]))  # nothing is kept for whoever asks afterwards
+    assert sum(rows) >= 1
+    rows.clear()
+    asked = predictor.predict(queries)
+    next(asked)
+    asked.close()
+    rows.clear()
+    model.answer(model.collate(queries[:2]))
+    assert sum(rows) >= 1
+
+
+def test_small_batches_are_made_in_a_row_and_large_ones_one_by_one(dataset, monkeypatch):
+    _, model, samples = built("vqa", dataset)
+    done = []
+
+    def noting(name):
+        of = getattr(model, name)
+
+        def noted(given):
+            done.append(name)
+            return of(given)
+
+        return noted
+
+    for name in ("collate", "answer"):
+        monkeypatch.setattr(model, name, noting(name))
+    predictor = ModelPredictor(model, torch.device("cpu"), 4)
+    whole = values_of(predictor, samples.queries, "vqa")
+    half = len(done) // 2
+    assert done == ["collate"] * half + ["answer"] * half
+    assert half > 2
+    done.clear()
+    monkeypatch.setattr("mmbench.experiments.infer._COLLATED_BYTES", 1)
+    assert values_of(predictor, samples.queries, "vqa") == whole
+    assert done == ["collate", "answer"] * half
+
+
 class Echo:
     """A predictor from elsewhere, with an option and without `fit`."""
 

@@ -5,8 +5,16 @@ import pytest
 import torch
 
 from mmbench import registry
-from mmbench.checks.contract import check_name
-from mmbench.checks.encoder import CHECKS, D, Held, encoder_maker, inputs
+from mmbench.checks.contract import NotKept, check_name
+from mmbench.checks.encoder import (
+    CHECKS,
+    D,
+    Held,
+    check_input_kept,
+    check_reading,
+    encoder_maker,
+    inputs,
+)
 from mmbench.data.words import Vocabulary
 from mmbench.errors import MMBenchError
 from mmbench.zoo.part import build_part
@@ -26,6 +34,17 @@ every = pytest.mark.parametrize("name", registry.names("encoders"))
 @pytest.mark.parametrize("check", CHECKS, ids=check_name)
 def test_the_contract(name, check):
     check(encoder_maker(name, {}))
+
+
+def test_an_encoder_that_writes_into_its_input_is_caught():
+    class Greedy(type(encoder("conv"))):
+        def forward(self, x, mask=None):
+            return super().forward(x.clamp_(min=9), mask)
+
+    make = lambda seed=0: Greedy(dim=D).eval()  # noqa: E731
+    check_reading(make)
+    with pytest.raises(NotKept, match="changes what it is given"):
+        check_input_kept(make)
 
 
 def test_no_number_of_a_word_means_that_there_is_none():

@@ -42,11 +42,15 @@ class Encoder(nn.Module, ABC):
 
         Args:
             values: media, whose `array()` is (H, W, 3) uint8 of an image, (T, H, W, 3) uint8 of a
-                video, (S,) int16 of a sound; or texts.
+                video, (S,) int16 of a sound; or texts. Where media lie one behind the other
+                `values.arrays` (B, ...) is all of them, and nothing is copied.
         Returns: (B, 3, H, W) uint8 images, (B, T, 3, H, W) uint8 videos, (B, S) int16 sounds, or
             (B, L) int64 numbers of words; and a mask (B, L) bool, None where all is there.
         """
-        arrays = torch.from_numpy(np.stack([value.array() for value in values]))
+        found = getattr(values, "arrays", None)
+        if found is None:
+            found = np.stack([value.array() for value in values])
+        arrays = torch.from_numpy(found)
         return (arrays.movedim(-1, -3) if arrays.ndim > 2 else arrays), None
 
     @abstractmethod
