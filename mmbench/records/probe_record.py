@@ -14,13 +14,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from mmbench.errors import MMBenchError
 from mmbench.recipe import digest
 from mmbench.records.names import safe_name
 from mmbench.records.record import Environment, RecordPart, content_digest
-from mmbench.records.store import read_value
+from mmbench.records.store import read_value, validated
 from mmbench.records.writing import writing_to
 
 PROBE_FILE = "probe.json"
@@ -166,12 +164,7 @@ def read_probe(folder: Path) -> ProbeRecord:
     value = read_value(file)
     if value.get("schema_version") != _VERSION:
         raise MMBenchError(f"{file} is of another version of mmbench: probe again")
-    try:
-        record = ProbeRecord.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise MMBenchError(f"{file} is not a valid record: {key}: {first['msg']}") from None
+    record = validated(ProbeRecord, value, file)
     if record.content != content_digest(value):
         raise MMBenchError(f"{file} was changed after the probe")
     for entry in record.entries:

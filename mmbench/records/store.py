@@ -13,14 +13,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from mmbench.errors import MMBenchError
 from mmbench.json_values import not_finite
 from mmbench.records.names import safe_name
-from mmbench.records.record import SCHEMA_VERSION, Record
+from mmbench.records.record import SCHEMA_VERSION, Record, RecordPart
 from mmbench.records.writing import (
     put_in_place,
     remove_leftovers,
@@ -29,6 +29,8 @@ from mmbench.records.writing import (
     temporary_prefix,
     writing_to,
 )
+
+Part = TypeVar("Part", bound=RecordPart)
 
 RUN_FILE = "run.json"
 PREDICTIONS_FILE = "predictions.parquet"
@@ -163,6 +165,19 @@ def read_value(file: Path) -> dict[str, Any]:
     return value
 
 
+def validated(kind: type[Part], value: Mapping[str, Any], file: Path) -> Part:
+    """What a file holds, as its kind of record.
+
+    Raises: MMBenchError that names the first key that is not as it must be.
+    """
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise MMBenchError(f"{file} is not a valid record: {key}: {first['msg']}") from None
+
+
 def read_record(path: Path) -> Record:
     """The record in a folder (or its `run.json`).
 
@@ -180,12 +195,7 @@ def read_record(path: Path) -> Record:
                 else "Use the mmbench that wrote it, or run again."
             )
         )
-    try:
-        record = Record.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise MMBenchError(f"{file} is not a valid record: {key}: {first['msg']}") from None
+    record = validated(Record, value, file)
     if odd := _not_finite(record):
         raise MMBenchError(f"{file} is not a valid record: {odd[0]}")
     return record
