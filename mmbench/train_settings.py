@@ -25,7 +25,8 @@ class Train(Settings):
             "order" those that follow each other in the data, which must come in such runs.
         neighbours_from: share of the epochs in which all are drawn at random before.
         optimizer: `adamw`, `sgd`, `adafactor` or `muon`; with options `{name: sgd, momentum: 0.8}`.
-        lr: highest learning rate. What suits `adamw` suits `muon`, and is mostly too low for `sgd`.
+        lr: highest learning rate. What suits `adamw` suits `muon`, which may take several times as
+            much, and is mostly too low for `sgd`.
         weight_decay: biases, norms and embeddings are not decayed.
         schedule: of the learning rate after the warm-up. `one_cycle` also warms up from lr/25 and
             ends at lr/10,000 (Smith and Topin 2017); `cosine` ends at 0.
