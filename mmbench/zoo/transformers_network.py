@@ -54,11 +54,7 @@ class Start:
     lora: LoRA | None = None
 
     def __post_init__(self) -> None:
-        if self.unfreeze not in ("none", "all") and not _LAST.fullmatch(self.unfreeze):
-            raise ValueError(
-                "unfreeze must be none, all, or last_ and how many layers (last_2), got "
-                f"'{self.unfreeze}'"
-            )
+        check_unfreeze(self.unfreeze)
         asked = {"revision": self.revision, "lora": self.lora}
         given = [name for name, value in asked.items() if value is not None]
         given += ["unfreeze"] * (self.unfreeze != "none")
@@ -294,12 +290,31 @@ def _trained(module: Any, start: Start) -> dict[str, nn.Module] | None:
     """Those modules of a pretrained network that are trained, by name; None for all."""
     if start.lora is not None:
         return _with_adapters(module, start.lora)
-    if start.unfreeze == "all":
+    return unfrozen(module, start.unfreeze)
+
+
+def check_unfreeze(unfreeze: str) -> None:
+    """Raise ValueError for what says nothing of which layers are trained."""
+    if unfreeze not in ("none", "all") and not _LAST.fullmatch(unfreeze):
+        raise ValueError(
+            f"unfreeze must be none, all, or last_ and how many layers (last_2), got '{unfreeze}'"
+        )
+
+
+def unfrozen(module: nn.Module, unfreeze: str) -> dict[str, nn.Module] | None:
+    """Those modules of a network that are trained, by name; None for all.
+
+    Args:
+        module: whose layers are in its first list of modules.
+        unfreeze: "none", "all", or "last_2": the last two layers and what follows them.
+    Raises: ValueError for more layers than there are.
+    """
+    if unfreeze == "all":
         return None
-    if start.unfreeze == "none":
+    if unfreeze == "none":
         return {}
     path, layers = _layers(module)
-    count = int(start.unfreeze.removeprefix("last_"))
+    count = int(unfreeze.removeprefix("last_"))
     if count > len(layers):
         raise ValueError(f"unfreeze must be at most last_{len(layers)}, the network's layers")
     chosen = {f"{path}.{at}": layers[at] for at in range(len(layers) - count, len(layers))}

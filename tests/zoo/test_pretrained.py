@@ -178,6 +178,54 @@ def test_one_that_is_not_frozen_is_trained_and_kept(name):
     assert FROZEN not in "".join(parameter_counts(encoder))
 
 
+@every
+def test_the_last_layers_are_trained_and_kept_and_the_others_are_not(name, tmp_path):
+    sizes = {}
+    for unfreeze in ("none", "last_1", "last_2", "all"):
+        encoder = built(name, unfreeze=unfreeze).train()
+        x, mask = read(encoder)
+        pooled = encoder(x, mask).pool()
+        (pooled * torch.randn_like(pooled)).sum().backward()
+        assert not [key for key, value in encoder.named_parameters() if value.grad is None]
+        sizes[unfreeze] = sum(p.numel() for p in encoder.parameters()), encoder.frozen_parameters
+        with torch.no_grad():
+            for parameter in encoder.parameters():
+                parameter += 0.01 * torch.randn_like(parameter)
+        path = tmp_path / f"{unfreeze}.safetensors"
+        path.write_bytes(Checkpoint(encoder.state_dict(), {}, {}, {}).to_bytes())
+        other = built(name, unfreeze=unfreeze).eval()
+        read_checkpoint(path).restore(other)
+        torch.testing.assert_close(other(x, mask).pool(), encoder.eval()(x, mask).pool())
+    assert len({sum(both) for both in sizes.values()}) == 1
+    trained = [count for count, _ in sizes.values()]
+    assert trained == sorted(set(trained))
+    assert sizes["all"][1] == 0
+
+
+@pytest.mark.parametrize("options", [{"frozen": False}, {"unfreeze": "last_3"}])
+def test_norms_keep_imagenets_statistics_where_the_network_is_trained(options):
+    encoder = built("efficientnet_lite0", **options).train()
+    network = encoder.network_on(torch.device("cpu"))
+    before = {key: value.clone() for key, value in network.named_buffers()}
+    encoder(inputs("image"))
+    assert any(module.training for module in network.modules())
+    assert all(torch.equal(value, before[key]) for key, value in network.named_buffers())
+
+
+@every
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"unfreeze": "lots"}, "unfreeze must be none, all, or last_"),
+        ({"unfreeze": "last_17"}, "unfreeze must be at most last_"),
+        ({"frozen": False, "unfreeze": "last_2"}, "leave `unfreeze: last_2` out"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line(name, options, message):
+    with pytest.raises(MMBenchError, match=message):
+        built(name, **options)
+
+
 def test_frozen_parameters_are_counted_apart():
     model = torch.nn.Module()
     model.encoders = torch.nn.ModuleDict({NAMES[name]: built(name) for name in NAMES})

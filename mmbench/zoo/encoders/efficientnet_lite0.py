@@ -13,25 +13,31 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mmbench.pretrained import efficientnet_lite0, efficientnet_lite0_file
-from mmbench.zoo.encoders.pretrained import PretrainedEncoder
+from mmbench.zoo.encoders.pretrained import PackagedEncoder
 
 
-class EfficientNetLite0(PretrainedEncoder):
+class EfficientNetLite0(PackagedEncoder):
     """Every position of the last map, of 7 x 7 x 1280 at 224 pixels, is a token, projected.
+
+    Where it is trained, its norms keep the statistics of ImageNet: those of a few images are poor.
 
     Args:
         dim: width D of the tokens.
         frozen: whether the network stays as it is.
+        unfreeze: what is trained all the same: "none", or "last_2": of its 16 blocks the last two,
+            and the convolution behind them.
         size: pixels a side, to which images are resized (bicubic); it was trained at 224.
     Shape: (B, 3, H, W) uint8 -> (B, (size / 32)^2, D).
     """
 
     modality = "image"
     version = 2
-    added_with = {"frozen": True, "size": 224}
+    added_with = {"frozen": True, "size": 224, "unfreeze": "none"}
     at_once = 4
 
-    def __init__(self, dim: int, frozen: bool = True, size: int = 224) -> None:
+    def __init__(
+        self, dim: int, frozen: bool = True, size: int = 224, unfreeze: str = "none"
+    ) -> None:
         if size < 32 or size % 32:
             raise ValueError(f"size must be a multiple of 32, got {size}")
         self._size = (size, size)
@@ -42,7 +48,15 @@ class EfficientNetLite0(PretrainedEncoder):
             whole._fc = whole._dropout = nn.Identity()
             return whole
 
-        super().__init__(dim, (network, efficientnet_lite0_file()), 1280, frozen, {"size": size})
+        file = efficientnet_lite0_file()
+        super().__init__(dim, network, file, 1280, frozen, unfreeze, {"size": size})
+
+    def train(self, mode: bool = True) -> EfficientNetLite0:
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
 
     def fastest(self, network: Any) -> nn.Module:
         """With norms and paddings as part of the convolutions, channels last, in place."""

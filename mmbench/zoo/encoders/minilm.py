@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from mmbench.pretrained import minilm, minilm_file, minilm_tokenizer
 from mmbench.zoo.encoders.base import mask_of
-from mmbench.zoo.encoders.pretrained import PretrainedEncoder
+from mmbench.zoo.encoders.pretrained import PackagedEncoder
 from mmbench.zoo.words import padded
 
 
-class MiniLM(PretrainedEncoder):
+class MiniLM(PackagedEncoder):
     """The hidden states of all-MiniLM-L6-v2, projected.
 
     It has word pieces of its own, at most 256 a text; what is longer is cut.
@@ -27,15 +27,18 @@ class MiniLM(PretrainedEncoder):
         dim: width D of the tokens.
         frozen: whether the network stays as it is.
         layer: after which of its 6 layers the states are taken.
+        unfreeze: what is trained all the same: "none", or "last_2": the last two of these layers.
     Shape: (B, L) int64, numbers of word pieces as `read` gives them -> (B, L, D).
     """
 
     modality = "text"
     version = 2
-    added_with = {"frozen": True, "layer": 6}
+    added_with = {"frozen": True, "layer": 6, "unfreeze": "none"}
     at_once = 32
 
-    def __init__(self, dim: int, frozen: bool = True, layer: int = 6) -> None:
+    def __init__(
+        self, dim: int, frozen: bool = True, layer: int = 6, unfreeze: str = "none"
+    ) -> None:
         def network() -> nn.Module:
             with torch.random.fork_rng(devices=[]):  # the rest starts alike whatever this draws
                 whole: Any = minilm()
@@ -45,7 +48,8 @@ class MiniLM(PretrainedEncoder):
             whole.encoder.layer = layers[:layer]
             return whole
 
-        super().__init__(dim, (network, minilm_file()), 384, frozen, {"layer": layer})
+        file = minilm_file()
+        super().__init__(dim, network, file, 384, frozen, unfreeze, {"layer": layer})
         self._tokenizer = minilm_tokenizer()
 
     def read(self, values: Sequence[Any]) -> tuple[Tensor, Tensor | None]:

@@ -17,6 +17,7 @@ from torch.nn import functional
 from mmbench.zoo.encoders.base import Encoder
 from mmbench.zoo.held_network import HoldsNetwork
 from mmbench.zoo.stream import Stream
+from mmbench.zoo.transformers_network import check_unfreeze, unfrozen
 
 _MOST_SHARED = 4  # frozen networks that a process keeps for the next model that has them
 
@@ -150,3 +151,40 @@ class PretrainedEncoder(HoldsNetwork, Encoder):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Stream:
         found = self.extract(x, mask)
         return self.of_features(found.tokens, found.mask)
+
+
+class PackagedEncoder(PretrainedEncoder):
+    """One whose weights come as a Python package: frozen, trained, or trained in part.
+
+    Args:
+        dim: width D of the tokens.
+        network: makes it, with its weights.
+        file: that these are from.
+        features: F, how many features a token has.
+        frozen: whether the network stays as it is, but for what `unfreeze` says.
+        unfreeze: of one that is frozen, what is trained all the same: "none", "all", or "last_2":
+            its last two layers and what follows them.
+        settings: see `PretrainedEncoder`.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        network: Callable[[], nn.Module],
+        file: Path,
+        features: int,
+        frozen: bool,
+        unfreeze: str,
+        settings: Mapping[str, Any],
+    ) -> None:
+        check_unfreeze(unfreeze)
+        if not frozen and unfreeze != "none":
+            raise ValueError(
+                f"`frozen: false` trains all of the network: leave `unfreeze: {unfreeze}` out"
+            )
+        unfreeze = unfreeze if frozen else "all"
+        if unfreeze == "none":
+            super().__init__(dim, (network, file), features, True, settings)
+            return
+        made = network()
+        super().__init__(dim, made, features, False, settings, unfrozen(made, unfreeze))
