@@ -70,7 +70,8 @@ class FusedStates(nn.Module):
             name = getattr(self.fusion, "class_name", type(self.fusion).__name__)
             raise ValueError(
                 f"writes from left to right, and the fusion {name} cannot "
-                "be causal: it would see what is yet to be written. Choose another one"
+                "be causal: it would see what is yet to be written. Choose one that is, in "
+                "`mmbench list fusions`"
             )
 
     def forward(self, x: Tensor, contexts: Contexts) -> tuple[Tensor, Fused]:
