@@ -75,7 +75,9 @@ def test_a_runs_own_answers_score_what_the_run_scored(mini, ours, tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_predictions_in_a_table_score_what_they_do_in_the_official_layout(mini, theirs, ending):
+def test_predictions_in_a_table_score_what_they_do_in_the_official_layout(
+    mini, theirs, ending, tmp_path
+):
     rows = json.loads(theirs.read_text())
     table = pd.DataFrame({"id": [r["question_id"] for r in rows]})
     table["prediction"] = [r["answer"] for r in rows]
@@ -84,7 +86,8 @@ def test_predictions_in_a_table_score_what_they_do_in_the_official_layout(mini, 
         table.to_csv(path, index=False)
     else:
         table.to_parquet(path)
-    of_table, official = (mmbench.score("vqa", p, dataset=mini) for p in (path, theirs))
+    out = tmp_path / "scored"
+    of_table, official = (mmbench.score("vqa", p, dataset=mini, out=out) for p in (path, theirs))
     assert of_table.value == official.value
 
 
