@@ -31,6 +31,8 @@ from mmbench.stages import Stage
 from mmbench.training.loop import fit
 from mmbench.training.objectives.weighted import WeightedObjectives
 
+CPU = torch.device("cpu")
+
 
 def main() -> None:
     parser = argparse.ArgumentParser()
@@ -41,10 +43,11 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--run-folds", type=int, help="so many of them, all by default")
     parser.add_argument("--by", help="a column of the dataset's JSON table, in place of the group")
-    parser.add_argument("--device", default="cpu")
     parser.add_argument("--every", type=int, default=4, help="epochs between answers")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    if options.by and not options.data_dir:
+        parser.error("--by reads the dataset's table: say where it is by --data-dir")
     task = registry.load("tasks", "vqa")()
     spec = task.dataset(options.dataset).model_copy(update={"data_dir": options.data_dir})
     splits = [name for name, split in spec.splits.items() if "train" in (name, split.of)]
@@ -91,9 +94,7 @@ def answered(task, recipe, whole, train, rest, name, options):
         epoch = next(epochs)
         if epoch % options.every and epoch != settings.epochs:
             return 0.0
-        values = values_of(
-            ModelPredictor(model, torch.device(options.device), 256), rest.queries, name
-        )
+        values = values_of(ModelPredictor(model, CPU, 256), rest.queries, name)
         answers, _ = task.conclude(rest, values)
         right = [a == s.target for a, s in zip(answers, rest, strict=True)]
         found.append((epoch, [(s.category, r) for s, r in zip(rest, right, strict=True)]))
@@ -107,7 +108,7 @@ def answered(task, recipe, whole, train, rest, name, options):
             settings,
             score,
             seed=options.seed,
-            device=torch.device(options.device),
+            device=CPU,
             folder=Path(folder),
             resume=False,
             watcher=SILENT,

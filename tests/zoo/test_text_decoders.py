@@ -435,7 +435,9 @@ class SeesAll(Noted):
 
 @in_states
 def test_a_fusion_that_cannot_be_causal_is_refused(name, options):
-    with pytest.raises(MMBenchError, match=f"{name}: .*SeesAll cannot be causal"):
+    with pytest.raises(
+        MMBenchError, match=f"{name}: .*SeesAll cannot be causal.*`mmbench list fusions`"
+    ):
         build_part(
             "decoders",
             name,

@@ -19,7 +19,8 @@ from mmbench.zoo.encoders.pretrained import PackagedEncoder
 class EfficientNetLite0(PackagedEncoder):
     """Every position of the last map, of 7 x 7 x 1280 at 224 pixels, is a token, projected.
 
-    Where it is trained, its norms keep the statistics of ImageNet: those of a few images are poor.
+    What `unfreeze` trains keeps its norms' statistics, of ImageNet: those of a few images are poor.
+    With `frozen: false` they follow the images.
 
     Args:
         dim: width D of the tokens.
@@ -48,14 +49,16 @@ class EfficientNetLite0(PackagedEncoder):
             whole._fc = whole._dropout = nn.Identity()
             return whole
 
+        self._keeps_statistics = unfreeze != "none"
         file = efficientnet_lite0_file()
         super().__init__(dim, network, file, 1280, frozen, unfreeze, {"size": size})
 
     def train(self, mode: bool = True) -> EfficientNetLite0:
         super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
+        if self._keeps_statistics:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         return self
 
     def fastest(self, network: Any) -> nn.Module:
